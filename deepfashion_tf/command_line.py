@@ -1,0 +1,65 @@
+"""What all scripts share: quiet starts, and one clear sentence where something is wrong."""
+
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+
+from deepfashion_tf.errors import InputError
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a script's `main` and exits: 0 or what it returns, 2 on bad input, 130 on Ctrl-C.
+
+    Bad input is an InputError, or an operating-system error such as a full disk or
+    a folder that may not be written; both are told in one sentence on stderr.
+    """
+    try:
+        code = main() or 0
+    except InputError as error:
+        code = _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 141
+    except OSError as error:
+        code = _fail(_explain(error))
+    sys.exit(code)
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full{where}: free some space and start again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission{where}: name a file or folder that this user may use."
+    return f"{error.strerror or error}{where}."
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its C++ side prints before it can be told not to.
+
+    They say that there is no CUDA and that oneDNN is on. If the import fails they
+    are shown, since they may say why.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            hidden.seek(0)
+            os.write(shown, hidden.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)

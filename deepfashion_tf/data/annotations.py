@@ -1,0 +1,305 @@
+"""Annotation files to arrays: the challenge layout and the original ``Anno_fine`` layout.
+
+Both are told apart by what is in them: ``{split}_attr.txt`` holds six class ids a
+row in the challenge, 26 columns of 0/1 in the original. Nothing here needs
+TensorFlow, and nothing here opens an image but to read its size.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from deepfashion_tf.categories import CATEGORIES, UNLABELLED
+from deepfashion_tf.data.faults import Faults
+from deepfashion_tf.errors import InputError
+
+SPLITS = ("train", "val", "test")
+WHOLE_IMAGE = (-1, -1, -1, -1)
+_ATTRIBUTE_COUNT = sum(map(len, CATEGORIES.values()))
+_LAYOUT_HELP = (
+    "a data set is a folder with img/ and split/ (challenge) or img/ and Anno_fine/ (original), "
+    "where train.txt, train_attr.txt, val.txt and val_attr.txt stand"
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        name: "train", "val" or "test".
+        images: absolute paths, one an image.
+        boxes: int32 ``[n, 4]``, x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
+        labels: int32 ``[n, 6]``, class ids in the order of CATEGORIES; -1 = not labelled.
+        source: the file that lists the images, for messages.
+    """
+
+    name: str
+    images: tuple[str, ...]
+    boxes: np.ndarray
+    labels: np.ndarray
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def without_boxes(self) -> "Split":
+        """Gives the same images whole."""
+        whole = np.tile(np.int32(WHOLE_IMAGE), (len(self), 1))
+        return replace(self, boxes=whole)
+
+
+def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> Split:
+    """Reads one split of a data set in either layout.
+
+    Args:
+        data_dir: the folder that holds ``split/`` or ``Anno_fine/``; one more
+            folder around or inside it (``FashionDataset/``) does no harm.
+        split: "train", "val" or "test".
+        check_images: also looks at every image's header: is it there, is it an
+            image, does its box lie inside.
+
+    Returns:
+        The split. Without ``{split}_bbox.txt`` every box is the whole image;
+        without ``{split}_attr.txt`` (allowed for "test" only) nothing is labelled.
+
+    Raises:
+        InputError: names every fault by file and line: the first ten and a count.
+    """
+    folder = find_annotations(data_dir)
+    source = folder / f"{split}.txt"
+    faults = Faults()
+    if not source.is_file():
+        raise InputError(
+            f"{source} is missing, so there is no split {split!r}: add the file, "
+            f"one image name a line, or name another split."
+        )
+    names = _read_lines(source)
+    if not names:
+        raise InputError(f"{source} lists no image: write one image name a line.")
+    labels = _read_labels(folder, split, len(names), faults)
+    boxes, box_line = _read_boxes(folder, split, len(names), faults)
+    root = _image_root(folder, names[0])
+    images = tuple(str(root / name) for name in names)
+    faults.raise_if_any(f"The split {split!r} in {folder} cannot be used")
+    if check_images:
+        _check_images(images, boxes, source, (folder / f"{split}_bbox.txt", box_line), faults)
+        faults.raise_if_any(f"The images of the split {split!r} cannot be used")
+    return Split(split, images, boxes, labels, source)
+
+
+def available_splits(data_dir: str | Path) -> list[str]:
+    """Lists the splits for which a data set has a list of images."""
+    folder = find_annotations(data_dir)
+    return [split for split in SPLITS if (folder / f"{split}.txt").is_file()]
+
+
+def find_annotations(data_dir: str | Path) -> Path:
+    """Finds the folder of annotation files in or under `data_dir`.
+
+    Raises:
+        InputError: the folder does not exist or holds no data set.
+    """
+    root = Path(data_dir).expanduser().resolve()
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}: give --data-dir a data set; {_LAYOUT_HELP}.")
+    bases = [root, root / "FashionDataset"]
+    bases += sorted(p for p in root.iterdir() if p.is_dir() and p.name.lower() != "img")
+    for base in bases:
+        for folder in (base / "split", base / "Anno_fine", base):
+            if any((folder / f"{split}.txt").is_file() for split in SPLITS):
+                _check_attribute_list(folder)
+                return folder
+    raise InputError(f"No data set was found in {root}: {_LAYOUT_HELP}.")
+
+
+def _image_root(folder: Path, first_name: str) -> Path:
+    """Finds the folder that the listed names are relative to."""
+    candidates = (folder.parent, folder, folder.parent / "Img", folder.parent / "img")
+    return next((root for root in candidates if (root / first_name).is_file()), folder.parent)
+
+
+def _check_attribute_list(folder: Path) -> None:
+    """Refuses a data set whose own list of attributes is another one than ours."""
+    path = folder / "list_attr_cloth.txt"
+    if not path.is_file():
+        return
+    lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    names = [line[0] for line in lines if len(line) == 2 and line[1].isdigit()]
+    expected = [name for attributes in CATEGORIES.values() for name in attributes]
+    if names != expected:
+        ours, theirs = next(
+            ((a, b) for a, b in zip(expected, names, strict=False) if a != b),
+            (f"{len(expected)} attributes", f"{len(names)}"),
+        )
+        raise InputError(
+            f"{path} lists other attributes than this project knows ({theirs} where {ours} is "
+            f"expected): the labels would be read wrongly; correct the file or remove it."
+        )
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text ({error}): replace the file.") from error
+    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+def _read_table(path: Path, faults: Faults) -> tuple[np.ndarray, int]:
+    """Reads rows of integers; a first row with a word in it is a header.
+
+    Returns:
+        An int32 array ``[rows, columns]`` in which rows that cannot be read hold
+        -1, and the number of the file's line that holds row 0.
+    """
+    lines, first_line = _read_lines(path), 1
+    if lines and any(character.isalpha() for character in lines[0]):
+        lines, first_line = lines[1:], 2
+    rows = [line.split() for line in lines]
+    columns = len(rows[0]) if rows else 0
+    try:
+        return np.array(rows, dtype=str).astype(np.int32).reshape(len(rows), columns), first_line
+    except (ValueError, OverflowError):
+        pass
+    table = np.full((len(rows), columns), UNLABELLED, np.int32)
+    for index, row in enumerate(rows):
+        if len(row) != columns:
+            faults.add(
+                path, index + first_line, f"has {len(row)} values where the first row has {columns}"
+            )
+            continue
+        try:
+            table[index] = [int(value) for value in row]
+        except (ValueError, OverflowError):
+            faults.add(path, index + first_line, f"is not {columns} whole numbers: {lines[index]}")
+    return table, first_line
+
+
+def _same_rows(path: Path, rows: int, expected: int, faults: Faults) -> bool:
+    if rows != expected:
+        listed = path.name.replace("_attr", "").replace("_bbox", "")
+        faults.add(
+            path, None, f"has {rows} rows, {listed} has {expected}: both need one row an image"
+        )
+    return rows == expected
+
+
+def _read_labels(folder: Path, split: str, count: int, faults: Faults) -> np.ndarray:
+    path = folder / f"{split}_attr.txt"
+    unlabelled = np.full((count, len(CATEGORIES)), UNLABELLED, np.int32)
+    if not path.is_file():
+        if split != "test":
+            faults.add(path, None, "is missing: it holds the labels, one row an image")
+        return unlabelled
+    table, first_line = _read_table(path, faults)
+    if not _same_rows(path, len(table), count, faults):
+        return unlabelled
+    if table.shape[1] == len(CATEGORIES):
+        return _check_class_ids(table, path, first_line, faults)
+    if table.shape[1] == _ATTRIBUTE_COUNT:
+        return _class_ids_from_binary(table, path, first_line, faults)
+    faults.add(
+        path,
+        first_line,
+        f"has {table.shape[1]} columns: expected {len(CATEGORIES)} class ids (challenge) or "
+        f"{_ATTRIBUTE_COUNT} of 0/1 (original)",
+    )
+    return unlabelled
+
+
+def _check_class_ids(table: np.ndarray, path: Path, first_line: int, faults: Faults) -> np.ndarray:
+    for column, (category, attributes) in enumerate(CATEGORIES.items()):
+        values = table[:, column]
+        for row in np.flatnonzero((values < UNLABELLED) | (values >= len(attributes))):
+            faults.add(
+                path,
+                row + first_line,
+                f"{category} is {values[row]}, but runs from 0 to {len(attributes) - 1} "
+                f"(-1 = not labelled)",
+            )
+    return table
+
+
+def _class_ids_from_binary(
+    table: np.ndarray, path: Path, first_line: int, faults: Faults
+) -> np.ndarray:
+    for row in np.flatnonzero(((table != 0) & (table != 1)).any(axis=1)):
+        faults.add(path, row + first_line, "holds other values than 0 and 1")
+    labels = []
+    start = 0
+    for category, attributes in CATEGORIES.items():
+        columns = table[:, start : start + len(attributes)] == 1
+        start += len(attributes)
+        for row in np.flatnonzero(columns.sum(axis=1) > 1):
+            several = ", ".join(np.array(attributes)[columns[row]])
+            faults.add(path, row + first_line, f"has several attributes in {category}: {several}")
+        labels.append(np.where(columns.any(axis=1), columns.argmax(axis=1), UNLABELLED))
+    return np.stack(labels, axis=1).astype(np.int32)
+
+
+def _read_boxes(folder: Path, split: str, count: int, faults: Faults) -> tuple[np.ndarray, int]:
+    """Reads 1-based inclusive boxes into half-open pixels, the only place that does.
+
+    Returns:
+        The boxes, and the number of the file's line that holds the first of them.
+    """
+    path = folder / f"{split}_bbox.txt"
+    whole = np.tile(np.int32(WHOLE_IMAGE), (count, 1))
+    if not path.is_file():
+        return whole, 1
+    table, first_line = _read_table(path, faults)
+    if not _same_rows(path, len(table), count, faults):
+        return whole, 1
+    if table.shape[1] != 4:
+        faults.add(path, first_line, f"has {table.shape[1]} columns: expected x1 y1 x2 y2, 1-based")
+        return whole, 1
+    for row in np.flatnonzero((table[:, 2] < table[:, 0]) | (table[:, 3] < table[:, 1])):
+        faults.add(
+            path, row + first_line, f"box {_spell(table[row])} has no area: x2 >= x1 and y2 >= y1"
+        )
+    for row in np.flatnonzero((table[:, :2] < 1).any(axis=1)):
+        faults.add(
+            path, row + first_line, f"box {_spell(table[row])} starts outside: pixels count from 1"
+        )
+    return table - np.int32((1, 1, 0, 0)), first_line
+
+
+def _spell(box: np.ndarray) -> str:
+    return " ".join(str(value) for value in box)
+
+
+def image_size(path: str) -> tuple[int, int] | str:
+    """Reads (width, height) from an image's header, or says why it cannot."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError:
+        return "is missing"
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        return f"is not a readable image ({type(error).__name__})"
+
+
+def _check_images(
+    images: tuple[str, ...],
+    boxes: np.ndarray,
+    source: Path,
+    box_source: tuple[Path, int],
+    faults: Faults,
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        sizes = pool.map(image_size, images, chunksize=64)
+        for row, (path, size) in enumerate(zip(images, sizes, strict=True)):
+            if isinstance(size, str):
+                faults.add(source, row + 1, f"{path} {size}")
+            elif boxes[row, 2] > size[0] or boxes[row, 3] > size[1]:
+                x1, y1, x2, y2 = boxes[row]
+                faults.add(
+                    box_source[0],
+                    row + box_source[1],
+                    f"box {x1 + 1} {y1 + 1} {x2} {y2} lies outside {Path(path).name}, "
+                    f"which is {size[0]} x {size[1]} pixels",
+                )

@@ -1,0 +1,36 @@
+"""Collects what is wrong with a data set, so that it is all told at once."""
+
+from pathlib import Path
+
+from deepfashion_tf.errors import InputError
+
+
+class Faults:
+    """A list of faults, each with its file and line; raises one InputError for all.
+
+    Example:
+        faults = Faults()
+        faults.add(path, 12, "fit is 9, but runs from 0 to 2")
+        faults.raise_if_any("The split 'train' cannot be used")
+    """
+
+    SHOWN = 10
+
+    def __init__(self) -> None:
+        self._faults: list[str] = []
+
+    def add(self, path: Path, line: int | None, text: str) -> None:
+        """Adds one fault; `line` counts from 1, None = the file as a whole."""
+        where = f"{path}, line {line}:" if line is not None else str(path)
+        self._faults.append(f"{where} {text}")
+
+    def raise_if_any(self, summary: str) -> None:
+        """Raises InputError with the first ten faults and a count, if there is one."""
+        if not self._faults:
+            return
+        if len(self._faults) == 1:
+            raise InputError(f"{summary}: {self._faults[0]}.")
+        shown = "".join(f"\n  {fault}" for fault in self._faults[: self.SHOWN])
+        more = len(self._faults) - self.SHOWN
+        rest = f"\n  … and {more} more" if more > 0 else ""
+        raise InputError(f"{summary}; {len(self._faults)} faults to mend:{shown}{rest}")

@@ -1,0 +1,163 @@
+"""The tf.data pipeline: files and boxes in, normalized batches with six labels out.
+
+Training and evaluation differ in the order, the flip, and nothing else: compare
+`training_dataset` with `evaluation_dataset`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.annotations import Split
+from deepfashion_tf.data.images import Normalization, flip_where, normalize, read_crop
+from deepfashion_tf.errors import InputError
+
+# A reader maps a row's index (scalar int64) to its crop, uint8 [size, size, 3].
+Reader = Callable[[tf.Tensor], tf.Tensor]
+
+
+def file_reader(split: Split, image_size: int) -> Reader:
+    """Makes a reader that decodes the image file each time it is asked."""
+    paths, boxes = tf.constant(split.images), tf.constant(split.boxes)
+
+    def read(index: tf.Tensor) -> tf.Tensor:
+        return read_crop(tf.io.read_file(paths[index]), boxes[index], image_size)
+
+    return read
+
+
+def cached_reader(
+    split: Split, image_size: int, on_progress: Callable[[int, int], None] | None = None
+) -> Reader:
+    """Decodes every image once and makes a reader that answers from memory.
+
+    Crops are kept as uint8: size² × 3 bytes an image.
+
+    Raises:
+        InputError: the crops do not fit into the memory that is free, or a file
+            cannot be decoded.
+    """
+    count = len(split)
+    needed = count * image_size**2 * 3
+    free = psutil.virtual_memory().available
+    if needed > 0.8 * free:
+        raise InputError(
+            f"Caching {count} crops of {image_size} pixels takes {needed / 2**30:.1f} GiB, "
+            f"but {free / 2**30:.1f} GiB of memory are free: pass --no-cache or a smaller "
+            f"--image-size."
+        )
+    crops = np.empty((count, image_size, image_size, 3), np.uint8)
+    done = 0
+    for batch in crop_batches(split, image_size):
+        crops[done : done + len(batch)] = batch
+        done += len(batch)
+        if on_progress:
+            on_progress(done, count)
+    # A tensor outside the graph is captured by reference; a constant inside would be copied.
+    cached = tf.convert_to_tensor(crops)
+    return lambda index: tf.gather(cached, index)
+
+
+def crop_batches(split: Split, image_size: int, batch_size: int = 64):
+    """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
+
+    Raises:
+        InputError: names the files that cannot be decoded.
+    """
+    crops = tf.data.Dataset.range(len(split))
+    crops = crops.map(file_reader(split, image_size), num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        yield from crops.batch(batch_size).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+    except tf.errors.InvalidArgumentError as error:
+        raise explain_unreadable(split) or error from error
+
+
+def explain_unreadable(split: Split) -> InputError | None:
+    """Finds the files of a split that cannot be decoded, and says so in an InputError."""
+
+    def is_readable(path: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+        return read_crop(tf.io.read_file(path), box, 8)[0, 0, 0]
+
+    broken = []
+    for path, box in zip(split.images, split.boxes, strict=True):
+        try:
+            is_readable(tf.constant(path), tf.constant(box))
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
+            broken.append(path)
+    if not broken:
+        return None
+    names = ", ".join(broken[:10]) + (f" and {len(broken) - 10} more" if len(broken) > 10 else "")
+    return InputError(
+        f"{len(broken)} of the {len(split)} images listed in {split.source} cannot be decoded: "
+        f"{names}; replace them, or take their rows out of the lists."
+    )
+
+
+def training_dataset(
+    split: Split,
+    reader: Reader,
+    normalization: Normalization,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    flip: bool = True,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Builds all epochs as one stream of shuffled, flipped, normalized batches.
+
+    Order and flips of epoch e depend on (seed, e) alone: the same seed gives the
+    same batches, and a stream that starts at `first_epoch` goes on as if it had
+    never been away.
+
+    Returns:
+        ``steps_per_epoch(split, batch_size)`` batches an epoch of ``(images, labels)``:
+        float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``.
+    """
+    count = len(split)
+
+    def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
+        flips = tf.random.stateless_uniform([count], key) < (0.5 if flip else 0.0)
+        return tf.data.Dataset.from_tensor_slices((order, flips))
+
+    def read(index: tf.Tensor, flip: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return index, flip_where(reader(index), flip)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        images = draw_epoch(epoch).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        return images.batch(batch_size)
+
+    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+    return _with_labels(batches, split, normalization)
+
+
+def evaluation_dataset(
+    split: Split, reader: Reader, normalization: Normalization, *, batch_size: int
+) -> tf.data.Dataset:
+    """Builds one pass over a split, in order: batches as in `training_dataset`."""
+    indices = tf.data.Dataset.range(len(split))
+    images = indices.map(lambda i: (i, reader(i)), num_parallel_calls=tf.data.AUTOTUNE)
+    return _with_labels(images.batch(batch_size), split, normalization)
+
+
+def _with_labels(
+    batches: tf.data.Dataset, split: Split, normalization: Normalization
+) -> tf.data.Dataset:
+    labels = {c: tf.constant(split.labels[:, i]) for i, c in enumerate(CATEGORIES)}
+
+    def finish(indices: tf.Tensor, images: tf.Tensor):
+        # On whole batches: one op an epoch step instead of one an image.
+        of_batch = {category: tf.gather(values, indices) for category, values in labels.items()}
+        return normalize(images, normalization), of_batch
+
+    return batches.map(finish, num_parallel_calls=1).prefetch(tf.data.AUTOTUNE)
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Counts the batches of one epoch; the last one may be smaller."""
+    return -(-len(split) // batch_size)

@@ -1,0 +1,59 @@
+"""Evaluates a run on a split."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.annotations import Split
+from deepfashion_tf.data.pipeline import evaluation_dataset, explain_unreadable, file_reader
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.scores import Scores, score
+from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.training.run import Run
+
+
+def predict_split(run: Run, model: keras.Model, split: Split) -> dict[str, np.ndarray]:
+    """Answers for every image of a split, in order.
+
+    Returns:
+        category -> probabilities, float32 ``[images, classes]``.
+
+    Raises:
+        InputError: an image cannot be decoded.
+    """
+    reader = file_reader(split, run.config.image_size)
+    batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
+    answer = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    parts: dict[str, list[np.ndarray]] = {category: [] for category in CATEGORIES}
+    done = 0
+    try:
+        with progress_bar(f"evaluating the split {split.name}", len(split)) as on_progress:
+            for images, _ in batches:
+                for category, probabilities in answer(images).items():
+                    parts[category].append(probabilities.numpy())
+                done += len(images)
+                on_progress(done, len(split))
+    except tf.errors.OpError as error:
+        raise explain_unreadable(split) or error from error
+    return {category: np.concatenate(values) for category, values in parts.items()}
+
+
+def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
+    """Picks each category's likeliest class: int ``[images, 6]``."""
+    return np.stack([probabilities[category].argmax(axis=-1) for category in CATEGORIES], axis=1)
+
+
+def evaluate(run: Run, split: Split) -> Scores:
+    """Scores a run's best model on a split.
+
+    Raises:
+        InputError: nothing in the split is labelled, or an image cannot be decoded.
+    """
+    if (split.labels < 0).all():
+        raise InputError(
+            f"Nothing in the split {split.name!r} ({split.source}) is labelled, so there is "
+            f"nothing to score: name another --split, or use scripts/predict.py."
+        )
+    probabilities = predict_split(run, run.load_model(), split)
+    return score(split.name, split.labels, answers(probabilities))

@@ -1,0 +1,31 @@
+"""What stands at the end of a training run: scores, table, curves, export."""
+
+from deepfashion_tf.data.annotations import Split
+from deepfashion_tf.evaluation.curves import save_curves
+from deepfashion_tf.evaluation.evaluate import evaluate
+from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.table import print_scores
+from deepfashion_tf.progress import console
+from deepfashion_tf.training.run import Run
+
+
+def finish_run(run: Run, val: Split) -> Scores:
+    """Scores the best model on the validation split and writes what a run directory holds.
+
+    metrics.json and curves.png, then the table, then where everything lies. What is
+    scored is the file model.keras, loaded again, not the model in memory.
+
+    Raises:
+        InputError: the model file or an image cannot be read.
+    """
+    scores = evaluate(run, val)
+    scores.save(run.directory / "metrics.json")
+    title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
+    save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
+    print_scores(scores, title)
+    console.print(f"Run: {run.directory}/  (model.keras, metrics.json, history.csv, curves.png)")
+    return scores
+
+
+def _source(run: Run) -> str:
+    return run.config.data_dir.name if run.config.data_dir else "built-in wardrobe (drawn images)"

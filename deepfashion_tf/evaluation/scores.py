@@ -1,0 +1,147 @@
+"""Scores of answers against labels, always beside the majority baseline."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepfashion_tf.categories import CATEGORIES, UNLABELLED
+from deepfashion_tf.files import write_atomically
+
+
+@dataclass(frozen=True)
+class CategoryScore:
+    """Scores of one category over the images that are labelled in it.
+
+    Attributes:
+        images: how many images are labelled; with none the scores are None.
+        accuracy: share of them that is answered rightly.
+        majority_baseline: share of the commonest class among them. No constant
+            answer scores higher on this split.
+        class_recall: attribute -> share of its images that is answered rightly;
+            None for an attribute that no image has.
+    """
+
+    images: int
+    accuracy: float | None
+    majority_baseline: float | None
+    class_recall: dict[str, float | None]
+
+    @property
+    def beats_baseline(self) -> bool:
+        return self.images > 0 and self.accuracy > self.majority_baseline
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one split.
+
+    Attributes:
+        split: its name.
+        images: how many images it has, labelled or not.
+        categories: category -> its scores.
+    """
+
+    split: str
+    images: int
+    categories: dict[str, CategoryScore]
+
+    @property
+    def mean_accuracy(self) -> float | None:
+        """Mean of the accuracies of the categories that are labelled: the challenge's score."""
+        return _mean(score.accuracy for score in self.categories.values())
+
+    @property
+    def majority_baseline(self) -> float | None:
+        """What always answering each category's commonest class would score."""
+        return _mean(score.majority_baseline for score in self.categories.values())
+
+    @property
+    def mean_class_recall(self) -> float | None:
+        """Mean recall of all attributes that the split has images of."""
+        return _mean(
+            recall for score in self.categories.values() for recall in score.class_recall.values()
+        )
+
+    @property
+    def majority_class_recall(self) -> float | None:
+        """Mean class recall of always answering each category's commonest class."""
+        found = [
+            sum(recall is not None for recall in score.class_recall.values())
+            for score in self.categories.values()
+        ]
+        return sum(count > 0 for count in found) / sum(found) if sum(found) else None
+
+    @property
+    def classes_without_images(self) -> list[str]:
+        """Attributes left out of `mean_class_recall`, since no image has them."""
+        return [
+            attribute
+            for score in self.categories.values()
+            for attribute, recall in score.class_recall.items()
+            if recall is None
+        ]
+
+    @property
+    def beaten_by_baseline(self) -> list[str]:
+        """Labelled categories whose accuracy is not above their baseline."""
+        return [
+            category
+            for category, score in self.categories.items()
+            if score.images and not score.beats_baseline
+        ]
+
+    def save(self, path: Path) -> None:
+        """Writes metrics.json."""
+        document = {
+            "split": self.split,
+            "images": self.images,
+            "mean_accuracy": self.mean_accuracy,
+            "mean_class_recall": self.mean_class_recall,
+            "majority_baseline": self.majority_baseline,
+            "majority_class_recall": self.majority_class_recall,
+            "classes_without_images": self.classes_without_images,
+            "categories": {
+                category: {
+                    "images": score.images,
+                    "accuracy": score.accuracy,
+                    "majority_baseline": score.majority_baseline,
+                    "class_recall": score.class_recall,
+                }
+                for category, score in self.categories.items()
+            },
+        }
+        write_atomically(path, json.dumps(document, indent=2) + "\n")
+
+
+def score(split: str, labels: np.ndarray, answers: np.ndarray) -> Scores:
+    """Scores answers.
+
+    Args:
+        split: the split's name.
+        labels: int ``[images, 6]``, class ids; -1 = not labelled, not scored.
+        answers: int ``[images, 6]``, class ids.
+    """
+    categories = {}
+    for column, (category, attributes) in enumerate(CATEGORIES.items()):
+        labelled = labels[:, column] != UNLABELLED
+        truth, answer = labels[labelled, column], answers[labelled, column]
+        counts = np.bincount(truth, minlength=len(attributes))
+        hits = np.bincount(truth[truth == answer], minlength=len(attributes))
+        total = int(counts.sum())
+        categories[category] = CategoryScore(
+            images=total,
+            accuracy=float(hits.sum() / total) if total else None,
+            majority_baseline=float(counts.max() / total) if total else None,
+            class_recall={
+                attribute: float(hits[i] / counts[i]) if counts[i] else None
+                for i, attribute in enumerate(attributes)
+            },
+        )
+    return Scores(split, len(labels), categories)
+
+
+def _mean(values) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

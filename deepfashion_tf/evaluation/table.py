@@ -1,0 +1,69 @@
+"""The table of accuracies beside the majority baseline, for the terminal."""
+
+from rich.table import Table
+
+from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.progress import console
+
+
+def print_scores(scores: Scores, title: str) -> None:
+    """Prints the table, and says in words what it would be wrong to overlook."""
+    table = Table(title=f"{title}: {scores.images} images of the split {scores.split!r}")
+    table.add_column("category")
+    for name in ("labelled", "accuracy", "baseline", "difference"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for category, score in scores.categories.items():
+        table.add_row(
+            category,
+            str(score.images),
+            *_compare(score.accuracy, score.majority_baseline),
+            _mark(score.images, score.beats_baseline),
+        )
+    table.add_section()
+    for name, value, baseline in (
+        ("mean accuracy", scores.mean_accuracy, scores.majority_baseline),
+        ("mean class recall", scores.mean_class_recall, scores.majority_class_recall),
+    ):
+        table.add_row(f"[bold]{name}[/bold]", "", *_compare(value, baseline), "")
+    console.print(table)
+    for sentence in remarks(scores):
+        console.print(sentence)
+
+
+def remarks(scores: Scores) -> list[str]:
+    """Says what the figures mean: baselines not beaten, classes and categories not scored."""
+    labelled = [name for name, score in scores.categories.items() if score.images]
+    unlabelled = [name for name in scores.categories if name not in labelled]
+    beaten = scores.beaten_by_baseline
+    sentences = ["baseline: what always giving a category's commonest answer would score here."]
+    if beaten and len(beaten) == len(labelled):
+        sentences.append(
+            "This model beats the majority baseline in no category: it has learnt nothing of use."
+        )
+    elif beaten:
+        sentences.append(f"Not above the majority baseline: {', '.join(beaten)}.")
+    if unlabelled:
+        sentences.append(f"No image is labelled in {', '.join(unlabelled)}: left out of the means.")
+    absent = [
+        attribute
+        for category in labelled
+        for attribute, recall in scores.categories[category].class_recall.items()
+        if recall is None
+    ]
+    if absent:
+        sentences.append(f"No image shows {', '.join(absent)}: left out of mean class recall.")
+    return sentences
+
+
+def _compare(value: float | None, baseline: float | None) -> tuple[str, str, str]:
+    if value is None:
+        return "-", "-", "-"
+    colour = "green" if value > baseline else "red"
+    return f"{value:.4f}", f"{baseline:.4f}", f"[{colour}]{value - baseline:+.4f}[/{colour}]"
+
+
+def _mark(images: int, beats: bool) -> str:
+    if not images:
+        return "not labelled"
+    return "" if beats else "[red]not above[/red]"

@@ -1,0 +1,33 @@
+"""Files that are there whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_or_nothing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside `path` to write to, and renames it at the end.
+
+    A file or a folder may be written. If the block raises, what it wrote is removed
+    and what stood at `path` before stays.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        # The suffix stays: writers choose their format by it.
+        temporary = folder / path.name
+        yield temporary
+        if path.is_dir():
+            os.replace(path, folder / f"{path.name}.old")
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a text file under a temporary name and renames it."""
+    with whole_or_nothing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

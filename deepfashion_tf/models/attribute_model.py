@@ -1,0 +1,50 @@
+"""The six-headed model: backbone, optional fully connected layers, one softmax a category."""
+
+import keras
+from keras import layers
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.models.backbones import build_backbone
+
+FC_WIDTHS = (512, 256, 128, 64)
+
+
+def build_model(
+    backbone: str,
+    *,
+    image_size: int = 224,
+    representation: str = "logits",
+    fc_layers: int = 0,
+    dropout: float = 0.1,
+) -> keras.Model:
+    """Builds the report's model with random weights.
+
+    Args:
+        backbone: a key of BACKBONES.
+        image_size: side of the square input in pixels.
+        representation: "logits" (1000-d) or "pooled" (2048-d).
+        fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
+        dropout: share dropped before each head, 0 <= dropout < 1.
+
+    Returns:
+        A Functional model from normalized images, float32 ``[batch, size, size, 3]``,
+        to a dict category -> probabilities, float32 ``[batch, classes]``. The output
+        layers bear the categories' names.
+
+    Raises:
+        ValueError: an unknown backbone or representation, or another `fc_layers`.
+    """
+    if fc_layers not in (0, 2, 4):
+        raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
+    images = keras.Input((image_size, image_size, 3), name="images")
+    features = build_backbone(backbone, image_size, representation)(images)
+    for index, width in enumerate(FC_WIDTHS[:fc_layers]):
+        features = layers.Dense(width, activation="relu", name=f"fc{index + 1}")(features)
+    outputs = {}
+    for category, attributes in CATEGORIES.items():
+        x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
+        # In float32 whatever the precision of the rest: a loss takes logarithms of it.
+        outputs[category] = layers.Dense(
+            len(attributes), activation="softmax", dtype="float32", name=category
+        )(x)
+    return keras.Model(images, outputs, name=f"{backbone}_attributes")

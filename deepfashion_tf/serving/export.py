@@ -1,0 +1,76 @@
+"""Exports a run as a TensorFlow SavedModel that answers for image files as they are."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.images import Normalization, normalize, read_crop
+from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.training.run import Run
+
+ATTRIBUTES_FILE = "attributes.json"
+
+
+def export_run(run: Run) -> Path:
+    """Writes ``export/`` into a run directory.
+
+    The SavedModel has two signatures, both answering six named probability tensors,
+    float32 ``[batch, classes]``:
+
+    - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG or PNG files as
+      they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
+      all -1 = the whole image.
+    - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
+
+    ``assets/attributes.json`` names the attributes in the order of the outputs.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the run has no model.
+    """
+    module = _module(run.load_model(), run.config.image_size, run.normalization)
+    path = run.directory / "export"
+    with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
+        attributes = Path(folder) / ATTRIBUTES_FILE
+        attributes.write_text(json.dumps(CATEGORIES, indent=2) + "\n", encoding="utf-8")
+        module.attributes = tf.saved_model.Asset(str(attributes))
+        tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
+    return path
+
+
+def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.Module:
+    module = tf.Module()
+    # What a signature reads must hang on the module, or it is not saved with it.
+    module.model_variables = [variable.value for variable in model.variables]
+
+    def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(normalize(crops, normalization), training=False)
+        return {category: tf.identity(outputs[category], category) for category in CATEGORIES}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")])
+    def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(images)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "image_bytes"),
+            tf.TensorSpec([None, 4], tf.int32, "boxes"),
+        ]
+    )
+    def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
+        crops = tf.map_fn(
+            lambda item: read_crop(item[0], item[1], size),
+            (image_bytes, boxes),
+            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
+            parallel_iterations=8,
+        )
+        return answer(crops)
+
+    module.endpoints = {"serving_default": of_files, "images": of_crops}
+    return module

@@ -1,0 +1,161 @@
+"""Keras callbacks: the history file, the best model, the lines in the terminal, the NaN stop."""
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.run import Run
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "loss",
+    "val_loss",
+    *(f"{category}_loss" for category in CATEGORIES),
+    *(f"{category}_accuracy" for category in CATEGORIES),
+    *(f"val_{category}_loss" for category in CATEGORIES),
+    *(f"val_{category}_accuracy" for category in CATEGORIES),
+    "mean_accuracy",
+    "val_mean_accuracy",
+)
+
+
+def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, float]) -> dict:
+    """Turns Keras' logs of an epoch into a row of history.csv.
+
+    Losses and accuracies are means over the labelled examples of the epoch; a
+    category without any is NaN, and stays out of the total loss and of the mean
+    accuracy.
+
+    Args:
+        epoch: counted from 1.
+        logs: what Keras hands to ``on_epoch_end``.
+        loss_weights: weight of each category in ``loss`` and ``val_loss``.
+    """
+    row = {"epoch": epoch}
+    for prefix in ("", "val_"):
+        losses = {c: float(logs[f"{prefix}{c}_labelled_loss"]) for c in CATEGORIES}
+        accuracies = {c: float(logs[f"{prefix}{c}_accuracy"]) for c in CATEGORIES}
+        weighted = [loss_weights[c] * losses[c] for c in CATEGORIES if accuracies[c] >= 0]
+        row[f"{prefix}loss"] = sum(weighted)
+        row[f"{prefix}mean_accuracy"] = _nan_mean(accuracies.values())
+        row |= {f"{prefix}{c}_loss": value for c, value in losses.items()}
+        row |= {f"{prefix}{c}_accuracy": value for c, value in accuracies.items()}
+    return row
+
+
+def _nan_mean(values) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty."""
+
+    def __init__(self, path: Path, loss_weights: dict[str, float]) -> None:
+        super().__init__()
+        self.path = path
+        self.loss_weights = loss_weights
+        self.rows: list[dict] = []
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
+        # The other callbacks read the row, not Keras' logs.
+        logs["row"] = self.rows[-1]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow({k: "" if v != v else v for k, v in row.items()})
+        write_atomically(self.path, text.getvalue())
+
+
+class BestModel(keras.callbacks.Callback):
+    """Saves the model whenever validation mean accuracy is higher than ever before."""
+
+    def __init__(self, run: Run, model: keras.Model) -> None:
+        super().__init__()
+        self.run = run
+        self.saved = model
+        self.epoch: int | None = None
+        self.value = -math.inf
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        value = logs["row"]["val_mean_accuracy"]
+        if value > self.value or self.epoch is None:
+            self.epoch, self.value = epoch + 1, value
+            self.run.save_model(self.saved)
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends a run whose loss is no longer a number.
+
+    Raises:
+        InputError: says at which step, and what to change.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        if not np.isfinite(logs["loss"]):
+            raise InputError(
+                f"The loss is no longer a number at epoch {self.epoch}, step {batch + 1}: train "
+                f"again with a lower --learning-rate (it is {self.config.learning_rate:g}); "
+                f"what earlier epochs gave is kept."
+            )
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Shows a bar with the time left while training, and prints a line an epoch."""
+
+    def __init__(self, epochs: int, steps: int, images: int, best: BestModel) -> None:
+        super().__init__()
+        self.epochs, self.steps, self.images, self.best = epochs, steps, images, best
+        self.progress = make_progress("steps")
+
+    def on_train_begin(self, logs=None) -> None:
+        self.progress.start()
+        self.task = self.progress.add_task("epoch 1", total=self.epochs * self.steps, rate="")
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        self.began = time.monotonic()
+        self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self.trained = time.monotonic()
+        self.progress.update(
+            self.task, advance=1, rate=f"[dim]loss[/dim] {float(logs['loss']):.3f}"
+        )
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        row = logs["row"]
+        rate = self.images / (self.trained - self.began)
+        mark = "  [green]best[/green]" if self.best.epoch == epoch + 1 else ""
+        console.print(
+            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
+            f"  loss {row['loss']:.3f}  acc {row['mean_accuracy']:.3f}"
+            f"  [dim]|[/dim]  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
+            f"  [dim]{rate:.0f} images/s[/dim]{mark}"
+        )
+
+    def on_train_end(self, logs=None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self.progress.stop()

@@ -1,0 +1,147 @@
+"""The one list of options: what a run is made of, saved with it, rebuilt from it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import write_atomically
+
+REPORT_LOSS_WEIGHTS = {
+    "texture": 0.95,
+    "sleeve": 0.85,
+    "length": 0.85,
+    "neckline": 0.9,
+    "fabric": 1.0,
+    "fit": 0.9,
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training run computes.
+
+    Raises:
+        InputError: a value out of its range, or loss weights whose keys are not
+            exactly the categories.
+    """
+
+    recipe: Literal["demo", "photographs", "report"] = "demo"
+    """Where the other options' defaults come from. Without --data-dir: demo; with it: photographs,
+    sized for a CPU. report is the report's own recipe, for a GPU."""
+    data_dir: Path | None = None
+    """Data set in the challenge or the original layout. None: the built-in wardrobe."""
+    output_dir: Path | None = None
+    """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
+
+    backbone: Literal["resnet50", "seresnet50", "seresnext50"] = "seresnet50"
+    """Network under the six heads."""
+    representation: Literal["logits", "pooled"] = "logits"
+    """What the heads read: the 1000-d ImageNet output (the report) or the 2048-d average."""
+    fc_layers: Literal[0, 2, 4] = 0
+    """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
+    dropout: float = 0.1
+    """Share dropped before each head, 0 <= dropout < 1."""
+
+    image_size: int = 224
+    """Side in pixels to which crops are squashed, at least 32."""
+    crop: bool = True
+    """Crop to the bounding box; otherwise the whole image is used."""
+    flip: bool = True
+    """Mirror training images at random."""
+    cache: bool = True
+    """Keep decoded crops in memory: size * size * 3 bytes an image."""
+
+    loss: Literal["focal", "cross_entropy"] = "focal"
+    """Focal loss (Lin et al. 2017) or cross-entropy (the report's eq. 6)."""
+    gamma: float = 2.0
+    """Focusing parameter of the focal loss, >= 0."""
+    alpha: float = 1.0
+    """Weight of the focal loss, the same for all classes."""
+    loss_weights: Annotated[dict[str, float], tyro.conf.arg(metavar="CATEGORY WEIGHT ...")] = field(
+        default_factory=lambda: dict(REPORT_LOSS_WEIGHTS)
+    )
+    """Weight of each category in the total loss (the report's eq. 7): all six, or none."""
+
+    batch_size: int = 32
+    """Images in one step."""
+    epochs: int = 30
+    """Passes over the training images."""
+    learning_rate: float = 1e-3
+    """Adam's step size, at its highest."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
+    seed: int = 0
+    """Seeds weights, order, flips and dropout: the same seed repeats a run exactly on a CPU."""
+
+    wardrobe_train: int = 2000
+    """Training images drawn when there is no --data-dir."""
+    wardrobe_val: int = 400
+    """Validation images drawn when there is no --data-dir."""
+    wardrobe_test: int = 400
+    """Test images drawn when there is no --data-dir."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("dropout", 0.0, 0.999),
+            ("image_size", 32, 4096),
+            ("gamma", 0.0, 100.0),
+            ("alpha", 1e-6, 1e6),
+            ("batch_size", 1, 65536),
+            ("epochs", 1, 100_000),
+            ("learning_rate", 1e-12, 1e3),
+            ("seed", 0, 2**31 - 1),
+            ("wardrobe_train", 1, 10_000_000),
+            ("wardrobe_val", 1, 10_000_000),
+            ("wardrobe_test", 0, 10_000_000),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                option = "--" + name.replace("_", "-")
+                raise InputError(f"{option} is {value}, but must lie between {low} and {high}.")
+        missing = [category for category in CATEGORIES if category not in self.loss_weights]
+        unknown = [key for key in self.loss_weights if key not in CATEGORIES]
+        if missing or unknown:
+            raise InputError(
+                f"--loss-weights needs a weight for each of {', '.join(CATEGORIES)}; missing: "
+                f"{', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}."
+            )
+        if min(self.loss_weights.values()) < 0:
+            raise InputError("--loss-weights holds a negative weight: give weights >= 0.")
+
+    def save(self, path: Path) -> None:
+        """Writes the config as JSON."""
+        values = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+        write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainConfig":
+        """Rebuilds the config that `save` wrote.
+
+        Raises:
+            InputError: the file is missing, broken or of another version.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            for name in ("data_dir", "output_dir"):
+                values[name] = Path(values[name]) if values[name] is not None else None
+            return cls(**values)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{path} is missing, so {path.parent} is no run directory: name one that "
+                f"scripts/train.py has made, such as saved_models/seresnet50-demo."
+            ) from error
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path} cannot be read as a run's configuration ({error}): train the run again."
+            ) from error

@@ -1,0 +1,105 @@
+"""Focal loss and cross-entropy on partial labels."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from deepfashion_tf.categories import CATEGORIES
+
+
+def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float] = 1.0):
+    """Computes the focal loss of each example, ``-alpha (1 - p_t)^gamma log(p_t)``.
+
+    p_t is the softmax probability of the labelled class. It is computed from
+    log-softmax, so that an example with p_t = 0 still has the gradient of
+    cross-entropy. gamma = 0 is cross-entropy (the report's eq. 6).
+
+    Args:
+        labels: int ``[batch]``, class ids; -1 = not labelled, whose loss is 0.
+        logits: float ``[batch, classes]``; log-probabilities are logits too.
+        gamma: focusing parameter, >= 0.
+        alpha: weight of all classes, or one a class.
+
+    Returns:
+        float32 ``[batch]``, never reduced.
+
+    Reference:
+        Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
+    """
+    labels = ops.cast(labels, "int32")
+    classes = logits.shape[-1]
+    labelled = ops.cast(labels >= 0, "float32")
+    # one_hot of -1 is all zero; log p_t = 0 there, and every factor stays finite.
+    chosen = ops.one_hot(labels, classes, dtype="float32")
+    log_probability = ops.sum(ops.log_softmax(ops.cast(logits, "float32")) * chosen, axis=-1)
+    weight = ops.sum(chosen * ops.convert_to_tensor(alpha, "float32"), axis=-1)
+    if gamma:
+        # The slope of x^gamma has a pole at 0 for gamma < 1: stay a hair above.
+        wrongness = ops.maximum(-ops.expm1(log_probability), 1e-12)
+        weight = weight * ops.power(wrongness, gamma)
+    return -labelled * weight * log_probability
+
+
+def logits_of(probabilities):
+    """Finds the logits behind softmax probabilities.
+
+    Keras' softmax remembers its input on its output, and Keras' own losses use it;
+    for other tensors the logarithm serves as well, down to the smallest float.
+
+    Args:
+        probabilities: float ``[..., classes]``.
+    """
+    logits = getattr(probabilities, "_keras_logits", None)
+    if logits is not None:
+        return logits
+    return ops.log(ops.maximum(probabilities, 1.2e-38))
+
+
+@keras.saving.register_keras_serializable("deepfashion_tf")
+class FocalLoss(keras.losses.Loss):
+    """Focal loss of softmax probabilities, the mean over the *labelled* examples of a batch.
+
+    A batch in which nobody is labelled has the loss 0.
+
+    Args:
+        gamma: focusing parameter, >= 0; 0 is cross-entropy.
+        alpha: weight of all classes, or one a class.
+    """
+
+    def __init__(self, gamma=2.0, alpha=1.0, name="focal", reduction="sum_over_batch_size"):
+        super().__init__(name=name, reduction=reduction)
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def per_example(self, labels, probabilities):
+        """Gives one loss an example, 0 for those not labelled: float32 ``[batch]``."""
+        return focal_loss(labels, logits_of(probabilities), self.gamma, self.alpha)
+
+    def call(self, labels, probabilities):
+        # Keras will divide by the batch size: make that the number of labelled ones.
+        labelled = ops.cast(ops.cast(labels, "int32") >= 0, "float32")
+        count = ops.cast(ops.shape(labelled)[0], "float32")
+        scale = count / ops.maximum(ops.sum(labelled), 1.0)
+        return scale * self.per_example(labels, probabilities)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
+
+
+def check_categories(name: str, mapping: dict) -> None:
+    """Checks that a mapping has one entry for each category and no other.
+
+    Keras itself shifts loss weights by sorted position when a key is misspelt, and
+    trains a head whose loss is missing without one; neither says a word.
+
+    Raises:
+        ValueError: names the missing and the unknown keys.
+    """
+    missing = [category for category in CATEGORIES if category not in mapping]
+    unknown = [key for key in mapping if key not in CATEGORIES]
+    if missing or unknown:
+        raise ValueError(
+            f"{name} must have the keys {', '.join(CATEGORIES)}; "
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+        )

@@ -1,0 +1,25 @@
+"""Trains a model: on the built-in wardrobe, or on your data with --data-dir."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
+
+from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.training.options import parse_config
+
+
+def main() -> int:
+    config = parse_config(__doc__)
+    import_tensorflow()
+    from deepfashion_tf.evaluation.finish import finish_run
+    from deepfashion_tf.training.train import train
+
+    trained = train(config)
+    finish_run(trained.run, trained.val)
+    return 130 if trained.interrupted else 0
+
+
+if __name__ == "__main__":
+    run(main)
