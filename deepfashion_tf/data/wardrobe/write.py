@@ -1,0 +1,140 @@
+"""Writes the wardrobe as files in the challenge layout, on all cores."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.wardrobe.draw import draw_garment
+from deepfashion_tf.data.wardrobe.sampling import sample_labels
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import whole_or_nothing
+
+# Goes up when the same seed draws other pictures than before.
+WARDROBE_VERSION = 1
+_SPLITS = ("train", "val", "test")
+_CHUNK = 32
+
+
+def write_wardrobe(
+    directory: str | Path,
+    *,
+    train: int,
+    val: int,
+    test: int,
+    seed: int,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draws a data set into a new folder; it is there whole or not at all.
+
+    Image i of a split depends on (seed, split, i) alone: the same seed gives the
+    same files, however many processes draw.
+
+    Args:
+        directory: ``img/`` and ``split/`` are made in it.
+        train: how many training images; `val` and `test` likewise.
+        seed: >= 0.
+        workers: processes; None = one a core.
+        on_progress: called with ``(done, total)``.
+
+    Raises:
+        InputError: the folder is there and not empty, or the counts make no data set.
+    """
+    directory = Path(directory)
+    counts = dict(zip(_SPLITS, (train, val, test), strict=True))
+    if min(counts.values()) < 0 or not any(counts.values()):
+        raise InputError(
+            f"A wardrobe of {train} + {val} + {test} images cannot be drawn: give counts >= 0, "
+            f"at least one of them above 0."
+        )
+    if seed < 0:
+        raise InputError(f"The seed is {seed}, but must be 0 or more.")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} exists and is not empty: name a new folder, or remove it.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(directory) as temporary:
+        (temporary / "img").mkdir(parents=True)
+        (temporary / "split").mkdir()
+        rows = _draw_all(temporary, counts, seed, workers, on_progress)
+        first = 0
+        for split, count in counts.items():
+            _write_split(temporary / "split", split, first, rows[first : first + count])
+            first += count
+        _write_attribute_list(temporary / "split")
+
+
+def _draw_all(folder: Path, counts: dict, seed: int, workers: int | None, on_progress) -> list:
+    """Draws all images and gives their annotations in the order of their numbers."""
+    jobs = []
+    first = 0
+    for split, count in enumerate(counts.values()):
+        for start in range(0, count, _CHUNK):
+            jobs.append((folder, seed, split, start, min(count, start + _CHUNK), first))
+        first += count
+    rows: dict[int, tuple] = {}
+    # A forked child would inherit the threads' locks of whoever has TensorFlow loaded.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=_start_worker)
+    try:
+        for finished in as_completed([pool.submit(_draw_chunk, *job) for job in jobs]):
+            rows |= finished.result()
+            if on_progress:
+                on_progress(len(rows), first)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [rows[number] for number in range(first)]
+
+
+def _start_worker() -> None:
+    # One core a process; the pool shares the machine out.
+    cv2.setNumThreads(1)
+
+
+def _draw_chunk(folder: Path, seed: int, split: int, start: int, stop: int, first: int) -> dict:
+    """Draws images `start` to `stop` of a split; `first` is the number of its image 0.
+
+    Returns:
+        number -> (labels, box, landmarks).
+    """
+    rows = {}
+    for index in range(start, stop):
+        rng = np.random.default_rng((seed, split, index))
+        labels = sample_labels(rng, 1)[0]
+        drawing = draw_garment(labels, rng)
+        path = folder / "img" / f"{first + index:05d}.jpg"
+        encoded = cv2.imencode(".jpg", drawing.image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 90))[1]
+        path.write_bytes(encoded.tobytes())
+        rows[first + index] = (labels, drawing.box, drawing.landmarks)
+    return rows
+
+
+def _write_split(folder: Path, split: str, first: int, rows: list) -> None:
+    """Writes a split's lists; boxes become 1-based and inclusive, as the challenge has them."""
+    names = [f"img/{first + row:05d}.jpg" for row in range(len(rows))]
+    labels = [" ".join(map(str, row[0])) for row in rows]
+    boxes = [
+        "{:03d} {:03d} {:03d} {:03d}".format(b[0] + 1, b[1] + 1, b[2], b[3]) for _, b, _ in rows
+    ]
+    landmarks = [" ".join(f"{value + 1}" for value in row[2].ravel()) for row in rows]
+    for suffix, lines in (
+        ("", names),
+        ("_attr", labels),
+        ("_bbox", boxes),
+        # The challenge's own spelling.
+        ("_landmards", landmarks),
+    ):
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / f"{split}{suffix}.txt").write_text(text, encoding="utf-8")
+
+
+def _write_attribute_list(folder: Path) -> None:
+    lines = ["26 ", "attribute_name   attribute_type"]
+    for number, attributes in enumerate(CATEGORIES.values(), start=1):
+        lines += [f"{attribute:<20} {number}" for attribute in attributes]
+    (folder / "list_attr_cloth.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Draws the built-in wardrobe into a folder, in the challenge layout."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
+
+import cv2
+import tyro
+
+from deepfashion_tf.command_line import run
+from deepfashion_tf.data.wardrobe import draw_contact_sheet, write_wardrobe
+from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Options:
+    directory: Annotated[Path | None, tyro.conf.Positional] = None
+    """Folder to make. None: only the contact sheet is drawn."""
+    train: int = 2000
+    """Training images."""
+    val: int = 400
+    """Validation images."""
+    test: int = 400
+    """Test images."""
+    seed: int = 0
+    """The same seed draws the same files."""
+    contact_sheet: Path | None = None
+    """File (.png or .jpg) for a sheet with one column an attribute."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    counts = {name: getattr(options, name) for name in ("train", "val", "test")}
+    if options.directory:
+        with progress_bar("drawing the wardrobe", sum(counts.values())) as on_progress:
+            write_wardrobe(options.directory, **counts, seed=options.seed, on_progress=on_progress)
+        print(f"Wardrobe: {options.directory} ({sum(counts.values())} images)")
+    if options.contact_sheet:
+        sheet = draw_contact_sheet(options.seed)
+        with whole_or_nothing(options.contact_sheet) as temporary:
+            cv2.imwrite(str(temporary), sheet[..., ::-1])
+        print(f"Contact sheet: {options.contact_sheet}")
+
+
+if __name__ == "__main__":
+    run(main)
