@@ -1,6 +1,5 @@
 """Files that are there whole or not at all."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
         temporary = folder / path.name
         yield temporary
         if path.is_dir():
-            os.replace(path, folder / f"{path.name}.old")
-        os.replace(temporary, path)
+            path.replace(folder / f"{path.name}.old")
+        temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

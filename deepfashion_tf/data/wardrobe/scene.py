@@ -81,7 +81,7 @@ def light_map(rng, size: tuple[int, int]) -> np.ndarray:
 
 def add_clutter(rng, canvas: Canvas, box) -> None:
     """Puts posters, racks, plants, bags and passers-by beside the box, never into it."""
-    height, width = canvas.size
+    width = canvas.size[1]
     for left, right in ((0, box[0] - 3), (box[2] + 3, width)):
         if right - left < 16 or rng.random() < 0.3:
             continue

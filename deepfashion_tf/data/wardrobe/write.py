@@ -118,9 +118,7 @@ def _write_split(folder: Path, split: str, first: int, rows: list) -> None:
     """Writes a split's lists; boxes become 1-based and inclusive, as the challenge has them."""
     names = [f"img/{first + row:05d}.jpg" for row in range(len(rows))]
     labels = [" ".join(map(str, row[0])) for row in rows]
-    boxes = [
-        "{:03d} {:03d} {:03d} {:03d}".format(b[0] + 1, b[1] + 1, b[2], b[3]) for _, b, _ in rows
-    ]
+    boxes = [f"{b[0] + 1:03d} {b[1] + 1:03d} {b[2]:03d} {b[3]:03d}" for _, b, _ in rows]
     landmarks = [" ".join(f"{value + 1}" for value in row[2].ravel()) for row in rows]
     for suffix, lines in (
         ("", names),

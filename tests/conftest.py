@@ -1,0 +1,73 @@
+"""Small data sets and one small trained run that the tests share."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import pytest
+
+from deepfashion_tf.data.wardrobe import write_wardrobe
+
+REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "real_photos" / "FashionDataset"
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Path:
+    """859 photographs with partial labels; they are no part of the repository."""
+    if not REAL_PHOTOS.is_dir():
+        pytest.skip(f"{REAL_PHOTOS} is not here")
+    return REAL_PHOTOS
+
+
+@pytest.fixture(scope="session")
+def wardrobe(tmp_path_factory) -> Path:
+    """A wardrobe of 48 + 24 + 8 drawings."""
+    directory = tmp_path_factory.mktemp("data") / "wardrobe"
+    write_wardrobe(directory, train=48, val=24, test=8, seed=0, workers=2)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def trained(wardrobe, tmp_path_factory):
+    """A run that the real `train` made in two epochs at 32 px."""
+    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.training.train import train
+
+    return train(
+        TrainConfig(
+            recipe="photographs",
+            data_dir=wardrobe,
+            output_dir=tmp_path_factory.mktemp("runs") / "run",
+            image_size=32,
+            epochs=2,
+            batch_size=20,
+            schedule="cosine",
+        )
+    )
+
+
+@pytest.fixture
+def challenge(tmp_path) -> Path:
+    """A data set in the challenge layout: six images of 40 x 60 pixels a split."""
+    rng = np.random.default_rng(0)
+    for folder in ("img", "split"):
+        (tmp_path / folder).mkdir()
+    number = 0
+    for split in ("train", "val", "test"):
+        names = []
+        for _ in range(6):
+            names.append(f"img/{number:05d}.jpg")
+            image = rng.integers(0, 256, (60, 40, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / names[-1]), image)
+            number += 1
+        write_lines(tmp_path / "split" / f"{split}.txt", names)
+        write_lines(tmp_path / "split" / f"{split}_attr.txt", ["5 0 2 0 2 2", "0 1 1 3 5 -1"] * 3)
+        write_lines(tmp_path / "split" / f"{split}_bbox.txt", ["001 002 040 060"] * 6)
+    return tmp_path
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

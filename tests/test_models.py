@@ -1,0 +1,270 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.backbones import BACKBONES, build_backbone
+from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.grouped_convolution import (
+    GroupedConv2D,
+    block_diagonal_kernels,
+    cpu_chunks,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def randomize(model: keras.Model, seed: int = 0) -> None:
+    """Gives every weight a random value, so that none is a 0 or a 1 that hides a fault."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        if "_3_bn" in variable.path and variable.path.endswith("gamma"):
+            # Small steps away from the shortcut keep sixteen blocks' sum near 1.
+            value = rng.uniform(0.1, 0.2, variable.shape)
+        elif variable.path.endswith(("gamma", "variance")):
+            value = rng.uniform(0.7, 1.3, variable.shape)
+        elif variable.path.endswith("kernel"):
+            value = rng.normal(0, np.sqrt(2 / np.prod(variable.shape[:-1])), variable.shape)
+        else:
+            value = rng.normal(0, 0.1, variable.shape)
+        variable.assign(value.astype("float32"))
+
+
+# --- Grouped convolution -----------------------------------------------------------------
+
+
+def grouped_reference(images, kernel, groups: int, strides: int):
+    """Convolves each group by itself: the definition, slow and plain."""
+    images = tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    parts = zip(tf.split(images, groups, -1), tf.split(kernel, groups, -1), strict=True)
+    return tf.concat([tf.nn.conv2d(x, k, strides, "VALID") for x, k in parts], -1)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (32, 4), (24, 3), (8, 1)])
+@pytest.mark.parametrize("side", [8, 9])
+def test_grouped_convolution_is_its_definition(channels, groups, strides, side):
+    layer = GroupedConv2D(groups, strides)
+    images = tf.constant(RNG.normal(size=(2, side, side, channels)).astype("float32"))
+    with tf.GradientTape() as tape:
+        outputs = layer(images)
+        loss = tf.reduce_sum(outputs**2)
+    gradient = tape.gradient(loss, layer.kernel.value)
+    kernel = tf.Variable(layer.kernel.value)
+    with tf.GradientTape() as tape:
+        expected = grouped_reference(images, kernel, groups, strides)
+        loss = tf.reduce_sum(expected**2)
+    # Sums of 9 * channels products in another order.
+    np.testing.assert_allclose(outputs, expected, atol=1e-4)
+    np.testing.assert_allclose(gradient, tape.gradient(loss, kernel), rtol=1e-3, atol=1e-2)
+    assert layer.compute_output_shape(images.shape) == outputs.shape
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_the_native_op_of_gpus_gives_the_same(monkeypatch, strides):
+    """A CPU has the native op too, slow as it is: what a GPU would run runs here."""
+    layer = GroupedConv2D(4, strides)
+    images = tf.constant(RNG.normal(size=(1, 8, 8, 16)).astype("float32"))
+    chunked = layer(images)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"])
+    np.testing.assert_allclose(layer(images), chunked, atol=1e-5)
+
+
+def test_kernel_has_the_standard_shape():
+    layer = GroupedConv2D(32)
+    layer.build((None, 7, 7, 128))
+    assert layer.kernel.shape == (3, 3, 4, 128)
+    with pytest.raises(ValueError, match="30 channels cannot be split into 4"):
+        GroupedConv2D(4).build((None, 7, 7, 30))
+
+
+def test_block_diagonal_kernels_are_zero_off_the_blocks():
+    kernel = tf.constant(RNG.normal(size=(3, 3, 2, 8)).astype("float32"))
+    dense = np.array(block_diagonal_kernels(kernel, groups=4, chunks=2))
+    assert dense.shape == (2, 3, 3, 4, 4)
+    assert np.count_nonzero(dense) == 3 * 3 * 2 * 8
+    assert not dense[:, :, :, :2, 2:].any() and not dense[:, :, :, 2:, :2].any()
+
+
+@pytest.mark.parametrize("channels", [128, 256, 512, 1024])
+def test_chunks_divide_the_groups(channels):
+    chunks = cpu_chunks(channels, 32)
+    assert 32 % chunks == 0 and 8 <= chunks <= 32
+
+
+# --- Batch norm --------------------------------------------------------------------------
+
+
+def test_fused_batch_norm_is_keras_batch_norm():
+    images = tf.constant(RNG.normal(2, 3, (4, 5, 6, 7)).astype("float32"))
+    results = []
+    for kind in (FusedBatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(epsilon=1e-5, momentum=0.9)
+        layer.build(images.shape)
+        layer.gamma.assign(np.linspace(0.5, 2, 7))
+        with tf.GradientTape() as tape:
+            outputs = layer(images, training=True)
+            loss = tf.reduce_sum(outputs**3)
+        gradients = tape.gradient(loss, [layer.gamma.value, layer.beta.value])
+        moving = [layer.moving_mean.numpy(), layer.moving_variance.numpy()]
+        results.append([outputs, layer(images), *gradients, *moving])
+    for fused, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_batch_norm_does_not_move():
+    layer = FusedBatchNormalization()
+    layer.trainable = False
+    layer(tf.ones((2, 3, 3, 4)), training=True)
+    np.testing.assert_array_equal(layer.moving_mean, np.zeros(4))
+
+
+# --- Backbones ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "with_top", "without"),
+    [
+        # timm's trainable parameters, plus two moving statistics a batch-norm channel.
+        ("resnet50", 25_636_712, 23_587_712),
+        ("seresnet50", 28_141_144, 26_092_144),
+        ("seresnext50", 27_628_120, 25_579_120),
+    ],
+)
+def test_parameter_counts(name, with_top, without):
+    assert build_backbone(name, 32, "logits").count_params() == with_top
+    assert build_backbone(name, 32, "pooled").count_params() == without
+
+
+def classification_models_twin(name: str, ours: keras.Model) -> keras.Model:
+    """Builds classification_models' network of the same name with our weights.
+
+    Its layers bear automatic names; their numbers tell the order of creation: in a
+    block the three convolutions, then the shortcut, then squeeze and excitation.
+    """
+    from classification_models.tfkeras import Classifiers
+
+    build, _ = Classifiers.get(name)
+    twin = build(input_shape=ours.input_shape[1:], weights=None)
+
+    def created(kind):
+        layers = [layer for layer in twin.layers if isinstance(layer, kind)]
+        return iter(
+            sorted(layers, key=lambda layer: int((re.findall(r"\d+$", layer.name) or [0])[0]))
+        )
+
+    convolutions, norms = created(keras.layers.Conv2D), created(keras.layers.BatchNormalization)
+    for stem in blocks_in_order(ours):
+        for suffix in ("", "_1", "_2", "_3", "_0"):
+            if f"{stem}{suffix}_conv" not in {layer.name for layer in ours.layers}:
+                continue
+            kernel = ours.get_layer(f"{stem}{suffix}_conv").kernel.numpy()
+            groups = 32 if (name, suffix) == ("seresnext50", "_2") else 1
+            for part in np.split(kernel, groups, axis=-1):
+                next(convolutions).set_weights([part])
+            next(norms).set_weights(ours.get_layer(f"{stem}{suffix}_bn").get_weights())
+        for suffix in ("_se_reduce", "_se_expand") if stem != "conv1" else ():
+            kernel, bias = ours.get_layer(stem + suffix).get_weights()
+            next(convolutions).set_weights([kernel[None, None], bias])
+    twin.layers[-2].set_weights(ours.get_layer("predictions").get_weights())
+    assert next(convolutions, None) is None and next(norms, None) is None
+    return twin
+
+
+def blocks_in_order(model: keras.Model) -> list[str]:
+    names = ["conv1"]
+    names += [
+        layer.name.removesuffix("_out") for layer in model.layers if layer.name.endswith("_out")
+    ]
+    return names
+
+
+@pytest.mark.parametrize("name", ["seresnet50", "seresnext50"])
+def test_se_networks_are_those_of_classification_models(name):
+    """Stage by stage; a moved stride or another padding would show here."""
+    ours = build_backbone(name, 64)
+    randomize(ours)
+    twin = classification_models_twin(name, ours)
+    blocks = blocks_in_order(ours)[1:]
+    adds = [layer for layer in twin.layers if isinstance(layer, keras.layers.Add)]
+    assert len(adds) == len(blocks) == 16
+    last = [2, 6, 12, 15]
+    images = RNG.normal(size=(2, 64, 64, 3)).astype("float32")
+    mine = keras.Model(
+        ours.inputs, [ours.get_layer(f"{blocks[i]}_add").output for i in last] + ours.outputs
+    )([images])
+    theirs = keras.Model(twin.inputs, [adds[i].output for i in last] + [twin.layers[-2].output])(
+        [images]
+    )
+    for stage, (a, b) in enumerate(zip(mine, theirs, strict=True), start=2):
+        assert a.shape == b.shape
+        assert np.std(b) > 0.05, f"stage {stage} says nothing"
+        assert np.abs(a - b).max() < 1e-4, f"stage {stage}"
+    assert ours.count_params() == twin.count_params()
+
+
+def test_resnet50_is_keras_applications():
+    ours = build_backbone("resnet50", 64)
+    randomize(ours)
+    twin = keras.applications.ResNet50(
+        weights=None, classifier_activation=None, input_shape=(64, 64, 3)
+    )
+    twin.set_weights(ours.get_weights())
+    images = RNG.normal(size=(2, 64, 64, 3)).astype("float32")
+    np.testing.assert_allclose(ours(images), twin(images), rtol=1e-4, atol=1e-4)
+    kinds = {type(layer) for layer in ours.layers if "bn" in layer.name}
+    assert kinds == {FusedBatchNormalization}
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ValueError, match="unknown backbone 'vgg16'"):
+        build_backbone("vgg16", 64)
+    with pytest.raises(ValueError, match="unknown representation"):
+        build_backbone("resnet50", 64, "middle")
+    with pytest.raises(ValueError, match="fc_layers is 3"):
+        build_model("resnet50", image_size=32, fc_layers=3)
+
+
+# --- The six-headed model ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+@pytest.mark.parametrize(("representation", "width"), [("logits", 1000), ("pooled", 2048)])
+def test_six_named_softmax_outputs(backbone, representation, width):
+    model = build_model(backbone, image_size=32, representation=representation)
+    answers = model(RNG.normal(size=(2, 32, 32, 3)).astype("float32"))
+    assert set(answers) == set(CATEGORIES)
+    assert set(model.output_names) == set(CATEGORIES)
+    for category, attributes in CATEGORIES.items():
+        assert answers[category].shape == (2, len(attributes))
+        assert answers[category].dtype == "float32"
+        np.testing.assert_allclose(np.sum(answers[category], axis=-1), 1, atol=1e-5)
+        assert model.get_layer(category).kernel.shape == (width, len(attributes))
+
+
+@pytest.mark.parametrize("fc_layers", [0, 2, 4])
+def test_fully_connected_layers_narrow_down(fc_layers):
+    model = build_model("resnet50", image_size=32, fc_layers=fc_layers)
+    widths = [layer.units for layer in model.layers if layer.name.startswith("fc")]
+    assert widths == [512, 256, 128, 64][:fc_layers]
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "seresnext50"])
+def test_a_saved_model_reloads_with_safe_mode_on(backbone, tmp_path):
+    model = build_model(backbone, image_size=32, fc_layers=2)
+    randomize(model)
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    images = RNG.normal(size=(2, 32, 32, 3)).astype("float32")
+    for category, expected in model(images).items():
+        np.testing.assert_allclose(reloaded(images)[category], expected, atol=1e-6)
+
+
+def test_no_lambda_layers():
+    for name in BACKBONES:
+        layers = build_model(name, image_size=32)._flatten_layers()
+        assert not any(isinstance(layer, keras.layers.Lambda) for layer in layers)
