@@ -12,6 +12,7 @@ from deepfashion_tf.models.senet import (
     SERESNEXT50,
     SENetVariant,
     build_senet,
+    ends_branch,
 )
 
 REPRESENTATIONS = ("logits", "pooled")
@@ -45,6 +46,8 @@ def _resnet50(input_shape: tuple, name: str, top: bool) -> keras.Model:
 def _with_fused_batch_norm(layer: keras.layers.Layer) -> keras.layers.Layer:
     if isinstance(layer, keras.layers.BatchNormalization):
         config = {**layer.get_config(), "momentum": BATCH_NORM_MOMENTUM}
+        if ends_branch(layer.name):
+            config["gamma_initializer"] = "zeros"
         return FusedBatchNormalization.from_config(config)
     return layer.__class__.from_config(layer.get_config())
 

@@ -150,7 +150,8 @@ class EpochLines(keras.callbacks.Callback):
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['loss']:.3f}  acc {row['mean_accuracy']:.3f}"
             f"  [dim]|[/dim]  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
-            f"  [dim]{rate:.0f} images/s[/dim]{mark}"
+            f"  [dim]{rate:.0f} images/s[/dim]{mark}",
+            soft_wrap=True,
         )
 
     def on_train_end(self, logs=None) -> None:

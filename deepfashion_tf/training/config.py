@@ -4,9 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.errors import InputError
@@ -63,10 +61,8 @@ class TrainConfig:
     """Focusing parameter of the focal loss, >= 0."""
     alpha: float = 1.0
     """Weight of the focal loss, the same for all classes."""
-    loss_weights: Annotated[dict[str, float], tyro.conf.arg(metavar="CATEGORY WEIGHT ...")] = field(
-        default_factory=lambda: dict(REPORT_LOSS_WEIGHTS)
-    )
-    """Weight of each category in the total loss (the report's eq. 7): all six, or none."""
+    loss_weights: dict[str, float] = field(default_factory=lambda: dict(REPORT_LOSS_WEIGHTS))
+    """Weight of each category in the total loss (the report's eq. 7)."""
 
     batch_size: int = 32
     """Images in one step."""

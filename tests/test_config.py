@@ -1,0 +1,106 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.options import parse_config
+from deepfashion_tf.training.recipes import RECIPES
+
+
+def test_a_config_survives_its_file(tmp_path):
+    config = TrainConfig(
+        data_dir=Path("data"), gamma=1.5, loss_weights=dict.fromkeys(CATEGORIES, 1.0)
+    )
+    config.save(tmp_path / "config.json")
+    assert TrainConfig.load(tmp_path / "config.json") == config
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropout": 1.0}, "--dropout is 1.0"),
+        ({"image_size": 16}, "--image-size is 16"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
+        ({"gamma": -1.0}, "--gamma is -1.0"),
+        ({"loss_weights": {"fabric": 1.0}}, "missing: texture, sleeve"),
+        ({"loss_weights": {**dict.fromkeys(CATEGORIES, 1.0), "febric": 1.0}}, "unknown: febric"),
+        ({"loss_weights": dict.fromkeys(CATEGORIES, -1.0)}, "negative"),
+    ],
+)
+def test_values_out_of_range_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**options)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"nonsense": 1}'])
+def test_a_broken_file_is_told(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+        TrainConfig.load(path)
+    path.unlink()
+    with pytest.raises(InputError, match="is no run directory"):
+        TrainConfig.load(path)
+
+
+def test_recipes_bear_their_names_and_documents():
+    for name, recipe in RECIPES.items():
+        assert recipe().recipe == name
+        assert "python scripts/train.py" in recipe.__doc__
+
+
+def test_the_report_recipe_is_the_reports():
+    config = RECIPES["report"]()
+    assert (config.image_size, config.batch_size, config.epochs) == (224, 32, 30)
+    assert (config.loss, config.gamma, config.alpha) == ("focal", 2.0, 1.0)
+    assert (config.learning_rate, config.schedule, config.dropout) == (1e-3, "constant", 0.1)
+    assert (config.representation, config.fc_layers, config.flip, config.crop) == (
+        "logits",
+        0,
+        True,
+        True,
+    )
+    assert list(config.loss_weights.values()) == [0.95, 0.85, 0.85, 0.9, 1.0, 0.9]
+
+
+def test_the_recipe_gives_the_defaults_and_options_win():
+    assert parse_config("", []) == RECIPES["demo"]()
+    with_data = parse_config("", ["--data-dir", "somewhere"])
+    assert with_data == dataclasses.replace(RECIPES["photographs"](), data_dir=Path("somewhere"))
+    report = parse_config("", ["--recipe=report", "--epochs", "3", "--data-dir", "x", "--no-flip"])
+    assert (report.recipe, report.image_size, report.epochs, report.flip) == (
+        "report",
+        224,
+        3,
+        False,
+    )
+
+
+def test_loss_weights_on_the_command_line():
+    weights = parse_config("", ["--loss-weights.fabric", "2"]).loss_weights
+    assert weights == {**RECIPES["demo"]().loss_weights, "fabric": 2.0}
+
+
+@pytest.mark.parametrize(
+    "options", [["--backbone", "vgg"], ["--epochs", "many"], ["--recipe", "none"], ["--wrong"]]
+)
+def test_wrong_options_end_with_exit_code_2(options, capsys):
+    with pytest.raises(SystemExit) as raised:
+        parse_config("", options)
+    assert raised.value.code == 2
+    assert options[-1].lstrip("-") in capsys.readouterr().err
+
+
+def test_the_file_is_plain_json(tmp_path):
+    TrainConfig().save(tmp_path / "config.json")
+    assert json.loads((tmp_path / "config.json").read_text())["backbone"] == "seresnet50"

@@ -1,0 +1,110 @@
+"""The exported SavedModel against the training pipeline, in and out of this process."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.serving.export import export_run
+
+
+@pytest.fixture(scope="module")
+def exported(trained):
+    return tf.saved_model.load(str(export_run(trained.run)))
+
+
+def files(split):
+    return tf.constant([tf.io.read_file(path).numpy() for path in split.images])
+
+
+def assert_same(answers, expected, rows=slice(None)):
+    assert set(answers) == set(CATEGORIES)
+    for category, probabilities in expected.items():
+        # The same ops in the same order, on batches of other sizes.
+        np.testing.assert_allclose(answers[category], probabilities[rows], atol=1e-4)
+
+
+def test_files_with_boxes_are_answered_as_in_training(exported, trained):
+    expected = predict_split(trained.run, trained.run.load_model(), trained.val)
+    serve = exported.signatures["serving_default"]
+    answers = serve(image_bytes=files(trained.val), boxes=tf.constant(trained.val.boxes))
+    assert_same(answers, expected)
+    for category, attributes in CATEGORIES.items():
+        assert answers[category].shape == (24, len(attributes))
+
+
+def test_no_box_is_the_whole_image(exported, trained):
+    whole = trained.val.without_boxes()
+    expected = predict_split(trained.run, trained.run.load_model(), whole)
+    answers = exported.signatures["serving_default"](
+        image_bytes=files(whole), boxes=tf.constant(whole.boxes)
+    )
+    assert_same(answers, expected)
+
+
+def test_ready_crops_are_answered_alike(exported, trained):
+    expected = predict_split(trained.run, trained.run.load_model(), trained.val)
+    crops = np.concatenate(list(crop_batches(trained.val, trained.run.config.image_size)))
+    assert_same(exported.signatures["images"](images=tf.constant(crops)), expected)
+
+
+def test_real_photographs_are_answered_as_in_training(exported, trained, real_photos):
+    split = read_split(real_photos, "test")
+    expected = predict_split(trained.run, trained.run.load_model(), split)
+    answers = exported.signatures["serving_default"](
+        image_bytes=files(split), boxes=tf.constant(split.boxes)
+    )
+    assert_same(answers, expected)
+
+
+def test_png_and_jpeg_in_one_batch(exported, trained):
+    jpeg = tf.io.read_file(trained.val.images[0])
+    png = tf.io.encode_png(tf.io.decode_jpeg(jpeg))
+    boxes = tf.constant(trained.val.boxes[[0, 0]])
+    answers = exported.signatures["serving_default"](image_bytes=tf.stack([jpeg, png]), boxes=boxes)
+    for probabilities in answers.values():
+        # Cropping a JPEG while decoding rounds colour differently at the crop's rim.
+        np.testing.assert_allclose(probabilities[0], probabilities[1], atol=0.1)
+
+
+def test_a_box_outside_is_an_error_that_says_so(exported, trained):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="lies outside the image"):
+        exported.signatures["serving_default"](
+            image_bytes=files(trained.val)[:1], boxes=tf.constant([[0, 0, 5000, 10]])
+        )
+
+
+def test_a_process_that_knows_only_tensorflow_can_answer(exported, trained, tmp_path):
+    program = f"""
+import json, sys, tensorflow as tf
+loaded = tf.saved_model.load({str(trained.run.directory / "export")!r})
+names = json.loads(tf.io.read_file(loaded.attributes.asset_path).numpy())
+data = tf.stack([tf.io.read_file({trained.val.images[0]!r})])
+answers = loaded.signatures["serving_default"](image_bytes=data, boxes=tf.constant([[-1] * 4]))
+assert not any("deepfashion" in name or name == "keras" for name in sys.modules)
+print(json.dumps({{c: [names[c], answers[c].numpy()[0].tolist()] for c in answers}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    whole = trained.val.without_boxes()
+    expected = predict_split(trained.run, trained.run.load_model(), whole)
+    for category, attributes in CATEGORIES.items():
+        names, probabilities = found[category]
+        assert names == list(attributes)
+        np.testing.assert_allclose(probabilities, expected[category][0], atol=1e-4)
+
+
+def test_exporting_again_replaces_the_export(trained, exported):
+    folder = export_run(trained.run)
+    assert (folder / "saved_model.pb").is_file()
+    assert not list(trained.run.directory.glob(".export*"))

@@ -1,0 +1,160 @@
+"""The command lines as a user types them, in processes of their own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deepfashion_tf.categories import CATEGORIES
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ["train", "evaluate", "predict", "export", "make_wardrobe"]
+
+
+def start(script: str, *options, cwd: Path) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *map(str, options)]
+    return subprocess.Popen(
+        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(script: str, *options, cwd: Path) -> tuple[int, str, str]:
+    process = start(script, *options, cwd=cwd)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def assert_one_sentence(result, *words: str) -> None:
+    code, _, err = result
+    assert code == 2, err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help(script, tmp_path):
+    code, out, _ = run(script, "--help", cwd=tmp_path)
+    assert code == 0 and "usage" in out
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_stay_short(script):
+    assert len((ROOT / "scripts" / f"{script}.py").read_text().splitlines()) < 60
+
+
+def test_train_on_the_wardrobe_from_nothing(tmp_path):
+    """The README's first command, at a reduced size."""
+    sizes = ["--wardrobe-train", 32, "--wardrobe-val", 16, "--wardrobe-test", 4]
+    options = ["--backbone", "resnet50", "--image-size", 32, "--epochs", 2]
+    code, out, err = run("train", *options, *sizes, cwd=tmp_path)
+    assert code == 0, err
+    directory = tmp_path / "saved_models" / "resnet50-demo"
+    names = {path.name for path in directory.iterdir()}
+    assert names >= {"config.json", "history.csv", "metrics.json", "model.keras", "curves.png"}
+    assert (directory / "export" / "saved_model.pb").is_file()
+    for category in CATEGORIES:
+        assert category in out
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["split"] == "val" and metrics["images"] == 16
+    assert "Traceback" not in err
+
+
+def test_evaluate_writes_the_scores_of_a_split(trained, tmp_path):
+    code, out, err = run("evaluate", trained.run.directory, "--split", "test", cwd=tmp_path)
+    assert code == 0, err
+    metrics = json.loads((trained.run.directory / "metrics-test.json").read_text())
+    assert metrics["images"] == 8
+    assert "mean accuracy" in out
+
+
+def test_predict_writes_csv_and_json_alike(trained, tmp_path):
+    image = trained.val.images[0]
+    box = ",".join(map(str, trained.val.boxes[0]))
+    for suffix in ("csv", "json"):
+        options = ["--box", box, "--output", tmp_path / f"answers.{suffix}"]
+        code, _, err = run("predict", trained.run.directory, image, *options, cwd=tmp_path)
+        assert code == 0, err
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    (entry,) = json.loads((tmp_path / "answers.json").read_text())
+    assert row["image"] == entry["image"] == image
+    for category, attributes in CATEGORIES.items():
+        assert row[category] == entry[category]["attribute"]
+        assert row[category] in attributes
+        assert float(row[f"{category}_probability"]) == entry[category]["probability"]
+
+
+def test_predict_prints_a_table_for_a_folder(trained, tmp_path):
+    folder = Path(trained.val.images[0]).parent
+    code, out, err = run("predict", trained.run.directory, folder, cwd=tmp_path)
+    assert code == 0, err
+    assert all(category in out for category in CATEGORIES)
+
+
+def test_export(trained, tmp_path):
+    code, out, err = run("export", trained.run.directory, cwd=tmp_path)
+    assert code == 0, err
+    assert "export" in out
+
+
+def test_make_wardrobe(tmp_path):
+    options = ["--train", 3, "--val", 2, "--test", 1, "--seed", 4]
+    code, out, err = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
+    assert code == 0, err
+    assert "6 images" in out
+    assert len(list((tmp_path / "w" / "img").iterdir())) == 6
+    again = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
+    assert_one_sentence(again, "not empty")
+
+
+def test_bad_input_of_train(challenge, tmp_path):
+    assert_one_sentence(run("train", "--data-dir", tmp_path / "none", cwd=tmp_path), "There is no")
+    assert_one_sentence(run("train", "--dropout", 2, cwd=tmp_path), "--dropout is 2")
+    lines = (challenge / "split" / "train_attr.txt").read_text().replace("5 0", "9 0")
+    (challenge / "split" / "train_attr.txt").write_text(lines)
+    result = run("train", "--data-dir", challenge, cwd=tmp_path)
+    assert_one_sentence(result, "train_attr.txt, line 1: texture is 9")
+    assert not (tmp_path / "saved_models").exists()
+
+
+def test_bad_input_of_the_other_scripts(trained, tmp_path):
+    run_dir = trained.run.directory
+    image = trained.val.images[0]
+    text = tmp_path / "text.jpg"
+    text.write_text("no image")
+    assert_one_sentence(run("evaluate", tmp_path, cwd=tmp_path), "no run directory")
+    assert_one_sentence(run("export", tmp_path / "none", cwd=tmp_path), "There is no run")
+    assert_one_sentence(run("predict", run_dir, tmp_path / "none.jpg", cwd=tmp_path), "none.jpg")
+    assert_one_sentence(run("predict", run_dir, text, cwd=tmp_path), "text.jpg", "readable")
+    outside = run("predict", run_dir, image, "--box", "0,0,9999,5", cwd=tmp_path)
+    assert_one_sentence(outside, "lies outside")
+    assert_one_sentence(run("predict", run_dir, image, "--box", "1,2,3", cwd=tmp_path), "--box")
+    output = run("predict", run_dir, image, "--output", "x.txt", cwd=tmp_path)
+    assert_one_sentence(output, ".csv or .json")
+
+
+def test_ctrl_c_while_training(wardrobe, tmp_path):
+    """A real SIGINT after the first epoch: exit code 130, and a run that answers."""
+    options = ["--data-dir", wardrobe, "--backbone", "resnet50", "--image-size", 32]
+    process = start("train", *options, "--epochs", 500, "--output-dir", "run", cwd=tmp_path)
+    history = tmp_path / "run" / "history.csv"
+    for _ in range(1200):
+        if history.is_file() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "mean accuracy" in out
+    assert (tmp_path / "run" / "metrics.json").is_file()
+    code, _, err = run("predict", tmp_path / "run", wardrobe / "img" / "00000.jpg", cwd=tmp_path)
+    assert code == 0, err

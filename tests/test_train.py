@@ -1,0 +1,222 @@
+import csv
+import dataclasses
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import write_lines
+
+from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.pipeline import evaluation_dataset, file_reader
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
+from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.backbones import BACKBONES, Backbone
+from deepfashion_tf.models.senet import SENetVariant, build_senet
+from deepfashion_tf.training.callbacks import HISTORY_COLUMNS
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.losses import FocalLoss
+from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.train import compile_model, train
+
+
+def read_history(run: Run) -> list[dict]:
+    with (run.directory / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_holds_its_files(trained, wardrobe):
+    assert not trained.interrupted
+    run = Run.load(trained.run.directory)
+    assert run.config == trained.run.config
+    rows = read_history(run)
+    assert tuple(rows[0]) == HISTORY_COLUMNS
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert not list(run.directory.glob(".*")), "a temporary file was left behind"
+
+
+def test_history_is_what_the_saved_model_scores(trained):
+    """The best row's validation figures, computed again from model.keras by NumPy."""
+    run = trained.run
+    best = max(read_history(run), key=lambda row: float(row["val_mean_accuracy"]))
+    scores = evaluate(run, trained.val)
+    assert scores.mean_accuracy == pytest.approx(float(best["val_mean_accuracy"]), abs=1e-6)
+    probabilities = predict_split(run, run.load_model(), trained.val)
+    total = 0.0
+    for column, (category, weight) in enumerate(run.config.loss_weights.items()):
+        loss = float(FocalLoss()(trained.val.labels[:, column], probabilities[category]))
+        assert loss == pytest.approx(float(best[f"val_{category}_loss"]), rel=1e-3, abs=1e-5)
+        accuracy = scores.categories[category].accuracy
+        assert accuracy == pytest.approx(float(best[f"val_{category}_accuracy"]), abs=1e-6)
+        total += weight * loss
+    assert total == pytest.approx(float(best["val_loss"]), rel=1e-3)
+
+
+def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path):
+    again = train(dataclasses.replace(trained.run.config, output_dir=tmp_path / "again"))
+    assert read_history(again.run) == read_history(trained.run)
+    pairs = zip(
+        again.run.load_model().get_weights(), trained.run.load_model().get_weights(), strict=True
+    )
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
+    variant = SENetVariant(blocks=(1, 1, 1, 1), base_width=8)
+    backbone = Backbone(lambda shape, name, top: build_senet(variant, shape, name, top), "torch")
+    monkeypatch.setitem(BACKBONES, "resnet50", backbone)
+
+
+def small_config(data_dir, tmp_path, **options) -> TrainConfig:
+    return TrainConfig(
+        data_dir=data_dir,
+        output_dir=tmp_path / "run",
+        backbone="resnet50",
+        image_size=32,
+        batch_size=3,
+        **{"epochs": 1, **options},
+    )
+
+
+def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, tmp_path, tiny):
+    """Batches of one image: whole batches lack a category; no image has a fit."""
+    for split in ("train", "val"):
+        rows = ["5 0 2 0 2 -1", "-1 1 1 -1 5 -1"] * 3
+        write_lines(challenge / "split" / f"{split}_attr.txt", rows)
+    config = dataclasses.replace(small_config(challenge, tmp_path), batch_size=1)
+    run = train(config).run
+    row = read_history(run)[0]
+    assert row["fit_loss"] == row["val_fit_accuracy"] == ""
+    assert all(np.isfinite(float(v)) for k, v in row.items() if "fit" not in k)
+    known = [float(row[f"val_{c}_accuracy"]) for c in CATEGORIES if c != "fit"]
+    assert float(row["val_mean_accuracy"]) == pytest.approx(np.mean(known))
+
+
+def test_ctrl_c_leaves_a_usable_run(challenge, tmp_path, monkeypatch, tiny):
+    """Ctrl-C in the second epoch; what the first one gave is kept."""
+    from deepfashion_tf.training import callbacks
+
+    seen = itertools.count()
+
+    def interrupt(self, batch, logs=None):
+        if next(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.StopOnNaN, "on_train_batch_end", interrupt)
+    result = train(small_config(challenge, tmp_path, epochs=5))
+    assert result.interrupted
+    assert len(read_history(result.run)) == 1
+    assert evaluate(result.run, result.val).images == 6
+
+
+def test_ctrl_c_before_the_first_epoch_keeps_the_weights(challenge, tmp_path, monkeypatch, tiny):
+    from deepfashion_tf.training import callbacks
+
+    def interrupt(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.StopOnNaN, "on_train_batch_end", interrupt)
+    result = train(small_config(challenge, tmp_path))
+    assert result.interrupted and result.run.model_path.is_file()
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, monkeypatch, tiny):
+    """One weight that is no number makes the loss none."""
+    from deepfashion_tf.training import train as module
+
+    def broken(*args, **options):
+        model = build_model(*args, **options)
+        model.get_layer("fabric").bias.assign([np.nan] * 6)
+        return model
+
+    monkeypatch.setattr(module, "build_model", broken)
+    with pytest.raises(
+        InputError, match=r"no longer a number at epoch 1, step 1:.*--learning-rate"
+    ):
+        train(small_config(challenge, tmp_path))
+
+
+def test_an_output_directory_with_something_in_it_is_refused(challenge, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        train(small_config(challenge, tmp_path))
+
+
+def test_a_broken_jpeg_found_while_training_is_named(challenge, tmp_path, tiny):
+    path = challenge / "img" / "00003.jpg"
+    path.write_bytes(path.read_bytes()[:700])
+    for cache in (True, False):
+        config = small_config(challenge, tmp_path, cache=cache)
+        config = dataclasses.replace(config, output_dir=tmp_path / f"run{cache}")
+        with pytest.raises(InputError, match=r"00003\.jpg"):
+            train(config)
+
+
+def test_each_head_has_its_loss_and_its_weight():
+    model = build_model("resnet50", image_size=32, dropout=0.0)
+    weights = {category: float(i) for i, category in enumerate(CATEGORIES)}
+    config = TrainConfig(loss_weights=weights, image_size=32)
+    trainer = compile_model(model, config, steps=1)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
+    labels = {c: rng.integers(0, len(a), 4) for c, a in CATEGORIES.items()}
+    total = trainer.evaluate(images, labels, verbose=0, return_dict=True)["loss"]
+    answers_ = model(images)
+    expected = sum(weights[c] * float(FocalLoss()(labels[c], answers_[c])) for c in CATEGORIES)
+    assert total == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_directory_is_numbered_when_it_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [Run.create(TrainConfig(recipe="demo")).directory.as_posix() for _ in range(3)]
+    assert names == [f"saved_models/seresnet50-demo{suffix}" for suffix in ("", "-2", "-3")]
+
+
+def test_runs_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="There is no run directory"):
+        Run.load(tmp_path / "none")
+    with pytest.raises(InputError, match="is no run directory"):
+        Run.load(tmp_path)
+    TrainConfig().save(tmp_path / "config.json")
+    with pytest.raises(InputError, match=r"model\.keras is missing"):
+        Run.load(tmp_path).load_model()
+    (tmp_path / "model.keras").write_text("broken")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Run.load(tmp_path).load_model()
+
+
+def test_real_photographs_train(real_photos, tmp_path, tiny):
+    """The real pipeline on photographs, one epoch of the first 64 of them."""
+    (tmp_path / "data" / "split").mkdir(parents=True)
+    (tmp_path / "data" / "img").symlink_to(real_photos / "img")
+    for split in ("train", "val"):
+        for suffix in ("", "_attr", "_bbox"):
+            lines = (real_photos / "split" / f"{split}{suffix}.txt").read_text().splitlines()
+            write_lines(tmp_path / "data" / "split" / f"{split}{suffix}.txt", lines[:64])
+    config = dataclasses.replace(small_config(tmp_path / "data", tmp_path), batch_size=32)
+    result = train(config)
+    scores = evaluate(result.run, result.val)
+    assert scores.images == 64
+    assert scores.categories["fit"].accuracy is None
+    scores.save(tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text())["categories"]["fit"]["images"] == 0
+
+
+def test_predictions_are_those_of_the_model(trained):
+    run, model = trained.run, trained.run.load_model()
+    probabilities = predict_split(run, model, trained.val)
+    reader = file_reader(trained.val, run.config.image_size)
+    images, _ = next(
+        iter(evaluation_dataset(trained.val, reader, run.normalization, batch_size=24))
+    )
+    for category, expected in model(images, training=False).items():
+        # Batches of 20 and 4 there, one of 24 here.
+        np.testing.assert_allclose(probabilities[category], expected, atol=1e-5)
+    assert answers(probabilities).shape == (24, 6)
+    assert keras.backend.backend() == "tensorflow"
