@@ -21,7 +21,7 @@ from deepfashion_tf.progress import progress_bar
 class Options:
     directory: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder to make. None: only the contact sheet is drawn."""
-    train: int = 2000
+    train: int = 2500
     """Training images."""
     val: int = 400
     """Validation images."""

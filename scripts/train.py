@@ -14,9 +14,13 @@ def main() -> int:
     config = parse_config(__doc__)
     import_tensorflow()
     from deepfashion_tf.evaluation.finish import finish_run
+    from deepfashion_tf.serving.export import export_run
     from deepfashion_tf.training.train import train
 
     trained = train(config)
+    if trained.interrupted:
+        print("\nInterrupted: the best epoch so far is scored and exported.")
+    export_run(trained.run)
     finish_run(trained.run, trained.val)
     return 130 if trained.interrupted else 0
 

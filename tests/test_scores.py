@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.evaluation.scores import score
+from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.evaluation.table import print_scores, remarks
 
 RNG = np.random.default_rng(0)
@@ -77,6 +77,7 @@ def test_metrics_json_has_the_documented_shape(tmp_path):
     labels = random_labels(60)
     scores = score("val", labels, random_labels(60))
     scores.save(tmp_path / "metrics.json")
+    assert Scores.load(tmp_path / "metrics.json") == scores
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["split"] == "val" and found["images"] == 60
     assert found["mean_accuracy"] == pytest.approx(scores.mean_accuracy)

@@ -1,4 +1,4 @@
-"""What stands at the end of a training run: scores, table, curves, export."""
+"""What stands at the end of a training run: scores, curves, table."""
 
 from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.evaluation.curves import save_curves
@@ -10,10 +10,10 @@ from deepfashion_tf.training.run import Run
 
 
 def finish_run(run: Run, val: Split) -> Scores:
-    """Scores the best model on the validation split and writes what a run directory holds.
+    """Scores the best model on the validation split, writes metrics.json and curves.png.
 
-    metrics.json and curves.png, then the table, then where everything lies. What is
-    scored is the file model.keras, loaded again, not the model in memory.
+    What is scored is the file model.keras, loaded again, not the model in memory.
+    Ends with the table and with where everything lies.
 
     Raises:
         InputError: the model file or an image cannot be read.
@@ -23,9 +23,10 @@ def finish_run(run: Run, val: Split) -> Scores:
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
     print_scores(scores, title)
-    console.print(f"Run: {run.directory}/  (model.keras, metrics.json, history.csv, curves.png)")
+    names = sorted(path.name + "/" * path.is_dir() for path in run.directory.iterdir())
+    console.print(f"Run: {run.directory}/  {', '.join(names)}", soft_wrap=True)
     return scores
 
 
 def _source(run: Run) -> str:
-    return run.config.data_dir.name if run.config.data_dir else "built-in wardrobe (drawn images)"
+    return run.config.data_dir.name if run.config.data_dir else "wardrobe (drawings)"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deepfashion_tf.categories import CATEGORIES, UNLABELLED
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 
 
@@ -113,6 +114,24 @@ class Scores:
             },
         }
         write_atomically(path, json.dumps(document, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Scores":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: the file is missing or is none of ours.
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            categories = {
+                name: CategoryScore(**entry) for name, entry in document["categories"].items()
+            }
+            return cls(document["split"], document["images"], categories)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be read as scores ({error}): run scripts/evaluate.py to write them."
+            ) from error
 
 
 def score(split: str, labels: np.ndarray, answers: np.ndarray) -> Scores:

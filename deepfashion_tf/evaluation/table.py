@@ -8,7 +8,7 @@ from deepfashion_tf.progress import console
 
 def print_scores(scores: Scores, title: str) -> None:
     """Prints the table, and says in words what it would be wrong to overlook."""
-    table = Table(title=f"{title}: {scores.images} images of the split {scores.split!r}")
+    table = Table(title=f"{title}: {scores.images} {scores.split} images")
     table.add_column("category")
     for name in ("labelled", "accuracy", "baseline", "difference"):
         table.add_column(name, justify="right")
@@ -28,29 +28,33 @@ def print_scores(scores: Scores, title: str) -> None:
         table.add_row(f"[bold]{name}[/bold]", "", *_compare(value, baseline), "")
     console.print(table)
     for sentence in remarks(scores):
-        console.print(sentence)
+        console.print(sentence, soft_wrap=True)
 
 
 def remarks(scores: Scores) -> list[str]:
     """Says what the figures mean: baselines not beaten, classes and categories not scored."""
     labelled = [name for name, score in scores.categories.items() if score.images]
     unlabelled = [name for name in scores.categories if name not in labelled]
-    beaten = scores.beaten_by_baseline
-    sentences = ["baseline: what always giving a category's commonest answer would score here."]
-    if beaten and len(beaten) == len(labelled):
-        sentences.append(
-            "This model beats the majority baseline in no category: it has learnt nothing of use."
-        )
-    elif beaten:
-        sentences.append(f"Not above the majority baseline: {', '.join(beaten)}.")
-    if unlabelled:
-        sentences.append(f"No image is labelled in {', '.join(unlabelled)}: left out of the means.")
+    # Where all images have the same answer, no model can be better than giving it.
+    single = [name for name in labelled if scores.categories[name].majority_baseline == 1.0]
+    beaten = [name for name in scores.beaten_by_baseline if name not in single]
     absent = [
         attribute
         for category in labelled
         for attribute, recall in scores.categories[category].class_recall.items()
         if recall is None
     ]
+    sentences = ["baseline: what always giving a category's commonest answer would score here."]
+    if len(scores.beaten_by_baseline) == len(labelled):
+        sentences.append(
+            "This model beats the majority baseline in no category: it has learnt nothing of use."
+        )
+    elif beaten:
+        sentences.append(f"Not above the majority baseline: {', '.join(beaten)}.")
+    if single:
+        sentences.append(f"All images have the same answer in {', '.join(single)}.")
+    if unlabelled:
+        sentences.append(f"No image is labelled in {', '.join(unlabelled)}: left out of the means.")
     if absent:
         sentences.append(f"No image shows {', '.join(absent)}: left out of mean class recall.")
     return sentences

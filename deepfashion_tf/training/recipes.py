@@ -17,7 +17,7 @@ def demo() -> TrainConfig:
         recipe="demo",
         representation="pooled",
         image_size=64,
-        epochs=12,
+        epochs=8,
         schedule="cosine",
     )
 

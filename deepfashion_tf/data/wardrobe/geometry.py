@@ -152,7 +152,7 @@ def bodice_profile(fit: str, hem: float, rng: np.random.Generator) -> list:
         tent = rng.uniform(0.05, 0.22) * max(0.0, hem - 2.5)
         full = [(2.1, wide), (hem + 0.1, wide + tent)]
     else:
-        waist = rng.uniform(0.66, 0.74)
+        waist = rng.uniform(0.72, 0.79)
         flare = rng.uniform(0.02, 0.13) * max(0.0, hem - 3.9)
         full = [(2.1, 0.76), (3.05, waist), (3.9, 0.84), (max(hem, 4.0) + 0.1, 0.86 + flare)]
     return _between(full, 2.1, hem)
