@@ -36,7 +36,8 @@ def _fail(sentence: str) -> int:
 
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
+    # HDF5 names the error in its text alone.
+    if error.errno == errno.ENOSPC or "No space left" in str(error):
         return f"The disk is full{where}: free some space and start again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission{where}: name a file or folder that this user may use."

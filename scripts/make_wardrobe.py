@@ -8,8 +8,8 @@ from typing import Annotated
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
-import cv2
 import tyro
+from PIL import Image
 
 from deepfashion_tf.command_line import run
 from deepfashion_tf.data.wardrobe import draw_contact_sheet, write_wardrobe
@@ -21,7 +21,7 @@ from deepfashion_tf.progress import progress_bar
 class Options:
     directory: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder to make. None: only the contact sheet is drawn."""
-    train: int = 2500
+    train: int = 3000
     """Training images."""
     val: int = 400
     """Validation images."""
@@ -43,7 +43,7 @@ def main() -> None:
     if options.contact_sheet:
         sheet = draw_contact_sheet(options.seed)
         with whole_or_nothing(options.contact_sheet) as temporary:
-            cv2.imwrite(str(temporary), sheet[..., ::-1])
+            Image.fromarray(sheet).save(temporary, quality=85)
         print(f"Contact sheet: {options.contact_sheet}")
 
 

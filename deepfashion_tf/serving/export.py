@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.images import Normalization, normalize, read_crop
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.training.run import Run
 
@@ -32,7 +33,7 @@ def export_run(run: Run) -> Path:
         The folder.
 
     Raises:
-        InputError: the run has no model.
+        InputError: the run has no model, or the folder cannot be written.
     """
     module = _module(run.load_model(), run.config.image_size, run.normalization)
     path = run.directory / "export"
@@ -40,7 +41,13 @@ def export_run(run: Run) -> Path:
         attributes = Path(folder) / ATTRIBUTES_FILE
         attributes.write_text(json.dumps(CATEGORIES, indent=2) + "\n", encoding="utf-8")
         module.attributes = tf.saved_model.Asset(str(attributes))
-        tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
+        try:
+            tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"{path} cannot be written ({error.message}): free some space, or name "
+                f"a run in a folder that this user may write to."
+            ) from error
     return path
 
 
@@ -53,15 +60,19 @@ def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.M
         outputs = model(normalize(crops, normalization), training=False)
         return {category: tf.identity(outputs[category], category) for category in CATEGORIES}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")],
+    )
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(images)
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.string, "image_bytes"),
             tf.TensorSpec([None, 4], tf.int32, "boxes"),
-        ]
+        ],
     )
     def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
         crops = tf.map_fn(

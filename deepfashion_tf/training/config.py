@@ -75,7 +75,7 @@ class TrainConfig:
     seed: int = 0
     """Seeds weights, order, flips and dropout: the same seed repeats a run exactly on a CPU."""
 
-    wardrobe_train: int = 2500
+    wardrobe_train: int = 3000
     """Training images drawn when there is no --data-dir."""
     wardrobe_val: int = 400
     """Validation images drawn when there is no --data-dir."""

@@ -17,7 +17,7 @@ def demo() -> TrainConfig:
         recipe="demo",
         representation="pooled",
         image_size=64,
-        epochs=8,
+        epochs=6,
         schedule="cosine",
     )
 

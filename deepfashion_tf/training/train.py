@@ -53,8 +53,8 @@ def train(config: TrainConfig) -> Trained:
     """
     keras.utils.set_random_seed(config.seed)
     train_split, val_split = (read_source(config, split) for split in ("train", "val"))
-    run = Run.create(config)
     train_reader, val_reader = (_reader(split, config) for split in (train_split, val_split))
+    run = Run.create(config)
     train_data = training_dataset(
         train_split,
         train_reader,

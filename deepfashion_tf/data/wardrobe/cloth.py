@@ -161,12 +161,13 @@ def surface(rng, size, unit: float, cloth: Cloth, folds: np.ndarray) -> np.ndarr
 
 
 def _stitches(rng, x, y, unit: float) -> np.ndarray:
-    """Knitting: ribs of V-shaped stitches, now and then twisted to cables."""
-    period = unit * rng.uniform(0.15, 0.27)
-    row = period * rng.uniform(0.55, 0.8)
-    rib = np.cos(x * (2 * np.pi / period))
-    if rng.random() < 0.4:
-        twist = np.sin(y * (2 * np.pi / (period * 4.5)))
-        rib = np.cos(x * (2 * np.pi / (period * 1.6)) + 1.6 * twist)
-    stitch = np.sin(y * (2 * np.pi / row) + 2.4 * np.abs(((x / period) % 1.0) - 0.5))
-    return (0.21 * rib + 0.05 * stitch).astype(np.float32)
+    """Knitting: dark grooves between columns of V-shaped stitches, some swaying like cables."""
+    period = unit * rng.uniform(0.11, 0.19)
+    row = period * rng.uniform(0.6, 0.8)
+    sway = 0.0
+    if rng.random() < 0.35:
+        sway = 0.22 * period * np.sin(y * (2 * np.pi / (period * 5.0)))
+    across = np.abs(((x + sway) / period) % 1.0 - 0.5)
+    groove = np.clip((across - 0.3) / 0.2, 0, 1)
+    stitch = np.sin((y / row - 1.2 * across) * 2 * np.pi)
+    return (0.08 - 0.42 * groove + 0.09 * stitch * (1.0 - groove)).astype(np.float32)

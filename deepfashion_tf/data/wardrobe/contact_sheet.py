@@ -17,7 +17,7 @@ _HEADERS = {
 }
 
 
-def draw_contact_sheet(seed: int, rows: int = 4, cell: tuple[int, int] = (124, 158)) -> np.ndarray:
+def draw_contact_sheet(seed: int, rows: int = 3, cell: tuple[int, int] = (124, 158)) -> np.ndarray:
     """Draws crops of garments, each column showing one attribute, in two bands of 13.
 
     Args:
