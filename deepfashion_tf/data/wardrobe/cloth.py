@@ -89,7 +89,7 @@ def draw_cloth(rng: np.random.Generator, fabric: str, fit: str) -> Cloth:
     colour = np.array(palette[rng.integers(len(palette))], float)
     colour = np.clip(colour * rng.uniform(0.88, 1.1) + rng.normal(0, 7, 3), 8, 250)
     depth = {"denim": 0.13, "chiffon": 0.17, "cotton": 0.14, "leather": 0.16}.get(fabric, 0.09)
-    depth *= {"tight": 0.6, "loose": 1.7}.get(fit, 1.0)
+    depth *= {"tight": 0.9, "loose": 2.0}.get(fit, 1.0)
     opacity = rng.uniform(0.5, 0.66) if fabric == "chiffon" else 1.0
     return Cloth(fabric, tuple(map(float, colour)), opacity, depth * rng.uniform(0.8, 1.2))
 

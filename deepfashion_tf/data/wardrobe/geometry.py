@@ -148,11 +148,11 @@ def bodice_profile(fit: str, hem: float, rng: np.random.Generator) -> list:
         skirt = rng.uniform(0.62, 0.7) if hem < 5.6 else rng.uniform(0.52, 0.6)
         full = [*_ease(_BODY[2:6], 0.03), (4.4, 0.75), (max(hem, 4.5) + 0.1, skirt)]
     elif fit == "loose":
-        wide = rng.uniform(1.02, 1.25)
+        wide = rng.uniform(1.08, 1.3)
         tent = rng.uniform(0.05, 0.22) * max(0.0, hem - 2.5)
         full = [(2.1, wide), (hem + 0.1, wide + tent)]
     else:
-        waist = rng.uniform(0.72, 0.79)
+        waist = rng.uniform(0.75, 0.81)
         flare = rng.uniform(0.02, 0.13) * max(0.0, hem - 3.9)
         full = [(2.1, 0.76), (3.05, waist), (3.9, 0.84), (max(hem, 4.0) + 0.1, 0.86 + flare)]
     return _between(full, 2.1, hem)
