@@ -5,7 +5,7 @@ import pytest
 from conftest import write_lines
 
 from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import available_splits, read_split
+from deepfashion_tf.data.annotations import read_split
 from deepfashion_tf.errors import InputError
 
 ATTRIBUTES = [name for attributes in CATEGORIES.values() for name in attributes]
@@ -32,7 +32,6 @@ def test_reads_the_challenge_layout(challenge):
     assert split.labels[:2].tolist() == [[5, 0, 2, 0, 2, 2], [0, 1, 1, 3, 5, -1]]
     # 1-based and inclusive in the file, half-open inside.
     assert split.boxes[0].tolist() == [0, 1, 40, 60]
-    assert available_splits(challenge) == ["train", "val", "test"]
 
 
 def test_reads_the_original_layout_alike(challenge, tmp_path_factory):

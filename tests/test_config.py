@@ -34,7 +34,9 @@ def test_it_cannot_be_changed():
         ({"gamma": -1.0}, "--gamma is -1.0"),
         ({"loss_weights": {"fabric": 1.0}}, "missing: texture, sleeve"),
         ({"loss_weights": {**dict.fromkeys(CATEGORIES, 1.0), "febric": 1.0}}, "unknown: febric"),
-        ({"loss_weights": dict.fromkeys(CATEGORIES, -1.0)}, "negative"),
+        ({"loss_weights": dict.fromkeys(CATEGORIES, -1.0)}, r"--loss-weights holds texture -1\.0"),
+        ({"class_alpha": {"fur": 2.0}}, "--class-alpha names fur"),
+        ({"class_alpha": {"faux": float("nan")}}, "--class-alpha holds faux nan"),
     ],
 )
 def test_values_out_of_range_are_refused(options, message):
@@ -89,6 +91,12 @@ def test_the_recipe_gives_the_defaults_and_options_win():
 def test_loss_weights_on_the_command_line():
     weights = parse_config("", ["--loss-weights.fabric", "2"]).loss_weights
     assert weights == {**RECIPES["demo"]().loss_weights, "fabric": 2.0}
+
+
+def test_attributes_weighted_on_the_command_line():
+    config = parse_config("", ["--alpha", "0.5", "--class-alpha", "leather", "4", "faux", "6"])
+    assert config.alpha_of("sleeve") == 0.5
+    assert config.alpha_of("fabric") == (0.5, 0.5, 0.5, 2.0, 3.0, 0.5)
 
 
 @pytest.mark.parametrize(

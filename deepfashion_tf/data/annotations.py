@@ -91,12 +91,6 @@ def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> S
     return Split(split, images, boxes, labels, source)
 
 
-def available_splits(data_dir: str | Path) -> list[str]:
-    """Lists the splits for which a data set has a list of images."""
-    folder = find_annotations(data_dir)
-    return [split for split in SPLITS if (folder / f"{split}.txt").is_file()]
-
-
 def find_annotations(data_dir: str | Path) -> Path:
     """Finds the folder of annotation files in or under `data_dir`.
 
@@ -127,7 +121,7 @@ def _check_attribute_list(folder: Path) -> None:
     path = folder / "list_attr_cloth.txt"
     if not path.is_file():
         return
-    lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.split() for line in _read_lines(path)]
     names = [line[0] for line in lines if len(line) == 2 and line[1].isdigit()]
     expected = [name for attributes in CATEGORIES.values() for name in attributes]
     if names != expected:

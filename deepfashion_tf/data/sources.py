@@ -13,7 +13,6 @@ class Source(Protocol):
 
     data_dir: Path | None
     crop: bool
-    seed: int
     wardrobe_train: int
     wardrobe_val: int
     wardrobe_test: int

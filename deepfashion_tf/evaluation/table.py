@@ -12,20 +12,24 @@ def print_scores(scores: Scores, title: str) -> None:
     table.add_column("category")
     for name in ("labelled", "accuracy", "baseline", "difference"):
         table.add_column(name, justify="right")
-    table.add_column("")
+    marks = {
+        name: _mark(score.images, score.beats_baseline) for name, score in scores.categories.items()
+    }
+    if any(marks.values()):
+        table.add_column("")
     for category, score in scores.categories.items():
         table.add_row(
             category,
             str(score.images),
             *_compare(score.accuracy, score.majority_baseline),
-            _mark(score.images, score.beats_baseline),
+            *([marks[category]] if any(marks.values()) else []),
         )
     table.add_section()
     for name, value, baseline in (
         ("mean accuracy", scores.mean_accuracy, scores.majority_baseline),
         ("mean class recall", scores.mean_class_recall, scores.majority_class_recall),
     ):
-        table.add_row(f"[bold]{name}[/bold]", "", *_compare(value, baseline), "")
+        table.add_row(f"[bold]{name}[/bold]", "", *_compare(value, baseline))
     console.print(table)
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)

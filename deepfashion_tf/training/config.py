@@ -60,7 +60,9 @@ class TrainConfig:
     gamma: float = 2.0
     """Focusing parameter of the focal loss, >= 0."""
     alpha: float = 1.0
-    """Weight of the focal loss, the same for all classes."""
+    """Weight of the loss, the same for all attributes."""
+    class_alpha: dict[str, float] = field(default_factory=dict)
+    """Weights of single attributes on top of alpha, such as: leather 4 faux 6."""
     loss_weights: dict[str, float] = field(default_factory=lambda: dict(REPORT_LOSS_WEIGHTS))
     """Weight of each category in the total loss (the report's eq. 7)."""
 
@@ -107,8 +109,27 @@ class TrainConfig:
                 f"--loss-weights needs a weight for each of {', '.join(CATEGORIES)}; missing: "
                 f"{', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}."
             )
-        if min(self.loss_weights.values()) < 0:
-            raise InputError("--loss-weights holds a negative weight: give weights >= 0.")
+        attributes = [name for names in CATEGORIES.values() for name in names]
+        unknown = [name for name in self.class_alpha if name not in attributes]
+        if unknown:
+            raise InputError(
+                f"--class-alpha names {', '.join(unknown)}, but the attributes are: "
+                f"{', '.join(attributes)}."
+            )
+        for option, weights in (
+            ("--loss-weights", self.loss_weights),
+            ("--class-alpha", self.class_alpha),
+        ):
+            wrong = [f"{name} {value}" for name, value in weights.items() if not value >= 0]
+            if wrong:
+                raise InputError(f"{option} holds {', '.join(wrong)}: give weights >= 0.")
+
+    def alpha_of(self, category: str) -> float | tuple[float, ...]:
+        """Gives a category's weight in the loss: one number, or one a class if they differ."""
+        names = CATEGORIES[category]
+        if not any(name in self.class_alpha for name in names):
+            return self.alpha
+        return tuple(self.alpha * self.class_alpha.get(name, 1.0) for name in names)
 
     def save(self, path: Path) -> None:
         """Writes the config as JSON."""

@@ -118,7 +118,7 @@ def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> keras.
         A compiled model that shares all layers with `model`.
     """
     gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {category: FocalLoss(gamma, config.alpha) for category in CATEGORIES}
+    losses = {category: FocalLoss(gamma, config.alpha_of(category)) for category in CATEGORIES}
     check_categories("the model's outputs", dict.fromkeys(model.output_names))
     check_categories("loss_weights", config.loss_weights)
     learning_rate = config.learning_rate
