@@ -125,6 +125,30 @@ def test_ctrl_c_before_the_first_epoch_keeps_the_weights(challenge, tmp_path, mo
     assert result.interrupted and result.run.model_path.is_file()
 
 
+def test_ctrl_c_while_the_model_is_saved_saves_it_again(challenge, tmp_path, monkeypatch, tiny):
+    """The second epoch is better than the first, and Ctrl-C comes while its model is written."""
+    from deepfashion_tf.training import callbacks
+
+    save_model = Run.save_model
+    calls = []
+
+    def interrupt(self, model):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        save_model(self, model)
+
+    values = itertools.count()
+    row = callbacks.history_row
+    better = lambda *args: row(*args) | {"val_mean_accuracy": next(values)}  # noqa: E731
+    monkeypatch.setattr(callbacks, "history_row", better)
+    monkeypatch.setattr(Run, "save_model", interrupt)
+    result = train(small_config(challenge, tmp_path, epochs=5))
+    assert result.interrupted and len(calls) == 3
+    assert len(read_history(result.run)) == 2
+    assert not list(result.run.directory.glob(".*"))
+
+
 def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, monkeypatch, tiny):
     """One weight that is no number makes the loss none."""
     from deepfashion_tf.training import train as module

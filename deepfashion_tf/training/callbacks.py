@@ -80,20 +80,31 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the model whenever validation mean accuracy is higher than ever before."""
+    """Saves the model whenever validation mean accuracy is higher than ever before.
+
+    Attributes:
+        epoch: the best one so far, counted from 1; None before the end of the first.
+        is_saved: whether the best model so far is on disk; Ctrl-C may come in between.
+    """
 
     def __init__(self, run: Run, model: keras.Model) -> None:
         super().__init__()
         self.run = run
-        self.saved = model
+        self.best = model
         self.epoch: int | None = None
         self.value = -math.inf
+        self.is_saved = False
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         value = logs["row"]["val_mean_accuracy"]
         if value > self.value or self.epoch is None:
-            self.epoch, self.value = epoch + 1, value
-            self.run.save_model(self.saved)
+            self.epoch, self.value, self.is_saved = epoch + 1, value, False
+            self.save()
+
+    def save(self) -> None:
+        """Saves the weights as they are now."""
+        self.run.save_model(self.best)
+        self.is_saved = True
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -157,8 +157,6 @@ class TrainConfig:
                 f"scripts/train.py has made, such as saved_models/seresnet50-demo."
             ) from error
         except (ValueError, TypeError, KeyError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(
                 f"{path} cannot be read as a run's configuration ({error}): train the run again."
             ) from error

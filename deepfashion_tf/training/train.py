@@ -100,8 +100,8 @@ def train(config: TrainConfig) -> Trained:
     except tf.errors.OpError as error:
         callbacks[-1].close()
         raise explain_unreadable(train_split) or explain_unreadable(val_split) or error from error
-    if best.epoch is None:
-        run.save_model(model)
+    if not best.is_saved:
+        best.save()
     return Trained(run, val_split, interrupted)
 
 
