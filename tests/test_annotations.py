@@ -169,6 +169,16 @@ def test_a_number_of_columns_that_no_layout_has(challenge):
         read_split(challenge, "train")
 
 
+def test_faults_of_all_files_are_told_together(challenge):
+    write_lines(challenge / "split" / "train_attr.txt", ["9 0 2 0 2 2"] + ["5 0 2 0 2 2"] * 5)
+    write_lines(challenge / "split" / "train_bbox.txt", ["1 2 40 60"] * 5 + ["9 9 3 60"])
+    (challenge / "img" / "00002.jpg").unlink()
+    with pytest.raises(InputError, match="3 faults") as raised:
+        read_split(challenge, "train")
+    for words in ("texture is 9", "box 9 9 3 60 has no area", "00002.jpg is missing"):
+        assert words in str(raised.value)
+
+
 def test_many_faults_are_told_together_ten_and_a_count(challenge):
     for name in ("train_attr.txt", "train_bbox.txt"):
         write_lines(

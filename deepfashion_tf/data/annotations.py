@@ -84,10 +84,9 @@ def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> S
     boxes, box_line = _read_boxes(folder, split, len(names), faults)
     root = _image_root(folder, names[0])
     images = tuple(str(root / name) for name in names)
-    faults.raise_if_any(f"The split {split!r} in {folder} cannot be used")
     if check_images:
         _check_images(images, boxes, source, (folder / f"{split}_bbox.txt", box_line), faults)
-        faults.raise_if_any(f"The images of the split {split!r} cannot be used")
+    faults.raise_if_any(f"The split {split!r} in {folder} cannot be used")
     return Split(split, images, boxes, labels, source)
 
 
