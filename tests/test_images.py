@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -5,9 +6,11 @@ import tensorflow as tf
 from PIL import Image
 
 from deepfashion_tf.data.images import (
+    JITTERS,
     NORMALIZATIONS,
     decode_and_crop,
     flip_where,
+    jitter,
     normalize,
     read_crop,
     squash_resize,
@@ -104,3 +107,60 @@ def test_every_op_is_the_same_inside_tf_data():
     dataset = tf.data.Dataset.from_tensor_slices((data, [BOX, BOX], [True, True])).map(all_ops)
     for expected, got in zip(eager, dataset, strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def amounts(**values: float) -> tf.Tensor:
+    return tf.constant([[values.get(name, 0.0) for name in JITTERS]])
+
+
+SQUARE = RNG.integers(0, 256, (1, 40, 40, 3), np.uint8)
+
+
+def test_jitter_by_nothing_is_the_identity():
+    np.testing.assert_array_equal(jitter(SQUARE, amounts()), SQUARE)
+
+
+def test_jitter_moves_right_and_down_by_shares_of_the_side():
+    step = 5 / 40 / JITTERS["right"]
+    moved = jitter(SQUARE, amounts(right=step)).numpy()
+    np.testing.assert_allclose(moved[:, :, 5:], SQUARE[:, :, :-5], atol=1e-2)
+    np.testing.assert_allclose(moved[:, :, :5], SQUARE[:, :, 4::-1], atol=1e-2)
+    moved = jitter(SQUARE, amounts(down=step)).numpy()
+    np.testing.assert_allclose(moved[:, 5:], SQUARE[:, :-5], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["contrast", "brightness", "red", "green", "blue"])
+def test_jitter_recolours_around_the_middle_grey(name):
+    expected = SQUARE.astype(float)
+    factor = np.exp(JITTERS[name] * 0.5)
+    if name == "brightness":
+        expected += JITTERS[name] * 0.5
+    else:
+        channels = slice(None) if name == "contrast" else ["red", "green", "blue"].index(name)
+        expected[..., channels] = (expected[..., channels] - 127.5) * factor + 127.5
+    recoloured = jitter(SQUARE, amounts(**{name: 0.5}))
+    np.testing.assert_allclose(recoloured, np.clip(expected, 0, 255), atol=1e-2)
+
+
+def test_jitter_is_opencvs_affine_map():
+    """Zoom, stretch, turn and move at once, against cv2.warpAffine."""
+    smooth = cv2.resize(SQUARE[0, :5, :5], (80, 80), interpolation=cv2.INTER_CUBIC)
+    zoom, stretch, turn = 0.2, -0.1, 0.15
+    values = {"zoom": zoom, "stretch": stretch, "turn": turn}
+    ours = jitter(
+        smooth[None], amounts(right=0.5, **{k: v / JITTERS[k] for k, v in values.items()})
+    )
+    there = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    there = np.diag([np.exp(zoom + stretch), np.exp(zoom - stretch)]) @ there
+    # Around the centre of the image, where the move to the right begins.
+    back = np.linalg.inv(there)
+    offset = 39.5 - back @ [39.5, 39.5] - [0.5 * JITTERS["right"] * 80, 0]
+    theirs = cv2.warpAffine(
+        smooth.astype(np.float32),
+        np.column_stack([back, offset]),
+        (80, 80),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    # OpenCV rounds positions to 1/32 of a pixel.
+    np.testing.assert_allclose(ours[0], theirs, atol=3)

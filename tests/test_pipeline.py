@@ -72,6 +72,15 @@ def test_about_half_are_flipped_and_others_each_time(split, reader):
     assert np.all(np.array(kept) | np.array(mirrored))
 
 
+def test_jitter_changes_each_image_and_repeats_with_its_seed(split, reader):
+    plain = batches(split, reader)
+    found = batches(split, reader, jitter_amount=0.5)
+    assert same(found, batches(split, reader, jitter_amount=0.5))
+    for (images, labels), (others, other_labels) in zip(plain, found, strict=True):
+        assert all(np.array_equal(labels[c], other_labels[c]) for c in CATEGORIES)
+        assert (np.abs(images - others).mean(axis=(1, 2, 3)) > 0.01).all()
+
+
 def test_a_later_epoch_does_not_need_the_ones_before(split, reader):
     steps = steps_per_epoch(split, 20)
     assert same(batches(split, reader)[steps:], batches(split, reader, first_epoch=1))

@@ -99,11 +99,62 @@ def flip_where(image: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
     return tf.where(flip, tf.reverse(image, axis=[1]), image)
 
 
+# How far an amount of 1 goes, in the order in which `jitter` reads its amounts.
+JITTERS = {
+    "zoom": 0.25,  # e-fold: 0.78 to 1.28 times as large
+    "stretch": 0.15,  # e-fold of the width, the height the other way
+    "turn": 0.2,  # radians
+    "right": 0.12,  # share of the side
+    "down": 0.12,
+    "contrast": 0.3,  # e-fold
+    "brightness": 40.0,  # grey levels
+    "red": 0.1,  # e-fold
+    "green": 0.1,
+    "blue": 0.1,
+}
+
+
+def jitter(images: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
+    """Zooms, stretches, turns, moves and recolours each image by given amounts.
+
+    What comes in over the edge is the image reflected. All amounts 0 is the identity.
+
+    Args:
+        images: uint8 ``[batch, size, size, 3]``, RGB.
+        amounts: float32 ``[batch, 10]``, -1..1, in units of JITTERS and in its order.
+
+    Returns:
+        float32, same shape, 0..255.
+    """
+    side = images.shape[1]
+    zoom, stretch, turn, right, down, contrast, brightness, *channels = tf.unstack(
+        amounts * tf.constant(list(JITTERS.values())), axis=1
+    )
+    # The op wants the way from a place in the result to its place in the image.
+    width, height = tf.exp(-zoom - stretch), tf.exp(-zoom + stretch)
+    xx, xy = width * tf.cos(turn), -height * tf.sin(turn)
+    yx, yy = width * tf.sin(turn), height * tf.cos(turn)
+    centre, none = (side - 1) / 2, tf.zeros_like(zoom)
+    x0 = centre * (1 - xx - xy) - right * side
+    y0 = centre * (1 - yx - yy) - down * side
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([xx, xy, x0, yx, yy, y0, none, none], axis=1),
+        output_shape=[side, side],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+    gains = tf.exp(tf.stack(channels, axis=1) + contrast[:, None])[:, None, None]
+    recoloured = (moved - 127.5) * gains + 127.5 + brightness[:, None, None, None]
+    return tf.clip_by_value(recoloured, 0.0, 255.0)
+
+
 def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
     """Normalizes pixels by one multiply-add.
 
     Args:
-        images: uint8 ``[..., 3]``, RGB, 0..255.
+        images: uint8 or float32 ``[..., 3]``, RGB, 0..255.
         normalization: one of NORMALIZATIONS.
 
     Returns:

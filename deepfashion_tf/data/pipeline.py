@@ -12,7 +12,14 @@ import tensorflow as tf
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.annotations import Split
-from deepfashion_tf.data.images import Normalization, flip_where, normalize, read_crop
+from deepfashion_tf.data.images import (
+    JITTERS,
+    Normalization,
+    flip_where,
+    jitter,
+    normalize,
+    read_crop,
+)
 from deepfashion_tf.errors import InputError
 
 # A reader maps a row's index (scalar int64) to its crop, uint8 [size, size, 3].
@@ -105,11 +112,12 @@ def training_dataset(
     epochs: int,
     seed: int,
     flip: bool = True,
+    jitter_amount: float = 0.0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, flipped, normalized batches.
 
-    Order and flips of epoch e depend on (seed, e) alone: the same seed gives the
+    Order, flips and jitter of epoch e depend on (seed, e) alone: the same seed gives the
     same batches, and a stream that starts at `first_epoch` goes on as if it had
     never been away.
 
@@ -123,14 +131,19 @@ def training_dataset(
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
         flips = tf.random.stateless_uniform([count], key) < (0.5 if flip else 0.0)
-        return tf.data.Dataset.from_tensor_slices((order, flips))
+        # A key of its own: the same one would give the same numbers as for the flips.
+        amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
+        return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
 
-    def read(index: tf.Tensor, flip: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return index, flip_where(reader(index), flip)
+    def read(index: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return index, flip_where(reader(index), flip), amounts
+
+    def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor):
+        return indices, jitter(images, amounts) if jitter_amount else images
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         images = draw_epoch(epoch).map(read, num_parallel_calls=tf.data.AUTOTUNE)
-        return images.batch(batch_size)
+        return images.batch(batch_size).map(change)
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
     return _with_labels(batches, split, normalization)

@@ -52,6 +52,8 @@ class TrainConfig:
     """Crop to the bounding box; otherwise the whole image is used."""
     flip: bool = True
     """Mirror training images at random."""
+    jitter: float = 0.0
+    """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
     cache: bool = True
     """Keep decoded crops in memory: size * size * 3 bytes an image."""
 
@@ -88,6 +90,7 @@ class TrainConfig:
         for name, low, high in (
             ("dropout", 0.0, 0.999),
             ("image_size", 32, 4096),
+            ("jitter", 0.0, 1.0),
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
             ("batch_size", 1, 65536),

@@ -63,6 +63,7 @@ def train(config: TrainConfig) -> Trained:
         epochs=config.epochs,
         seed=config.seed,
         flip=config.flip,
+        jitter_amount=config.jitter,
     )
     val_data = evaluation_dataset(
         val_split, val_reader, run.normalization, batch_size=config.batch_size
