@@ -12,7 +12,7 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
     """Gives a temporary name beside `path` to write to, and renames it at the end.
 
     A file or a folder may be written. If the block raises, what it wrote is removed
-    and what stood at `path` before stays.
+    and what stood at `path` before stays; an OSError bears the name `path`.
     """
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -22,6 +22,11 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
         if path.is_dir():
             path.replace(folder / f"{path.name}.old")
         temporary.replace(path)
+    except OSError as error:
+        # A full disk is told without a name, others with one that is gone by now.
+        if not error.filename or str(folder) in str(error.filename):
+            error.filename = str(path)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -27,13 +27,15 @@ def photographs() -> TrainConfig:
 
         python scripts/train.py --backbone seresnet50 --data-dir DIR
 
-    As `demo`, with more epochs, for real data sets that start small.
+    As `demo`, with more epochs and with jitter: a network learns a few hundred
+    photographs by heart within twenty epochs, and the jitter keeps it from that.
     """
     return TrainConfig(
         recipe="photographs",
         representation="pooled",
         image_size=64,
-        epochs=30,
+        jitter=1.0,
+        epochs=50,
         schedule="cosine",
     )
 
