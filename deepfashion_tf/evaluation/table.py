@@ -73,5 +73,5 @@ def _compare(value: float | None, baseline: float | None) -> tuple[str, str, str
 
 def _mark(images: int, beats: bool) -> str:
     if not images:
-        return "not labelled"
+        return "unlabelled"
     return "" if beats else "[red]not above[/red]"
