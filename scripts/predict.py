@@ -22,7 +22,7 @@ class Options:
     box: str | None = None
     """Where the garment is in each image, x1,y1,x2,y2 in half-open pixels. None: everywhere."""
     output: Path | None = None
-    """File to write, .csv or .json. None: a table in the terminal."""
+    """File to write, .csv or .json. None: the terminal."""
 
 
 def main() -> None:

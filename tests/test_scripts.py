@@ -92,11 +92,18 @@ def test_predict_writes_csv_and_json_alike(trained, tmp_path):
         assert float(row[f"{category}_probability"]) == entry[category]["probability"]
 
 
-def test_predict_prints_a_table_for_a_folder(trained, tmp_path):
+def test_predict_prints_six_answers_an_image_of_a_folder(trained, tmp_path):
     folder = Path(trained.val.images[0]).parent
     code, out, err = run("predict", trained.run.directory, folder, cwd=tmp_path)
     assert code == 0, err
-    assert all(category in out for category in CATEGORIES)
+    images = sorted(folder.iterdir())
+    assert [line for line in out.splitlines() if line.startswith(str(folder))] == list(
+        map(str, images)
+    )
+    for category, attributes in CATEGORIES.items():
+        answers = [line.split() for line in out.splitlines() if line.startswith(f"  {category} ")]
+        assert len(answers) == len(images)
+        assert all(answer[1] in attributes and answer[2].endswith("%") for answer in answers)
 
 
 def test_export(trained, tmp_path):

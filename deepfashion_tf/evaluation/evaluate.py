@@ -13,8 +13,16 @@ from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.training.run import Run
 
 
-def predict_split(run: Run, model: keras.Model, split: Split) -> dict[str, np.ndarray]:
+def predict_split(
+    run: Run, model: keras.Model, split: Split, task: str = "predicting"
+) -> dict[str, np.ndarray]:
     """Answers for every image of a split, in order.
+
+    Args:
+        run: whose image size and normalization the model expects.
+        model: six outputs named by category.
+        split: the images.
+        task: what the progress bar says.
 
     Returns:
         category -> probabilities, float32 ``[images, classes]``.
@@ -28,7 +36,7 @@ def predict_split(run: Run, model: keras.Model, split: Split) -> dict[str, np.nd
     parts: dict[str, list[np.ndarray]] = {category: [] for category in CATEGORIES}
     done = 0
     try:
-        with progress_bar(f"evaluating the split {split.name}", len(split)) as on_progress:
+        with progress_bar(task, len(split)) as on_progress:
             for images, _ in batches:
                 for category, probabilities in answer(images).items():
                     parts[category].append(probabilities.numpy())
@@ -55,5 +63,5 @@ def evaluate(run: Run, split: Split) -> Scores:
             f"Nothing in the split {split.name!r} ({split.source}) is labelled, so there is "
             f"nothing to score: name another --split, or use scripts/predict.py."
         )
-    probabilities = predict_split(run, run.load_model(), split)
+    probabilities = predict_split(run, run.load_model(), split, f"evaluating {split.name} images")
     return score(split.name, split.labels, answers(probabilities))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.annotations import WHOLE_IMAGE, Split, image_size
@@ -153,12 +152,8 @@ def write_predictions(predictions: list[Prediction], path: Path) -> None:
 
 
 def print_predictions(predictions: list[Prediction]) -> None:
-    """Prints a table: one row an image, one column a category, probabilities in percent."""
-    table = Table()
-    table.add_column("image", overflow="fold")
-    for category in CATEGORIES:
-        table.add_column(category)
+    """Prints each image's answers below its name: category, attribute, probability in percent."""
     for prediction in predictions:
-        cells = [f"{name} [dim]{value:.0%}[/dim]" for name, value in prediction.answers.values()]
-        table.add_row(escape(prediction.image), *cells)
-    console.print(table)
+        console.print(f"[bold]{escape(prediction.image)}[/bold]", soft_wrap=True)
+        for category, (attribute, probability) in prediction.answers.items():
+            console.print(f"  {category:<9} {attribute:<16}{probability:>5.0%}")
