@@ -1,8 +1,9 @@
-"""Squeeze-and-excitation residual networks: one block, one assembler, variants as data.
+"""Residual networks with and without squeeze and excitation: variants as data.
 
-The networks are those whose ImageNet weights classification_models publishes
-(converted from Cadene's): bottlenecks without biases, batch norm epsilon 1e-5, a
-stem pooled with padding 1. They differ in a line of `SENetVariant`.
+One block, one assembler: bottlenecks without biases, batch norm epsilon 1e-5.
+Published weights of "ResNet-50" belong to networks that differ in where the stride
+sits and how the stem is pooled, which no weight shape tells; each such network is
+a line of `SENetVariant` below.
 
 Reference:
     Hu et al. 2018, Squeeze-and-Excitation Networks (the report's eqs. 2-5).
@@ -27,18 +28,28 @@ class SENetVariant:
         base_width: channels of one group in the first stage.
         stride_on: which convolution of a stage's first bottleneck carries the
             stride, "1x1" or "3x3". No weight shape tells the two apart.
-        reduction: the squeeze's reduction ratio.
+        pool: the stem's 3 x 3 pooling: "padded" by 1, or "ceil": not padded, but
+            for a last window that may hang over the right and lower edge.
+        reduction: the squeeze's reduction ratio; None = no squeeze and excitation.
     """
 
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
     groups: int = 1
     base_width: int = 64
-    stride_on: str = "1x1"
-    reduction: int = 16
+    stride_on: str = "3x3"
+    pool: str = "padded"
+    reduction: int | None = 16
 
 
-SERESNET50 = SENetVariant()
-SERESNEXT50 = SENetVariant(groups=32, base_width=4, stride_on="3x3")
+# classification_models; the SE-ResNeXt-50 is timm's as well.
+SERESNET50 = SENetVariant(stride_on="1x1")
+SERESNEXT50 = SENetVariant(groups=32, base_width=4)
+# Cadene's, which timm calls legacy: the report's own.
+LEGACY_SERESNET50 = SENetVariant(stride_on="1x1", pool="ceil")
+LEGACY_SERESNEXT50 = SENetVariant(groups=32, base_width=4, pool="ceil")
+# timm and torchvision.
+TIMM_RESNET50 = SENetVariant(reduction=None)
+TIMM_SERESNET50 = SENetVariant()
 
 _EPSILON = 1e-5
 # PyTorch's 0.1: Keras' 0.99 lags behind in runs of a few hundred steps.
@@ -62,7 +73,7 @@ def build_senet(variant: SENetVariant, input_shape: tuple, name: str, top: bool)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = _convolve(x, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)
-    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    x = layers.ZeroPadding2D(_pool_padding(variant, x), name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
     for stage, blocks in enumerate(variant.blocks):
         for block in range(blocks):
@@ -80,9 +91,19 @@ def build_senet(variant: SENetVariant, input_shape: tuple, name: str, top: bool)
     return keras.Model(images, x, name=name)
 
 
+def _pool_padding(variant: SENetVariant, x) -> tuple:
+    """Gives ((top, bottom), (left, right)). What is padded is >= 0, so zeros never win."""
+    if variant.pool == "padded":
+        return ((1, 1), (1, 1))
+    return tuple((0, (side - 3) % 2) for side in x.shape[1:3])
+
+
 def _convolve(x, channels: int, kernel_size: int, strides: int, name: str):
     """Convolution without bias, then batch norm."""
-    padding = "valid" if kernel_size == 7 else "same"
+    if kernel_size == 3 and strides == 2:
+        # "same" would pad even sides at the end alone.
+        x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    padding = "same" if strides == 1 or kernel_size == 1 else "valid"
     x = layers.Conv2D(
         channels,
         kernel_size,
@@ -124,12 +145,11 @@ def _bottleneck(x, variant: SENetVariant, width: int, channels: int, strides: in
         x = GroupedConv2D(variant.groups, second, name=f"{name}_2_conv")(x)
         x = _normalize(x, f"{name}_2")
     else:
-        if second > 1:
-            raise ValueError("a strided dense 3 x 3 convolution is no part of this family yet")
         x = _convolve(x, width, 3, second, name=f"{name}_2")
     x = layers.Activation("relu", name=f"{name}_2_relu")(x)
     x = _convolve(x, channels, 1, 1, name=f"{name}_3")
-    x = _squeeze_and_excite(x, variant.reduction, name=f"{name}_se")
+    if variant.reduction:
+        x = _squeeze_and_excite(x, variant.reduction, name=f"{name}_se")
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.Activation("relu", name=f"{name}_out")(x)
 
