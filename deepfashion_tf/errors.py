@@ -6,3 +6,9 @@ class InputError(Exception):
 
     Scripts print its message without a traceback and exit with code 2.
     """
+
+
+def list_some(items: list[str], separator: str = ", ", most: int = 10) -> str:
+    """Joins the first items for a message, and says how many more there are."""
+    more = len(items) - most
+    return separator.join([*items[:most], *([f"… and {more} more"] if more > 0 else [])])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from deepfashion_tf.command_line import run
 from deepfashion_tf.data.wardrobe import draw_contact_sheet, write_wardrobe
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.progress import progress_bar
 
@@ -35,6 +36,10 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    if not options.directory and not options.contact_sheet:
+        raise InputError("Nothing to draw: name a folder, or a file with --contact-sheet.")
+    if options.contact_sheet and options.contact_sheet.suffix not in (".jpg", ".png"):
+        raise InputError(f"--contact-sheet {options.contact_sheet} must end in .jpg or .png.")
     counts = {name: getattr(options, name) for name in ("train", "val", "test")}
     if options.directory:
         with progress_bar("drawing the wardrobe", sum(counts.values())) as on_progress:

@@ -120,6 +120,9 @@ def test_make_wardrobe(tmp_path):
     assert len(list((tmp_path / "w" / "img").iterdir())) == 6
     again = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
     assert_one_sentence(again, "not empty")
+    assert_one_sentence(run("make_wardrobe", cwd=tmp_path), "Nothing to draw")
+    sheet = run("make_wardrobe", "--contact-sheet", "sheet.txt", cwd=tmp_path)
+    assert_one_sentence(sheet, ".jpg or .png")
 
 
 def test_bad_input_of_train(challenge, tmp_path):

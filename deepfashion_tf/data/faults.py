@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
 
 
 class Faults:
@@ -13,8 +13,6 @@ class Faults:
         faults.add(path, 12, "fit is 9, but runs from 0 to 2")
         faults.raise_if_any("The split 'train' cannot be used")
     """
-
-    SHOWN = 10
 
     def __init__(self) -> None:
         self._faults: list[str] = []
@@ -30,7 +28,5 @@ class Faults:
             return
         if len(self._faults) == 1:
             raise InputError(f"{summary}: {self._faults[0]}.")
-        shown = "".join(f"\n  {fault}" for fault in self._faults[: self.SHOWN])
-        more = len(self._faults) - self.SHOWN
-        rest = f"\n  … and {more} more" if more > 0 else ""
-        raise InputError(f"{summary}; {len(self._faults)} faults to mend:{shown}{rest}")
+        shown = list_some(self._faults, separator="\n  ")
+        raise InputError(f"{summary}; {len(self._faults)} faults to mend:\n  {shown}")

@@ -20,7 +20,7 @@ from deepfashion_tf.data.images import (
     normalize,
     read_crop,
 )
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
 
 # A reader maps a row's index (scalar int64) to its crop, uint8 [size, size, 3].
 Reader = Callable[[tf.Tensor], tf.Tensor]
@@ -96,10 +96,9 @@ def explain_unreadable(split: Split) -> InputError | None:
             broken.append(path)
     if not broken:
         return None
-    names = ", ".join(broken[:10]) + (f" and {len(broken) - 10} more" if len(broken) > 10 else "")
     return InputError(
         f"{len(broken)} of the {len(split)} images listed in {split.source} cannot be decoded: "
-        f"{names}; replace them, or take their rows out of the lists."
+        f"{list_some(broken)}; replace them, or take their rows out of the lists."
     )
 
 

@@ -9,8 +9,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch norm, in training computed by one fused op forward and one backward.
 
     Keras composes the training pass of a dozen element-wise ops, each of which
-    reads and writes the whole feature map; the fused kernel makes a third more
-    images a second of a ResNet-50 on a CPU. Variables, weights files and the
+    reads and writes the whole feature map; with `FusedAdam` it makes a third
+    more images a second of an SE-ResNet-50 on two cores. Variables, weights files and the
     result are those of the parent. Where the fused kernel has no equal
     (synchronized replicas, masks, lower precision) the parent's pass is used.
 

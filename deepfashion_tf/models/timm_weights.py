@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
 
 _NORM = {
     "gamma": "weight",
@@ -66,10 +66,9 @@ def assign_timm_weights(model: keras.Model, tensors: dict[str, np.ndarray], sour
                 f"{wanted[name].path} {tuple(wanted[name].shape)}"
             )
     if faults:
-        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if faults[5:] else "")
         raise InputError(
             f"{source} does not fit the network {model.name}, and nothing of it was loaded: "
-            f"{shown}. Name weights of this very network."
+            f"{list_some(faults, separator='; ')}. Name weights of this very network."
         )
     for name, value in values.items():
         wanted[name].assign(value)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.annotations import WHOLE_IMAGE, Split, image_size
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
@@ -85,8 +85,7 @@ def predict(
     """
     faults = [fault for path in images if (fault := _fault(path, box))]
     if faults:
-        more = f" (and {len(faults) - 10} more)" if len(faults) > 10 else ""
-        raise InputError(f"Nothing was predicted: {'; '.join(faults[:10])}{more}.")
+        raise InputError(f"Nothing was predicted: {list_some(faults, separator='; ')}.")
     split = Split(
         name="predict",
         images=tuple(str(path) for path in images),

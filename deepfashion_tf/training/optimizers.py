@@ -9,8 +9,8 @@ class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam with one op a variable instead of some twenty-five.
 
     A ResNet-50 has 160 variables: tracing and optimizing the composed update takes
-    longer than building the network. State, arguments and results are Keras' own,
-    but for epsilon: the kernel adds it to the uncorrected root, as Keras does.
+    longer than building the network. State, arguments and results are Keras' own;
+    both add epsilon to the uncorrected root.
 
     Raises:
         ValueError: ``amsgrad`` is asked for, which the kernel does not know.
