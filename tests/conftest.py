@@ -40,6 +40,7 @@ def trained(wardrobe, tmp_path_factory):
         TrainConfig(
             recipe="photographs",
             data_dir=wardrobe,
+            weights="none",
             output_dir=tmp_path_factory.mktemp("runs") / "run",
             image_size=32,
             epochs=2,

@@ -73,3 +73,25 @@ np.testing.assert_allclose(weights[0][0], weights[1][0], atol=1e-6)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("first_step", [0, 7])
+def test_treated_variables_step_shorter_and_later(first_step):
+    """They move as under an Adam of their own that begins with their first gradient."""
+    slow, fast = (keras.Variable(np.ones(3), name=name) for name in ("slow", "fast"))
+    optimizer = FusedAdam(0.1)
+    optimizer.build([slow, fast])
+    optimizer.treat([slow], scale=0.01, first_step=first_step)
+    alone = keras.Variable(np.ones(3), name="alone")
+    reference = keras.optimizers.Adam(0.001)
+    reference.build([alone])
+    rng = np.random.default_rng(0)
+    for step in range(20):
+        gradient = keras.ops.convert_to_tensor(rng.normal(size=3), "float32")
+        if step < first_step:
+            optimizer.apply([gradient], [fast])
+        else:
+            optimizer.apply([gradient, gradient], [slow, fast])
+            reference.apply([gradient], [alone])
+    np.testing.assert_allclose(slow, alone, rtol=1e-5)
+    assert np.abs(fast - slow).max() > 0.1

@@ -153,7 +153,8 @@ def test_bad_input_of_the_other_scripts(trained, tmp_path):
 
 def test_ctrl_c_while_training(wardrobe, tmp_path):
     """A real SIGINT after the first epoch: exit code 130, and a run that answers."""
-    options = ["--data-dir", wardrobe, "--backbone", "resnet50", "--image-size", 32]
+    options = ["--data-dir", wardrobe, "--weights", "none", "--backbone", "resnet50"]
+    options += ["--image-size", 32]
     process = start("train", *options, "--epochs", 500, "--output-dir", "run", cwd=tmp_path)
     history = tmp_path / "run" / "history.csv"
     for _ in range(1200):

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import hashlib
 import itertools
 import json
 
@@ -13,13 +14,17 @@ from deepfashion_tf.data.pipeline import evaluation_dataset, file_reader
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.models.backbones import BACKBONES, Backbone
-from deepfashion_tf.models.senet import SENetVariant, build_senet
+from deepfashion_tf.models.variants import VARIANTS, Variant
 from deepfashion_tf.training.callbacks import HISTORY_COLUMNS
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.train import compile_model, train
+from deepfashion_tf.training.train import (
+    build_initial_model,
+    build_optimizer,
+    compile_model,
+    train,
+)
 
 
 def read_history(run: Run) -> list[dict]:
@@ -67,9 +72,8 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path):
 @pytest.fixture
 def tiny(monkeypatch):
     """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
-    variant = SENetVariant(blocks=(1, 1, 1, 1), base_width=8)
-    backbone = Backbone(lambda shape, name, top: build_senet(variant, shape, name, top), "torch")
-    monkeypatch.setitem(BACKBONES, "resnet50", backbone)
+    variant = Variant("resnet50", blocks=(1, 1, 1, 1), base_width=8)
+    monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
 
 
 def small_config(data_dir, tmp_path, **options) -> TrainConfig:
@@ -79,7 +83,7 @@ def small_config(data_dir, tmp_path, **options) -> TrainConfig:
         backbone="resnet50",
         image_size=32,
         batch_size=3,
-        **{"epochs": 1, **options},
+        **{"epochs": 1, "weights": "none", **options},
     )
 
 
@@ -149,6 +153,68 @@ def test_ctrl_c_while_the_model_is_saved_saves_it_again(challenge, tmp_path, mon
     assert not list(result.run.directory.glob(".*"))
 
 
+def weights_of(model: keras.Model) -> list[np.ndarray]:
+    return model.get_layer("resnet50").get_weights()
+
+
+@pytest.mark.parametrize(("epochs", "moves"), [(1, False), (2, True)])
+def test_the_backbone_stands_still_while_it_is_frozen(
+    challenge, tmp_path, monkeypatch, tiny, epochs, moves
+):
+    """Statistics of batch norm included; the heads learn from the first step on."""
+    from deepfashion_tf.training import callbacks
+
+    values = itertools.count()
+    row = callbacks.history_row
+    better = lambda *args: row(*args) | {"val_mean_accuracy": next(values)}  # noqa: E731
+    monkeypatch.setattr(callbacks, "history_row", better)
+    config = small_config(challenge, tmp_path, epochs=epochs, freeze_epochs=1)
+    run = train(config).run
+    _, start = build_initial_model(config)
+    end = run.load_model()
+    assert len(read_history(run)) == epochs
+    pairs = list(zip(weights_of(start), weights_of(end), strict=True))
+    assert any(not np.array_equal(a, b) for a, b in pairs) == moves
+    for category in CATEGORIES:
+        kernels = [model.get_layer(category).kernel.numpy() for model in (start, end)]
+        assert not np.array_equal(*kernels)
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(challenge, tmp_path, tiny):
+    config = small_config(challenge, tmp_path, freeze_batch_norm=True)
+    run = train(config).run
+    _, start = build_initial_model(config)
+    changed = set()
+    pairs = zip(start.variables, run.load_model().variables, strict=True)
+    for before, after in pairs:
+        if not np.array_equal(before, after):
+            changed.add(before.path.rsplit("/", 1)[1])
+    assert changed == {"kernel", "bias", "gamma", "beta", "seed_generator_state"}
+
+
+def test_a_run_starts_from_another_runs_weights_and_says_so(challenge, tmp_path, tiny):
+    """A model.keras holds a backbone, its graph and six heads; the heads stay behind."""
+    first = train(small_config(challenge, tmp_path)).run
+    config = small_config(challenge, tmp_path / "second", weights=str(first.model_path))
+    config, model = build_initial_model(config)
+    assert config.variant == "keras.resnet50"
+    assert config.weights_sha256 == hashlib.sha256(first.model_path.read_bytes()).hexdigest()
+    for ours, theirs in zip(weights_of(model), weights_of(first.load_model()), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(InputError, match="another file than the one that was meant"):
+        build_initial_model(dataclasses.replace(config, weights_sha256="0" * 64))
+
+
+def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    config = small_config(challenge, tmp_path, weights=None, offline=True)
+    with pytest.raises(InputError, match=r"resnet50_weights\S+\.h5 is not on this machine.*MD5"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+    config, _ = build_initial_model(dataclasses.replace(config, data_dir=None))
+    assert (config.weights, config.variant) == ("none", "keras.resnet50")
+
+
 def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, monkeypatch, tiny):
     """One weight that is no number makes the loss none."""
     from deepfashion_tf.training import train as module
@@ -185,8 +251,8 @@ def test_a_broken_jpeg_found_while_training_is_named(challenge, tmp_path, tiny):
 def test_each_head_has_its_loss_and_its_weight():
     model = build_model("resnet50", image_size=32, dropout=0.0)
     weights = {category: float(i) for i, category in enumerate(CATEGORIES)}
-    config = TrainConfig(loss_weights=weights, image_size=32)
-    trainer = compile_model(model, config, steps=1)
+    config = TrainConfig(loss_weights=weights, backbone="resnet50", image_size=32)
+    trainer = compile_model(model, config, build_optimizer(model, config, steps=1))
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
     labels = {c: rng.integers(0, len(a), 4) for c, a in CATEGORIES.items()}

@@ -5,6 +5,7 @@ from keras import layers
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.models.backbones import build_backbone
+from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 
 FC_WIDTHS = (512, 256, 128, 64)
 
@@ -16,6 +17,8 @@ def build_model(
     representation: str = "logits",
     fc_layers: int = 0,
     dropout: float = 0.1,
+    variant: str | None = None,
+    freeze_batch_norm: bool = False,
 ) -> keras.Model:
     """Builds the report's model with random weights.
 
@@ -25,6 +28,9 @@ def build_model(
         representation: "logits" (1000-d) or "pooled" (2048-d).
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
         dropout: share dropped before each head, 0 <= dropout < 1.
+        variant: key of VARIANTS; None = the backbone's own.
+        freeze_batch_norm: in training, too, the backbone normalizes with the moving
+            statistics it has, which stay as they are; gamma and beta learn.
 
     Returns:
         A Functional model from normalized images, float32 ``[batch, size, size, 3]``,
@@ -32,12 +38,16 @@ def build_model(
         layers bear the categories' names.
 
     Raises:
-        ValueError: an unknown backbone or representation, or another `fc_layers`.
+        ValueError: an unknown backbone, representation or variant, or another `fc_layers`.
     """
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
     images = keras.Input((image_size, image_size, 3), name="images")
-    features = build_backbone(backbone, image_size, representation)(images)
+    network = build_backbone(backbone, image_size, representation, variant)
+    for layer in network.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.freeze_statistics = freeze_batch_norm
+    features = network(images)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", name=f"fc{index + 1}")(features)
     outputs = {}

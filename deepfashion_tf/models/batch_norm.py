@@ -14,11 +14,25 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     result are those of the parent. Where the fused kernel has no equal
     (synchronized replicas, masks, lower precision) the parent's pass is used.
 
+    Args:
+        freeze_statistics: normalize with the moving mean and variance in training, too,
+            and leave them as they are; gamma and beta learn. Calling a nested model
+            with ``training=False`` does not do that: Keras 3's fit overrides it
+            (keras-team/keras issue 20285).
+
     Reference:
         Ioffe and Szegedy 2015, Batch Normalization, algorithm 1.
     """
 
+    def __init__(self, *args, freeze_statistics: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.freeze_statistics = freeze_statistics
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "freeze_statistics": self.freeze_statistics}
+
     def call(self, inputs, training=None, mask=None):
+        training = training and not self.freeze_statistics
         fused = training and self.trainable and not self.synchronized and mask is None
         if not fused or self.compute_dtype != "float32":
             return super().call(inputs, training=training, mask=mask)

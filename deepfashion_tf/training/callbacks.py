@@ -134,17 +134,23 @@ class StopOnNaN(keras.callbacks.Callback):
 class EpochLines(keras.callbacks.Callback):
     """Shows a bar with the time left while training, and prints a line an epoch."""
 
-    def __init__(self, epochs: int, steps: int, images: int, best: BestModel) -> None:
+    def __init__(self, config: TrainConfig, steps: int, images: int, best: BestModel) -> None:
         super().__init__()
-        self.epochs, self.steps, self.images, self.best = epochs, steps, images, best
+        self.config, self.images, self.best = config, images, best
+        self.epochs = config.epochs
         self.progress = make_progress("steps")
+        self.task = self.progress.add_task("epoch 1", total=self.epochs * steps, rate="")
 
     def on_train_begin(self, logs=None) -> None:
         self.progress.start()
-        self.task = self.progress.add_task("epoch 1", total=self.epochs * self.steps, rate="")
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self.began = time.monotonic()
+        if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
+            frozen = epoch < self.config.freeze_epochs
+            console.print(
+                f"[dim]the backbone is {'frozen' if frozen else 'trained'} from here[/dim]"
+            )
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch, logs=None) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.models.variants import variants_of
 
 REPORT_LOSS_WEIGHTS = {
     "texture": 0.95,
@@ -39,6 +40,16 @@ class TrainConfig:
 
     backbone: Literal["resnet50", "seresnet50", "seresnext50"] = "seresnet50"
     """Network under the six heads."""
+    weights: str | None = None
+    """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
+    (.safetensors, .h5, .weights.h5, .keras), or none: random. None: imagenet with --data-dir,
+    none without."""
+    variant: str | None = None
+    """Which network of the backbone's family (see the README). None: what the weights name."""
+    weights_sha256: str | None = None
+    """SHA-256 that the weights file must have. None: any; config.json records which it was."""
+    offline: bool = False
+    """Download nothing; so does the environment variable HF_HUB_OFFLINE=1."""
     representation: Literal["logits", "pooled"] = "logits"
     """What the heads read: the 1000-d ImageNet output (the report) or the 2048-d average."""
     fc_layers: Literal[0, 2, 4] = 0
@@ -76,6 +87,12 @@ class TrainConfig:
     """Adam's step size, at its highest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
+    freeze_epochs: int = 0
+    """Epochs at the beginning in which only what stands on the backbone is trained."""
+    backbone_lr_scale: float = 1.0
+    """Factor of the learning rate for the backbone: below 1 its weights change less."""
+    freeze_batch_norm: bool = False
+    """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
     seed: int = 0
     """Seeds weights, order, flips and dropout: the same seed repeats a run exactly on a CPU."""
 
@@ -96,6 +113,8 @@ class TrainConfig:
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
+            ("freeze_epochs", 0, self.epochs),
+            ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
             ("wardrobe_train", 1, 10_000_000),
             ("wardrobe_val", 1, 10_000_000),
@@ -105,6 +124,11 @@ class TrainConfig:
             if not low <= value <= high:
                 option = "--" + name.replace("_", "-")
                 raise InputError(f"{option} is {value}, but must lie between {low} and {high}.")
+        if self.variant and self.variant not in variants_of(self.backbone):
+            raise InputError(
+                f"--variant {self.variant} is none of --backbone {self.backbone}: "
+                f"{', '.join(variants_of(self.backbone))}."
+            )
         missing = [category for category in CATEGORIES if category not in self.loss_weights]
         unknown = [key for key in self.loss_weights if key not in CATEGORIES]
         if missing or unknown:

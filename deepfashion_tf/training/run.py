@@ -10,7 +10,10 @@ from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import read_source
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.models.backbones import BACKBONES
+
+# Registers the layers that model.keras names.
+from deepfashion_tf.models import senet  # noqa: F401
+from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.training.config import TrainConfig
 
 
@@ -61,8 +64,9 @@ class Run:
 
     @property
     def normalization(self) -> Normalization:
-        """The normalization that belongs to the run's backbone."""
-        return NORMALIZATIONS[BACKBONES[self.config.backbone].normalization]
+        """The normalization that belongs to the run's network and its weights."""
+        variant = self.config.variant or BACKBONES[self.config.backbone]
+        return NORMALIZATIONS[VARIANTS[variant].normalization]
 
     def read_split(self, split: str, data_dir: Path | None = None) -> Split:
         """Reads a split of the data set the run was trained on, or of another one.

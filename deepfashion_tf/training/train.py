@@ -1,6 +1,7 @@
 """Trains one run: `train` reads the data, builds, compiles and fits the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import keras
 import tensorflow as tf
@@ -17,8 +18,11 @@ from deepfashion_tf.data.pipeline import (
     training_dataset,
 )
 from deepfashion_tf.data.sources import read_source
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.weights import find_weights, load_weights
+from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.training.callbacks import BestModel, EpochLines, HistoryFile, StopOnNaN
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss, check_categories
@@ -51,50 +55,46 @@ def train(config: TrainConfig) -> Trained:
     Raises:
         InputError: the data cannot be used, or the loss became NaN.
     """
-    keras.utils.set_random_seed(config.seed)
     train_split, val_split = (read_source(config, split) for split in ("train", "val"))
+    config, model = build_initial_model(config)
     train_reader, val_reader = (_reader(split, config) for split in (train_split, val_split))
     run = Run.create(config)
-    train_data = training_dataset(
-        train_split,
-        train_reader,
-        run.normalization,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        seed=config.seed,
-        flip=config.flip,
-        jitter_amount=config.jitter,
-    )
     val_data = evaluation_dataset(
         val_split, val_reader, run.normalization, batch_size=config.batch_size
     )
     steps = steps_per_epoch(train_split, config.batch_size)
-    model = build_model(
-        config.backbone,
-        image_size=config.image_size,
-        representation=config.representation,
-        fc_layers=config.fc_layers,
-        dropout=config.dropout,
-    )
-    trainer = compile_model(model, config, steps)
+    optimizer = build_optimizer(model, config, steps)
     best = BestModel(run, model)
     callbacks = [
         StopOnNaN(config),
         HistoryFile(run.directory / "history.csv", config.loss_weights),
         best,
-        EpochLines(config.epochs, steps, len(train_split), best),
+        EpochLines(config, steps, len(train_split), best),
     ]
     interrupted = False
     try:
-        trainer.fit(
-            train_data,
-            epochs=config.epochs,
-            steps_per_epoch=steps,
-            validation_data=val_data,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        for first, last in phases(config):
+            model.get_layer(config.backbone).trainable = first >= config.freeze_epochs
+            compile_model(model, config, optimizer).fit(
+                training_dataset(
+                    train_split,
+                    train_reader,
+                    run.normalization,
+                    batch_size=config.batch_size,
+                    first_epoch=first,
+                    epochs=last,
+                    seed=config.seed,
+                    flip=config.flip,
+                    jitter_amount=config.jitter,
+                ),
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=steps,
+                validation_data=val_data,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
     except KeyboardInterrupt:
         interrupted = True
         callbacks[-1].close()
@@ -106,22 +106,61 @@ def train(config: TrainConfig) -> Trained:
     return Trained(run, val_split, interrupted)
 
 
-def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> keras.Model:
-    """Compiles a model for training: one loss, one weight, two metrics a category.
-
-    Args:
-        model: six outputs named by category. It stays uncompiled, so that saving
-            it leaves the optimizer's state out.
-        config: loss, weights, learning rate and schedule.
-        steps: steps of one epoch, for the schedule.
+def build_initial_model(config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
+    """Builds the model and loads the weights that the config names; the rest is drawn by seed.
 
     Returns:
-        A compiled model that shares all layers with `model`.
+        The config, now with the weights' source, variant and hash, and the model.
+
+    Raises:
+        InputError: the weights cannot be found, read or fitted, or have another hash.
     """
-    gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {category: FocalLoss(gamma, config.alpha_of(category)) for category in CATEGORIES}
-    check_categories("the model's outputs", dict.fromkeys(model.output_names))
-    check_categories("loss_weights", config.loss_weights)
+    source = config.weights or ("imagenet" if config.data_dir else "none")
+    weights = None
+    if source != "none":
+        weights = find_weights(
+            source, config.backbone, variant=config.variant, offline=config.offline
+        )
+        sha256 = weights.file.sha256
+        if config.weights_sha256 not in (None, sha256):
+            raise InputError(
+                f"{weights.file.path} has the SHA-256 {sha256}, but --weights-sha256 is "
+                f"{config.weights_sha256}: this is another file than the one that was meant."
+            )
+        config = replace(config, variant=weights.variant, weights_sha256=sha256)
+    config = replace(config, weights=source, variant=config.variant or BACKBONES[config.backbone])
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(
+        config.backbone,
+        image_size=config.image_size,
+        representation=config.representation,
+        fc_layers=config.fc_layers,
+        dropout=config.dropout,
+        variant=config.variant,
+        freeze_batch_norm=config.freeze_batch_norm,
+    )
+    if weights:
+        load_weights(weights, model.get_layer(config.backbone))
+        console.print(
+            f"[dim]weights: {weights.file.path} for {config.variant}[/dim]", soft_wrap=True
+        )
+    return config, model
+
+
+def phases(config: TrainConfig) -> list[tuple[int, int]]:
+    """Splits the epochs ``[first, last)`` where the backbone begins to be trained."""
+    edges = sorted({0, config.freeze_epochs, config.epochs})
+    return list(pairwise(edges))
+
+
+def build_optimizer(model: keras.Model, config: TrainConfig, steps: int) -> FusedAdam:
+    """Builds Adam for all weights of a model, those that are frozen at first included.
+
+    Args:
+        model: has a layer named as the backbone.
+        config: learning rate, schedule, and how the backbone is treated.
+        steps: steps of one epoch.
+    """
     learning_rate = config.learning_rate
     if config.schedule == "cosine":
         learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -130,6 +169,32 @@ def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> keras.
     optimizer = FusedAdam(learning_rate)
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
+    optimizer.treat(
+        model.get_layer(config.backbone).trainable_variables,
+        scale=config.backbone_lr_scale,
+        first_step=config.freeze_epochs * steps,
+    )
+    return optimizer
+
+
+def compile_model(
+    model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
+) -> keras.Model:
+    """Compiles a model for training: one loss, one weight, two metrics a category.
+
+    Args:
+        model: six outputs named by category. It stays uncompiled, so that saving
+            it leaves the optimizer's state out.
+        config: losses and their weights.
+        optimizer: built for all weights; those that are trainable now are trained.
+
+    Returns:
+        A compiled model that shares all layers with `model`.
+    """
+    gamma = config.gamma if config.loss == "focal" else 0.0
+    losses = {category: FocalLoss(gamma, config.alpha_of(category)) for category in CATEGORIES}
+    check_categories("the model's outputs", dict.fromkeys(model.output_names))
+    check_categories("loss_weights", config.loss_weights)
     outputs = {category: model.get_layer(category).output for category in CATEGORIES}
     trainer = keras.Model(model.inputs, outputs)
     trainer.compile(

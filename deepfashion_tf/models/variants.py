@@ -1,0 +1,72 @@
+"""The three backbones, and the variants of them that published weights belong to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network as one family of published weights knows it, and the pixels these want.
+
+    Attributes:
+        backbone: a key of BACKBONES.
+        blocks: bottleneck blocks in each of the four stages.
+        groups: groups of the 3 x 3 convolution.
+        base_width: channels of one group in the first stage.
+        stride_on: which convolution of a stage's first bottleneck carries the
+            stride, "1x1" or "3x3". No weight shape tells the two apart.
+        pool: the stem's 3 x 3 pooling: "padded" by 1, or "ceil": not padded, but
+            for a last window that may hang over the right and lower edge.
+        reduction: the squeeze's reduction ratio; None = no squeeze and excitation.
+            Both of its layers have biases; 1 x 1 convolutions elsewhere, dense here.
+        bias: the convolutions have biases.
+        epsilon: of batch norm.
+        normalization: key of ``data.images.NORMALIZATIONS``.
+    """
+
+    backbone: str
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    groups: int = 1
+    base_width: int = 64
+    stride_on: str = "3x3"
+    pool: str = "padded"
+    reduction: int | None = 16
+    bias: bool = False
+    epsilon: float = 1e-5
+    normalization: str = "torch"
+
+
+def _seresnext50(**changes) -> Variant:
+    return Variant("seresnext50", groups=32, base_width=4, **changes)
+
+
+# publisher.model; weights name theirs, see models/weights/.
+VARIANTS = {
+    "keras.resnet50": Variant(
+        "resnet50",
+        stride_on="1x1",
+        reduction=None,
+        bias=True,
+        epsilon=1.001e-5,
+        normalization="caffe",
+    ),
+    # torchvision's as well.
+    "timm.resnet50": Variant("resnet50", reduction=None),
+    "classification_models.seresnet50": Variant("seresnet50", stride_on="1x1"),
+    "timm.seresnet50": Variant("seresnet50"),
+    # Cadene's, which timm calls legacy: the report's own.
+    "timm.legacy_seresnet50": Variant("seresnet50", stride_on="1x1", pool="ceil"),
+    "classification_models.seresnext50": _seresnext50(),
+    "timm.seresnext50_32x4d": _seresnext50(),
+    "timm.legacy_seresnext50_32x4d": _seresnext50(pool="ceil"),
+}
+# The variant that a backbone has where nothing names another.
+BACKBONES = {
+    "resnet50": "keras.resnet50",
+    "seresnet50": "classification_models.seresnet50",
+    "seresnext50": "classification_models.seresnext50",
+}
+
+
+def variants_of(backbone: str) -> list[str]:
+    """Lists the variants of a backbone."""
+    return [name for name, variant in VARIANTS.items() if variant.backbone == backbone]

@@ -1,0 +1,52 @@
+"""What a weights file is, in words: for scripts/inspect_weights.py."""
+
+from pathlib import Path
+
+from deepfashion_tf.models.backbones import build_backbone
+from deepfashion_tf.models.variants import VARIANTS, Variant
+from deepfashion_tf.models.weights.files import read_file
+from deepfashion_tf.models.weights.network import Weights, find_layout, fit, fitting_variants
+
+
+def describe(path: Path) -> list[tuple[str, str]]:
+    """Describes a weights file: format, network, parameters, and what would not load.
+
+    Returns:
+        Pairs of a heading and its text.
+
+    Raises:
+        InputError: the file cannot be read, or holds no network that is known here.
+    """
+    file = read_file(path)
+    layout = find_layout(file)
+    fitting = fitting_variants(file, layout)
+    # Those that fit alike have the same weights.
+    weights = Weights(str(path), file, layout, fitting[0])
+    variant = VARIANTS[fitting[0]]
+    representation = "logits" if weights.has_top else "pooled"
+    network = build_backbone(variant.backbone, 64, representation, fitting[0])
+    faults = fit(weights, network).faults
+    kept = [t for name, t in file.tensors.items() if not name.endswith("num_batches_tracked")]
+    return [
+        ("file", f"{path}, {path.stat().st_size:,} bytes"),
+        ("format", f"{file.kind}, {layout.name}"),
+        ("SHA-256", file.sha256),
+        *((key, value) for key, value in file.record.items() if key != "variant"),
+        ("backbone", variant.backbone),
+        ("variant", ", ".join(fitting) + (" alike: say --variant" if len(fitting) > 1 else "")),
+        *(("network", _architecture(VARIANTS[name])) for name in fitting),
+        ("normalization", variant.normalization),
+        ("top", "1000 logits" if weights.has_top else "none: --representation pooled alone"),
+        ("parameters", f"{sum(tensor.size for tensor in kept):,} in the file"),
+        ("", f"{network.count_params():,} in the network, {representation}"),
+        ("would not load", faults or "nothing: all of it fits"),
+    ]
+
+
+def _architecture(variant: Variant) -> str:
+    se = f"squeeze and excitation / {variant.reduction}" if variant.reduction else "no squeeze"
+    pool = {"padded": "padded by 1", "ceil": "in ceil mode"}[variant.pool]
+    return (
+        f"stride on the {variant.stride_on}, pool {pool}, {variant.groups} group(s), {se}, "
+        f"{'' if variant.bias else 'no '}biases, epsilon {variant.epsilon:g}"
+    )

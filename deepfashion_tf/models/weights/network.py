@@ -1,0 +1,305 @@
+"""Which network a weights file belongs to, and its weights put there: all of them, or none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.models.backbones import build_backbone
+from deepfashion_tf.models.variants import VARIANTS, Variant
+from deepfashion_tf.models.weights.files import WeightsFile, read_file
+from deepfashion_tf.models.weights.layouts import (
+    AUTOMATIC,
+    NAMED,
+    TIMM,
+    TIMM_LEGACY,
+    Layout,
+    automatic_number,
+)
+
+_TOP = {"predictions/kernel": (2048, 1000), "predictions/bias": (1000,)}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file and the network that it is for.
+
+    Attributes:
+        source: as the user named it.
+        file: the arrays.
+        layout: how they are named.
+        variant: key of VARIANTS.
+    """
+
+    source: str
+    file: WeightsFile
+    layout: Layout
+    variant: str
+
+    @property
+    def has_top(self) -> bool:
+        """Whether the 1000-d ImageNet output is there."""
+        keys = self.layout.keys(_TOP, self.file.tensors)
+        return any(key in self.file.tensors for names in keys.values() for key in names)
+
+
+def read_weights(
+    path: Path,
+    *,
+    source: str | None = None,
+    backbone: str | None = None,
+    variant: str | None = None,
+) -> Weights:
+    """Reads a weights file and finds out which network it is for.
+
+    Args:
+        path: see `read_file`.
+        source: what to call it in messages; None = its path.
+        backbone: the one that it has to be for; None = any.
+        variant: key of VARIANTS, for a file that fits several; None = the file tells.
+
+    Raises:
+        InputError: the file cannot be read, is for another network, or fits several.
+    """
+    source = source or str(path)
+    file = read_file(path)
+    layout = find_layout(file)
+    fitting = fitting_variants(file, layout)
+    chosen = [name for name in fitting if backbone in (None, VARIANTS[name].backbone)]
+    if not chosen:
+        other = VARIANTS[fitting[0]].backbone
+        raise InputError(
+            f"{source} holds weights of a {other} ({fitting[0]}), but --backbone is {backbone}: "
+            f"say --backbone {other}, or name weights of a {backbone}."
+        )
+    if variant:
+        chosen = [name for name in chosen if name == variant]
+        if not chosen:
+            raise InputError(
+                f"{source} holds weights of {' or '.join(fitting)}, not of --variant {variant}."
+            )
+    if len({VARIANTS[name] for name in chosen}) > 1:
+        raise InputError(
+            f"{source} fits {', '.join(chosen)} alike: they differ in where the stride sits "
+            f"and how the stem is pooled, which no weight tells. Say which with --variant."
+        )
+    return Weights(source, file, layout, chosen[0])
+
+
+def find_layout(file: WeightsFile) -> Layout:
+    """Tells by their names whose weights they are.
+
+    Raises:
+        InputError: nobody's that this project knows.
+    """
+    names = list(file.tensors)
+    groups = {name.split("/")[0] for name in names}
+    if any(name.startswith(("layer0.", "last_linear.")) for name in names):
+        return TIMM_LEGACY
+    if any(name.startswith("layer1.") for name in names):
+        return TIMM
+    if any(group.startswith("conv2_block") for group in groups):
+        return NAMED
+    if "bn_data" in groups:
+        raise InputError(
+            f"{file.path} holds classification_models' ResNet with pre-activation, a network "
+            f"that this project does not build: use --weights imagenet for a resnet50."
+        )
+    if sum(automatic_number(group) is not None for group in groups) > len(groups) / 2:
+        return AUTOMATIC
+    raise InputError(
+        f"{file.path} holds no weights of a network that this project knows; its {len(names)} "
+        f"tensors are called {list_some(sorted(names), most=5)}. Known are the names of timm, "
+        f"torchvision, keras.applications and classification_models."
+    )
+
+
+def fitting_variants(file: WeightsFile, layout: Layout) -> list[str]:
+    """Lists the VARIANTS whose weights have such names and shapes.
+
+    Raises:
+        InputError: none.
+    """
+    bias, groups, reduction = _features(file, layout)
+    fitting = []
+    for name, variant in VARIANTS.items():
+        if (
+            name.startswith(layout.families)
+            and (variant.bias, variant.groups) == (bias, groups)
+            and bool(variant.reduction) == reduction
+            and _agrees_with_graph(variant, file.layers)
+        ):
+            fitting.append(name)
+    noted = file.record.get("variant")
+    if noted:
+        fitting = [name for name in fitting if name == noted]
+    if not fitting:
+        raise InputError(
+            f"{file.path} holds a network that this project does not build: {layout.name}, "
+            f"{groups} group(s), {'with' if reduction else 'without'} squeeze and excitation, "
+            f"convolutions {'with' if bias else 'without'} biases"
+            + (f", noted as {noted}." if noted else ".")
+        )
+    return fitting
+
+
+def _features(file: WeightsFile, layout: Layout) -> tuple[bool, int, bool]:
+    """Reads off shapes: biases?, groups of the 3 x 3 convolutions, squeeze and excitation?
+
+    One tensor that is missing or renamed changes none of the answers.
+    """
+    shapes = {
+        name: layout.to_keras(tensor, 0).shape if tensor.ndim == 4 else tensor.shape
+        for name, tensor in file.tensors.items()
+    }
+    if layout is AUTOMATIC:
+        # A kernel for each group there: 3 x 3 x 4 x 4 and more, not 3 x 3 x 64 x 64 and more.
+        depths = [shape[2] for shape in shapes.values() if shape[:2] == (3, 3)]
+        groups = 128 // min(depths) if depths and min(depths) < 64 else 1
+        biased = any(name.startswith("conv2d") and name.endswith("/bias") for name in shapes)
+        return False, groups, biased
+    ratios = [
+        shape[3] // shape[2]
+        for name, shape in shapes.items()
+        if shape[:2] == (3, 3) and name.endswith(("_2_conv/kernel", ".conv2.weight"))
+    ]
+    groups = max(ratios, default=1)
+    bias = any(name.endswith(("_1_conv/bias", ".0.conv1.bias")) for name in shapes)
+    return bias, groups, any("_se_" in name or ".se" in name for name in shapes)
+
+
+def _agrees_with_graph(variant: Variant, layers: dict[str, dict]) -> bool:
+    """Compares what no weight tells with the graph, where the file has one."""
+    if "conv3_block1_1_conv" not in layers:
+        return True
+    stride = layers["conv3_block1_1_conv"]["strides"]
+    padded = layers["pool1_pad"]["padding"] == [[1, 1], [1, 1]]
+    return (
+        variant.stride_on == ("1x1" if max(stride) == 2 else "3x3")
+        and variant.pool == ("padded" if padded else "ceil")
+        and np.isclose(variant.epsilon, layers["conv1_bn"]["epsilon"], rtol=1e-3)
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a file's tensors fit a network.
+
+    Attributes:
+        values: our weight -> array, of all that fit.
+        missing: names that the network needs and the file lacks.
+        left_over: names in the file that the network has no place for.
+        misshapen: names of arrays of another shape than the network's, with both shapes.
+    """
+
+    values: dict[str, np.ndarray]
+    missing: list[str]
+    left_over: list[str]
+    misshapen: list[str]
+
+    @property
+    def faults(self) -> str:
+        """What is wrong, in words; empty if nothing is."""
+        lists = {
+            "missing": self.missing,
+            "left over": self.left_over,
+            "of another shape": self.misshapen,
+        }
+        return "; ".join(
+            f"{what}: {list_some(names, most=5)}" for what, names in lists.items() if names
+        )
+
+
+def fit(weights: Weights, network: keras.Model) -> Fit:
+    """Finds a tensor for each weight of a network of `build_backbone`; loads nothing."""
+    shapes = {_path(variable): tuple(variable.shape) for variable in network.variables}
+    tensors = weights.file.tensors
+    keys = weights.layout.keys({**shapes, **_TOP}, tensors)
+    known = {key for names in keys.values() for key in names}
+    left_over = [
+        name for name in tensors if name not in known and not name.endswith("num_batches_tracked")
+    ]
+    values, missing, misshapen = {}, [], []
+    for path, shape in shapes.items():
+        absent = [key for key in keys[path] if key not in tensors]
+        missing += absent
+        if absent:
+            continue
+        parts = [weights.layout.to_keras(tensors[key], len(shape)) for key in keys[path]]
+        depths = {part.shape[:-1] for part in parts}
+        value = np.concatenate(parts, axis=-1) if len(depths) == 1 else parts[0]
+        if value.shape == shape:
+            values[path] = value
+        else:
+            name = keys[path][0]
+            misshapen.append(f"{name} {tensors[name].shape} for {path} {shape}")
+    return Fit(values, sorted(missing), sorted(left_over), misshapen)
+
+
+def load_weights(weights: Weights, network: keras.Model) -> None:
+    """Puts weights into a network of `build_backbone`; all of them, or none.
+
+    Args:
+        weights: what `read_weights` gave.
+        network: of the same variant, with or without the top.
+
+    Raises:
+        InputError: a tensor is missing, left over or of another shape, or the network
+            has a top and the weights have none.
+    """
+    variables = {_path(variable): variable for variable in network.variables}
+    if "predictions/kernel" in variables and not weights.has_top:
+        raise InputError(
+            f"{weights.source} has no top, the 1000-d ImageNet output that --representation "
+            f"logits reads: say --representation pooled, or name weights with a top."
+        )
+    result = fit(weights, network)
+    if result.faults:
+        raise InputError(
+            f"{weights.source} does not fit the network {weights.variant}, and nothing of it was "
+            f"loaded; {result.faults}. Name weights of this very network."
+        )
+    for path, value in result.values.items():
+        variables[path].assign(value)
+
+
+def build_with_weights(weights: Weights, image_size: int = 224) -> keras.Model:
+    """Builds the backbone that weights are for, with a top if they have one, and loads them.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    representation = "logits" if weights.has_top else "pooled"
+    backbone = VARIANTS[weights.variant].backbone
+    network = build_backbone(backbone, image_size, representation, weights.variant)
+    load_weights(weights, network)
+    return network
+
+
+def convert_weights(weights: Weights, path: Path) -> None:
+    """Writes weights as ``.weights.h5`` of the network that `build_backbone` gives.
+
+    The file notes its source, the source's SHA-256, the variant and the normalization,
+    so that it can be loaded again without asking.
+
+    Raises:
+        InputError: the weights do not fit.
+        OSError: the file cannot be written.
+    """
+    network = build_with_weights(weights)
+    with whole_or_nothing(path) as temporary:
+        network.save_weights(temporary)
+        with h5py.File(temporary, "a") as file:
+            file.attrs["source"] = weights.source
+            file.attrs["source's SHA-256"] = weights.file.sha256
+            file.attrs["variant"] = weights.variant
+            file.attrs["normalization"] = VARIANTS[weights.variant].normalization
+
+
+def _path(variable: keras.Variable) -> str:
+    """Gives ``layer/weight`` of a variable, whatever model its network is in."""
+    return "/".join(variable.path.split("/")[-2:])

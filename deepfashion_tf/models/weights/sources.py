@@ -1,0 +1,112 @@
+"""Where published weights come from: by name, or a file of the user's own."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.models.weights.download import download, download_from_hub
+from deepfashion_tf.models.weights.network import Weights, read_weights
+
+
+@dataclass(frozen=True)
+class Release:
+    """A file on the web, as the library that publishes it lists it.
+
+    Attributes:
+        name: of the file.
+        url: its address.
+        md5: its hash, in hexadecimal.
+    """
+
+    name: str
+    url: str
+    md5: str
+
+
+def find_weights(
+    source: str, backbone: str | None, *, variant: str | None = None, offline: bool = False
+) -> Weights:
+    """Gives the weights that a source names, downloaded where they are not here yet.
+
+    Args:
+        source: ``imagenet``, ``timm:MODEL`` (such as ``timm:seresnet50.ra2_in1k``), or a
+            file: see `files.read_file`.
+        backbone: the one to be loaded; None = the one that the weights are for.
+        variant: key of VARIANTS, for a file that fits several.
+        offline: download nothing.
+
+    Raises:
+        InputError: there is no such source, it cannot be fetched, or it is for another
+            network.
+    """
+    published = None
+    if source == "imagenet":
+        if not backbone:
+            raise InputError(f"imagenet stands for weights of a backbone: {', '.join(BACKBONES)}.")
+        published = BACKBONES[backbone]
+        release = imagenet_release(backbone)
+        path = keras_cache() / release.name
+        download(release.url, path, release.md5, offline=offline)
+        source = f"imagenet ({published})"
+    elif source.startswith("timm:"):
+        model = source.removeprefix("timm:")
+        published = timm_variant(model, backbone)
+        path = keras_cache() / f"timm-{model}.safetensors"
+        if not path.is_file():
+            path = download_from_hub(f"timm/{model}", path, offline=offline)
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise InputError(
+                f"--weights {source} is no file, and neither imagenet, timm:MODEL (such as "
+                f"timm:seresnet50.ra2_in1k) nor none."
+            )
+    if published and variant not in (None, published):
+        raise InputError(f"--weights {source} are of {published}, not of --variant {variant}.")
+    return read_weights(path, source=source, backbone=backbone, variant=published or variant)
+
+
+def imagenet_release(backbone: str) -> Release:
+    """Looks up a backbone's ImageNet weights, top included, in its publisher's own table."""
+    if backbone == "resnet50":
+        from keras.src.applications import resnet
+
+        name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
+        return Release(name, resnet.BASE_WEIGHTS_PATH + name, resnet.WEIGHTS_HASHES["resnet50"][0])
+    from classification_models.weights import WEIGHTS_COLLECTION
+
+    (entry,) = (
+        entry
+        for entry in WEIGHTS_COLLECTION
+        if (entry["model"], entry["dataset"], entry["include_top"]) == (backbone, "imagenet", True)
+    )
+    return Release(entry["name"], entry["url"], entry["md5"])
+
+
+def timm_variant(model: str, backbone: str | None) -> str:
+    """Gives the variant of one of timm's models, ``architecture.tag``.
+
+    Raises:
+        InputError: an architecture that is not built here, no tag, or another backbone's.
+    """
+    architecture, _, tag = model.partition(".")
+    variant = f"timm.{architecture}"
+    known = [name.removeprefix("timm.") for name in VARIANTS if name.startswith("timm.")]
+    if architecture not in known or not tag:
+        raise InputError(
+            f"timm:{model} is no model that fits: name one ARCHITECTURE.TAG, such as "
+            f"timm:seresnet50.ra2_in1k, of the architectures {', '.join(known)}."
+        )
+    if backbone not in (None, VARIANTS[variant].backbone):
+        raise InputError(
+            f"timm:{model} is a {VARIANTS[variant].backbone}, but --backbone is {backbone}: say "
+            f"--backbone {VARIANTS[variant].backbone}, or name weights of a {backbone}."
+        )
+    return variant
+
+
+def keras_cache() -> Path:
+    """Gives the folder in which Keras and classification_models keep weights too."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"

@@ -1,0 +1,48 @@
+"""Converts published weights to Keras' .weights.h5, with a note on the network they are for."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
+
+import tyro
+
+from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[str, tyro.conf.Positional]
+    """What --weights of train.py takes: imagenet, timm:MODEL, or a file."""
+    output: Annotated[Path, tyro.conf.Positional]
+    """File to write, ending in .weights.h5."""
+    backbone: Literal["resnet50", "seresnet50", "seresnext50"] | None = None
+    """Needed for imagenet. None: what the weights are for."""
+    variant: str | None = None
+    """Which network, for a file that fits several."""
+    offline: bool = False
+    """Download nothing."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    if not options.output.name.endswith(".weights.h5"):
+        raise InputError(f"{options.output} must end in .weights.h5, as Keras wants it.")
+    if not options.output.parent.is_dir():
+        raise InputError(f"The folder of {options.output} does not exist: make it first.")
+    import_tensorflow()
+    from deepfashion_tf.models.weights import convert_weights, find_weights
+
+    weights = find_weights(
+        options.source, options.backbone, variant=options.variant, offline=options.offline
+    )
+    convert_weights(weights, options.output)
+    print(f"Weights of {weights.variant}: {options.output}")
+
+
+if __name__ == "__main__":
+    run(main)
