@@ -54,8 +54,7 @@ def find_weights(
         model = source.removeprefix("timm:")
         published = timm_variant(model, backbone)
         path = keras_cache() / f"timm-{model}.safetensors"
-        if not path.is_file():
-            path = download_from_hub(f"timm/{model}", path, offline=offline)
+        path = download_from_hub(f"timm/{model}", path, offline=offline)
     else:
         path = Path(source)
         if not path.is_file():
