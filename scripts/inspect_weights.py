@@ -25,7 +25,7 @@ def main() -> None:
     from deepfashion_tf.models.weights.describe import describe
 
     for heading, text in describe(options.file):
-        print(f"{heading:<15} {text}")
+        print(f"{heading:<16}{text}")
 
 
 if __name__ == "__main__":

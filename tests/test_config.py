@@ -13,7 +13,10 @@ from deepfashion_tf.training.recipes import RECIPES
 
 def test_a_config_survives_its_file(tmp_path):
     config = TrainConfig(
-        data_dir=Path("data"), gamma=1.5, loss_weights=dict.fromkeys(CATEGORIES, 1.0)
+        data_dir=Path("data"),
+        variant="timm.seresnet50",
+        gamma=1.5,
+        loss_weights=dict.fromkeys(CATEGORIES, 1.0),
     )
     config.save(tmp_path / "config.json")
     assert TrainConfig.load(tmp_path / "config.json") == config

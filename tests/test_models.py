@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from deepfashion_tf.models.grouped_convolution import (
 )
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 
+README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
 
 
@@ -141,6 +144,8 @@ def test_frozen_batch_norm_does_not_move():
 )
 def test_parameter_counts(variant, with_top, without):
     name = VARIANTS[variant].backbone
+    rows = [line for line in README.read_text().splitlines() if f"`{variant}`" in line]
+    assert rows and all(f"{with_top:,} / {without:,}" in row for row in rows)
     assert build_backbone(name, 32, "logits", variant).count_params() == with_top
     assert build_backbone(name, 32, "pooled", variant).count_params() == without
 

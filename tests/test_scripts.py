@@ -112,6 +112,27 @@ def test_export(trained, tmp_path):
     assert "export" in out
 
 
+def test_inspect_weights_reads_a_run(trained, tmp_path):
+    code, out, err = run("inspect_weights", trained.run.model_path, cwd=tmp_path)
+    assert code == 0, err
+    lines = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
+    assert lines["variant"] == "classification_models.seresnet50"
+    assert "stride on the 1x1, pool padded by 1" in lines["network"]
+    assert lines["top"] == "1000 logits"
+    assert lines["parameters"].startswith("28,141,144")
+    assert lines["would not load"].startswith("nothing")
+    assert_one_sentence(run("inspect_weights", "none.h5", cwd=tmp_path), "none.h5")
+
+
+def test_convert_weights_of_a_run(trained, tmp_path):
+    path = trained.run.model_path
+    code, out, err = run("convert_weights", path, "out.weights.h5", cwd=tmp_path)
+    assert code == 0, err
+    assert "classification_models.seresnet50" in out
+    assert_one_sentence(run("convert_weights", path, "out.h5", cwd=tmp_path), ".weights.h5")
+    assert_one_sentence(run("convert_weights", "imagenet", "o.weights.h5", cwd=tmp_path), "which")
+
+
 def test_make_wardrobe(tmp_path):
     options = ["--train", 3, "--val", 2, "--test", 1, "--seed", 4]
     code, out, err = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)

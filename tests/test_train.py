@@ -10,6 +10,7 @@ import pytest
 from conftest import write_lines
 
 from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, file_reader
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
@@ -266,6 +267,21 @@ def test_a_run_directory_is_numbered_when_it_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [Run.create(TrainConfig(recipe="demo")).directory.as_posix() for _ in range(3)]
     assert names == [f"saved_models/seresnet50-demo{suffix}" for suffix in ("", "-2", "-3")]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "variant", "normalization"),
+    [
+        ("resnet50", None, "caffe"),
+        ("resnet50", "keras.resnet50", "caffe"),
+        ("resnet50", "timm.resnet50", "torch"),
+        ("seresnext50", "timm.legacy_seresnext50_32x4d", "torch"),
+    ],
+)
+def test_the_normalization_is_that_of_the_weights(tmp_path, backbone, variant, normalization):
+    """None: runs of before there were variants."""
+    TrainConfig(backbone=backbone, variant=variant).save(tmp_path / "config.json")
+    assert Run.load(tmp_path).normalization is NORMALIZATIONS[normalization]
 
 
 def test_runs_that_are_none(tmp_path):

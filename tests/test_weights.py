@@ -244,7 +244,7 @@ def test_a_converted_file_notes_its_network(timm_file, folder, name):
     convert_weights(source, path)
     weights = read_weights(path)
     assert weights.variant == f"timm.{name}"
-    assert weights.file.record["source's SHA-256"] == source.file.sha256
+    assert weights.file.record["source SHA-256"] == source.file.sha256
     # Keras itself reads the file as well.
     network = build_backbone(VARIANTS[weights.variant].backbone, 64, "logits", weights.variant)
     network.load_weights(path)

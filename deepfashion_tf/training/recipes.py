@@ -23,12 +23,13 @@ def demo() -> TrainConfig:
 
 
 def photographs() -> TrainConfig:
-    """Trains on your photographs, from random weights, on two CPU cores.
+    """Trains on your photographs on two CPU cores.
 
         python scripts/train.py --backbone seresnet50 --data-dir DIR
 
-    As `demo`, with more epochs and with jitter: a network learns a few hundred
-    photographs by heart within twenty epochs, and the jitter keeps it from that.
+    As `demo`, from ImageNet weights unless told ``--weights none``, with more epochs
+    and with jitter: from random weights, a network learns a few hundred photographs
+    by heart within twenty epochs, and the jitter keeps it from that.
     """
     return TrainConfig(
         recipe="photographs",
@@ -47,11 +48,15 @@ def report() -> TrainConfig:
 
     Crop, squash to 224 px, flip; focal loss with gamma = 2 and the weights of
     eq. 7; Adam at 1e-3, constant; batches of 32; 30 epochs; the best epoch by
-    validation mean accuracy. The report has 0.8265 mean accuracy on the test
-    split, *from ImageNet weights*, which this recipe does not load yet. Two CPU
-    cores need a fifth of a second an image and epoch: use a GPU.
+    validation mean accuracy. From ImageNet weights, of which the whole network is
+    trained from the first epoch on, at one learning rate, with batch norm that
+    follows the photographs: no freezing. The report has 0.8265 mean accuracy on the
+    test split. Its own weights are ``--weights timm:legacy_seresnet50.in1k``. Two
+    CPU cores need a fifth of a second an image and epoch: use a GPU.
     """
-    return TrainConfig(recipe="report")
+    return TrainConfig(
+        recipe="report", freeze_epochs=0, backbone_lr_scale=1.0, freeze_batch_norm=False
+    )
 
 
 RECIPES = {"demo": demo, "photographs": photographs, "report": report}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepfashion_tf.models.backbones import build_backbone
-from deepfashion_tf.models.variants import VARIANTS, Variant
+from deepfashion_tf.models.variants import VARIANTS
 from deepfashion_tf.models.weights.files import read_file
 from deepfashion_tf.models.weights.network import Weights, find_layout, fit, fitting_variants
 
@@ -31,10 +31,10 @@ def describe(path: Path) -> list[tuple[str, str]]:
         ("file", f"{path}, {path.stat().st_size:,} bytes"),
         ("format", f"{file.kind}, {layout.name}"),
         ("SHA-256", file.sha256),
-        *((key, value) for key, value in file.record.items() if key != "variant"),
+        *((key, value) for key, value in file.record.items() if key.startswith("source")),
         ("backbone", variant.backbone),
         ("variant", ", ".join(fitting) + (" alike: say --variant" if len(fitting) > 1 else "")),
-        *(("network", _architecture(VARIANTS[name])) for name in fitting),
+        *(("network", text) for text in dict.fromkeys(_architecture(name) for name in fitting)),
         ("normalization", variant.normalization),
         ("top", "1000 logits" if weights.has_top else "none: --representation pooled alone"),
         ("parameters", f"{sum(tensor.size for tensor in kept):,} in the file"),
@@ -43,7 +43,8 @@ def describe(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _architecture(variant: Variant) -> str:
+def _architecture(name: str) -> str:
+    variant = VARIANTS[name]
     se = f"squeeze and excitation / {variant.reduction}" if variant.reduction else "no squeeze"
     pool = {"padded": "padded by 1", "ceil": "in ceil mode"}[variant.pool]
     return (

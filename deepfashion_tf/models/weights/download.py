@@ -80,7 +80,6 @@ def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> 
 
 def _fetch(url: str, path: Path, known_hash: str | None, advice: str, **options) -> None:
     import pooch
-    import requests
 
     path.parent.mkdir(parents=True, exist_ok=True)
     console.print(f"[dim]downloading {url}[/dim]", soft_wrap=True)
@@ -90,7 +89,7 @@ def _fetch(url: str, path: Path, known_hash: str | None, advice: str, **options)
     )
     try:
         pooch.retrieve(url, known_hash, path.name, path.parent, downloader=downloader)
-    except (requests.RequestException, ValueError) as error:
+    except (OSError, ValueError) as error:  # of requests, of the disk, of the hash
         raise _failure(path.name, error, advice) from error
 
 

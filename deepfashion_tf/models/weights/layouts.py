@@ -107,7 +107,9 @@ def _named_keys(shapes: Shapes, names: Iterable[str]) -> Keys:
     return {path: (re.sub(r"^predictions/", f"{top}/", path),) for path in shapes}
 
 
-NAMED = Layout("keras.applications' layer names", ("",), _named_keys, _from_keras)
+NAMED = Layout(
+    "layer names of keras.applications and of this project", ("",), _named_keys, _from_keras
+)
 
 
 def automatic_number(layer: str) -> tuple[str, int] | None:

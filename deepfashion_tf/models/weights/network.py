@@ -283,8 +283,8 @@ def build_with_weights(weights: Weights, image_size: int = 224) -> keras.Model:
 def convert_weights(weights: Weights, path: Path) -> None:
     """Writes weights as ``.weights.h5`` of the network that `build_backbone` gives.
 
-    The file notes its source, the source's SHA-256, the variant and the normalization,
-    so that it can be loaded again without asking.
+    The file notes its source, the source's SHA-256 and the variant, so that it can be
+    loaded again without asking.
 
     Raises:
         InputError: the weights do not fit.
@@ -295,9 +295,8 @@ def convert_weights(weights: Weights, path: Path) -> None:
         network.save_weights(temporary)
         with h5py.File(temporary, "a") as file:
             file.attrs["source"] = weights.source
-            file.attrs["source's SHA-256"] = weights.file.sha256
+            file.attrs["source SHA-256"] = weights.file.sha256
             file.attrs["variant"] = weights.variant
-            file.attrs["normalization"] = VARIANTS[weights.variant].normalization
 
 
 def _path(variable: keras.Variable) -> str:

@@ -44,7 +44,10 @@ def find_weights(
     published = None
     if source == "imagenet":
         if not backbone:
-            raise InputError(f"imagenet stands for weights of a backbone: {', '.join(BACKBONES)}.")
+            raise InputError(
+                f"imagenet has weights of several backbones: say which with --backbone "
+                f"{', '.join(BACKBONES)}."
+            )
         published = BACKBONES[backbone]
         release = imagenet_release(backbone)
         path = keras_cache() / release.name
