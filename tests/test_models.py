@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import randomize
 
 from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.models.attribute_model import build_model
@@ -18,22 +19,6 @@ from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 
 README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
-
-
-def randomize(model: keras.Model, seed: int = 0) -> None:
-    """Gives every weight a random value, so that none is a 0 or a 1 that hides a fault."""
-    rng = np.random.default_rng(seed)
-    for variable in model.variables:
-        if "_3_bn" in variable.path and variable.path.endswith("gamma"):
-            # Small steps away from the shortcut keep sixteen blocks' sum near 1.
-            value = rng.uniform(0.1, 0.2, variable.shape)
-        elif variable.path.endswith(("gamma", "variance")):
-            value = rng.uniform(0.7, 1.3, variable.shape)
-        elif variable.path.endswith("kernel"):
-            value = rng.normal(0, np.sqrt(2 / np.prod(variable.shape[:-1])), variable.shape)
-        else:
-            value = rng.normal(0, 0.1, variable.shape)
-        variable.assign(value.astype("float32"))
 
 
 # --- Grouped convolution -----------------------------------------------------------------

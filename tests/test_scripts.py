@@ -1,6 +1,7 @@
 """The command lines as a user types them, in processes of their own."""
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +15,15 @@ import pytest
 from deepfashion_tf.categories import CATEGORIES
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ["train", "evaluate", "predict", "export", "make_wardrobe"]
+SCRIPTS = [
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "make_wardrobe",
+    "inspect_weights",
+    "convert_weights",
+]
 
 
 def start(script: str, *options, cwd: Path) -> subprocess.Popen:
@@ -131,6 +140,22 @@ def test_convert_weights_of_a_run(trained, tmp_path):
     assert "classification_models.seresnet50" in out
     assert_one_sentence(run("convert_weights", path, "out.h5", cwd=tmp_path), ".weights.h5")
     assert_one_sentence(run("convert_weights", "imagenet", "o.weights.h5", cwd=tmp_path), "which")
+
+
+def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path):
+    """From another run's weights: heads first, the backbone in small steps, batch norm frozen."""
+    weights = trained.run.model_path
+    options = ["--data-dir", wardrobe, "--weights", weights, "--image-size", 32, "--epochs", 2]
+    options += ["--freeze-epochs", 1, "--backbone-lr-scale", 0.1, "--freeze-batch-norm"]
+    code, out, err = run("train", *options, "--output-dir", "run", cwd=tmp_path)
+    assert code == 0, err
+    assert out.index("is frozen") < out.index("epoch 1/2") < out.index("is trained")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["weights"] == str(weights)
+    assert config["variant"] == "classification_models.seresnet50"
+    assert config["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    code, _, err = run("evaluate", "run", cwd=tmp_path)
+    assert code == 0, err
 
 
 def test_make_wardrobe(tmp_path):

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 from classification_models.tfkeras import Classifiers
+from conftest import randomize
 from goldens.make_timm_goldens import FILE, SIDES, STAGES, draw_images, draw_tensor, sample
 from safetensors.numpy import load_file, save_file
 
@@ -59,20 +60,6 @@ def timm_file(folder):
         return path
 
     return write
-
-
-def randomize(model: keras.Model) -> keras.Model:
-    """Gives every weight a random value, so that none is a 0 or a 1 that hides a fault."""
-    rng = np.random.default_rng(0)
-    for variable in model.variables:
-        if variable.path.endswith(("gamma", "variance")):
-            value = rng.uniform(0.4, 0.7, variable.shape)
-        elif variable.path.endswith("kernel"):
-            value = rng.normal(0, np.sqrt(2 / np.prod(variable.shape[:-1])), variable.shape)
-        else:
-            value = rng.normal(0, 0.1, variable.shape)
-        variable.assign(value.astype("float32"))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +272,14 @@ def test_weights_of_other_networks_are_told(timm_file, folder, name, words):
         path = folder / "preactivation.h5"
         Classifiers.get("resnet18")[0](input_shape=(64, 64, 3), weights=None).save(path)
     with pytest.raises(InputError, match=words):
+        build_with_weights(read_weights(path), 32)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ResNet50V2", ".keras"), ("ResNet101", ".h5")])
+def test_networks_with_like_names_are_told(folder, name, kind):
+    path = folder / f"{name}{kind}"
+    getattr(keras.applications, name)(input_shape=(64, 64, 3), weights=None).save(path)
+    with pytest.raises(InputError, match=r"does not build|left over: conv4_block10"):
         build_with_weights(read_weights(path), 32)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.variants import VARIANTS
 from deepfashion_tf.models.weights.files import read_file
-from deepfashion_tf.models.weights.network import Weights, find_layout, fit, fitting_variants
+from deepfashion_tf.models.weights.identify import find_layout, fitting_variants
+from deepfashion_tf.models.weights.network import Weights, fit
 
 
 def describe(path: Path) -> list[tuple[str, str]]:

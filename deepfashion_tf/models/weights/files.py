@@ -96,16 +96,8 @@ def _pickle_sentence(path: Path) -> str:
 
 
 def _read_safetensors(path: Path, sha256: str) -> WeightsFile:
-    tensors = {}
     with safe_open(path, framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118, the file is no dict
-            try:
-                tensors[name] = file.get_tensor(name)
-            except TypeError as error:
-                raise InputError(
-                    f"{path}: {name} has a number format that NumPy lacks ({error}): "
-                    f"save the weights as float32."
-                ) from error
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return WeightsFile(path, "safetensors", sha256, tensors)
 
 

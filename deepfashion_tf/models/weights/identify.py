@@ -1,0 +1,112 @@
+"""Whose weights a file holds, and of which network: by its names, shapes and graph."""
+
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.models.variants import VARIANTS, Variant
+from deepfashion_tf.models.weights.files import WeightsFile
+from deepfashion_tf.models.weights.layouts import (
+    AUTOMATIC,
+    NAMED,
+    TIMM,
+    TIMM_LEGACY,
+    Layout,
+    automatic_number,
+)
+
+
+def find_layout(file: WeightsFile) -> Layout:
+    """Tells by their names whose weights they are.
+
+    Raises:
+        InputError: nobody's that this project knows.
+    """
+    names = list(file.tensors)
+    groups = {name.split("/")[0] for name in names}
+    if any(name.startswith(("layer0.", "last_linear.")) for name in names):
+        return TIMM_LEGACY
+    if any(name.startswith("layer1.") for name in names):
+        return TIMM
+    if any(group.startswith("conv2_block") for group in groups):
+        return NAMED
+    if "bn_data" in groups:
+        raise InputError(
+            f"{file.path} holds classification_models' ResNet with pre-activation, a network "
+            f"that this project does not build: use --weights imagenet for a resnet50."
+        )
+    if sum(automatic_number(group) is not None for group in groups) > len(groups) / 2:
+        return AUTOMATIC
+    raise InputError(
+        f"{file.path} holds no weights of a network that this project knows; its {len(names)} "
+        f"tensors are called {list_some(sorted(names), most=5)}. Known are the names of timm, "
+        f"torchvision, keras.applications and classification_models."
+    )
+
+
+def fitting_variants(file: WeightsFile, layout: Layout) -> list[str]:
+    """Lists the VARIANTS whose weights have such names and shapes.
+
+    Raises:
+        InputError: none.
+    """
+    bias, groups, reduction = _features(file, layout)
+    fitting = []
+    for name, variant in VARIANTS.items():
+        if (
+            name.startswith(layout.families)
+            and (variant.bias, variant.groups) == (bias, groups)
+            and bool(variant.reduction) == reduction
+            and (layout is not NAMED or _agrees_with_graph(variant, file.layers))
+        ):
+            fitting.append(name)
+    noted = file.record.get("variant")
+    if noted:
+        fitting = [name for name in fitting if name == noted]
+    if not fitting:
+        raise InputError(
+            f"{file.path} holds a network that this project does not build: {layout.name}, "
+            f"{groups} group(s), {'with' if reduction else 'without'} squeeze and excitation, "
+            f"convolutions {'with' if bias else 'without'} biases"
+            + (f", noted as {noted}." if noted else ".")
+        )
+    return fitting
+
+
+def _features(file: WeightsFile, layout: Layout) -> tuple[bool, int, bool]:
+    """Reads off shapes: biases?, groups of the 3 x 3 convolutions, squeeze and excitation?
+
+    One tensor that is missing or renamed changes none of the answers.
+    """
+    shapes = {
+        name: layout.to_keras(tensor, 0).shape if tensor.ndim == 4 else tensor.shape
+        for name, tensor in file.tensors.items()
+    }
+    if layout is AUTOMATIC:
+        # A kernel for each group there: 3 x 3 x 4 x 4 and more, not 3 x 3 x 64 x 64 and more.
+        depths = [shape[2] for shape in shapes.values() if shape[:2] == (3, 3)]
+        groups = 128 // min(depths) if depths and min(depths) < 64 else 1
+        biased = any(name.startswith("conv2d") and name.endswith("/bias") for name in shapes)
+        return False, groups, biased
+    ratios = [
+        shape[3] // shape[2]
+        for name, shape in shapes.items()
+        if shape[:2] == (3, 3) and name.endswith(("_2_conv/kernel", ".conv2.weight"))
+    ]
+    groups = max(ratios, default=1)
+    bias = any(name.endswith(("_1_conv/bias", ".0.conv1.bias")) for name in shapes)
+    return bias, groups, any("_se_" in name or ".se" in name for name in shapes)
+
+
+def _agrees_with_graph(variant: Variant, layers: dict[str, dict]) -> bool:
+    """Compares what no weight tells with a graph that has keras.applications' layer names."""
+    if not layers:
+        return True
+    try:
+        stride = layers["conv3_block1_1_conv"]["strides"]
+        padding = layers["pool1_pad"]["padding"]
+        epsilon = layers["conv1_bn"]["epsilon"]
+    except KeyError:
+        return False
+    return (
+        variant.stride_on == ("1x1" if max(stride) == 2 else "3x3")
+        and variant.pool == ("padded" if padding == [[1, 1], [1, 1]] else "ceil")
+        and abs(variant.epsilon / epsilon - 1) < 1e-3
+    )
