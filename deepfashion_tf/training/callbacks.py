@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -129,6 +131,40 @@ class StopOnNaN(keras.callbacks.Callback):
                 f"again with a lower --learning-rate (it is {self.config.learning_rate:g}); "
                 f"what earlier epochs gave is kept."
             )
+
+
+class StopOnInterrupt(keras.callbacks.Callback):
+    """Ends the training after the step in which Ctrl-C comes; a second Ctrl-C ends it at once.
+
+    Python loses a KeyboardInterrupt that comes while it is called back from C, as when
+    HDF5 writes a model; a note that is read between two steps is not lost. To be used
+    as a context around ``fit``.
+
+    Raises:
+        KeyboardInterrupt: between two steps.
+    """
+
+    def __enter__(self) -> "StopOnInterrupt":
+        self.asked = False
+        self.before = None
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, number, frame) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        self.on_train_batch_end(epoch)
 
 
 class EpochLines(keras.callbacks.Callback):

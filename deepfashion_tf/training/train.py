@@ -23,7 +23,13 @@ from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console, progress_bar
-from deepfashion_tf.training.callbacks import BestModel, EpochLines, HistoryFile, StopOnNaN
+from deepfashion_tf.training.callbacks import (
+    BestModel,
+    EpochLines,
+    HistoryFile,
+    StopOnInterrupt,
+    StopOnNaN,
+)
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss, check_categories
 from deepfashion_tf.training.metrics import category_metrics
@@ -65,42 +71,39 @@ def train(config: TrainConfig) -> Trained:
     steps = steps_per_epoch(train_split, config.batch_size)
     optimizer = build_optimizer(model, config, steps)
     best = BestModel(run, model)
-    callbacks = [
-        StopOnNaN(config),
-        HistoryFile(run.directory / "history.csv", config.loss_weights),
-        best,
-        EpochLines(config, steps, len(train_split), best),
-    ]
+    lines = EpochLines(config, steps, len(train_split), best)
+    history = HistoryFile(run.directory / "history.csv", config.loss_weights)
     interrupted = False
     try:
-        for first, last in phases(config):
-            model.get_layer(config.backbone).trainable = first >= config.freeze_epochs
-            compile_model(model, config, optimizer).fit(
-                training_dataset(
-                    train_split,
-                    train_reader,
-                    run.normalization,
-                    batch_size=config.batch_size,
-                    first_epoch=first,
+        with StopOnInterrupt() as stop:
+            for first, last in phases(config):
+                model.get_layer(config.backbone).trainable = first >= config.freeze_epochs
+                compile_model(model, config, optimizer).fit(
+                    training_dataset(
+                        train_split,
+                        train_reader,
+                        run.normalization,
+                        batch_size=config.batch_size,
+                        first_epoch=first,
+                        epochs=last,
+                        seed=config.seed,
+                        flip=config.flip,
+                        jitter_amount=config.jitter,
+                    ),
+                    initial_epoch=first,
                     epochs=last,
-                    seed=config.seed,
-                    flip=config.flip,
-                    jitter_amount=config.jitter,
-                ),
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=steps,
-                validation_data=val_data,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
+                    steps_per_epoch=steps,
+                    validation_data=val_data,
+                    callbacks=[StopOnNaN(config), history, best, lines, stop],
+                    shuffle=False,
+                    verbose=0,
+                )
     except KeyboardInterrupt:
         interrupted = True
-        callbacks[-1].close()
     except tf.errors.OpError as error:
-        callbacks[-1].close()
         raise explain_unreadable(train_split) or explain_unreadable(val_split) or error from error
+    finally:
+        lines.close()
     if not best.is_saved:
         best.save()
     return Trained(run, val_split, interrupted)
