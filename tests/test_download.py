@@ -13,6 +13,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.weights import find_weights
 from deepfashion_tf.models.weights.download import download
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -116,6 +118,32 @@ def test_without_a_connection_one_sentence_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="Connection refused") as error:
         download(url, tmp_path / "file.h5", MD5)
     assert url in str(error.value) and MD5 in str(error.value)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "seresnet50"])
+def test_imagenet_is_what_the_publishers_table_lists(server, tmp_path, monkeypatch, backbone):
+    """The table's address and hash are changed to those of a file of random weights here."""
+    import keras
+    from classification_models import weights as table
+    from classification_models.tfkeras import Classifiers
+    from keras.src.applications import resnet
+
+    build = keras.applications.ResNet50 if backbone == "resnet50" else Classifiers.get(backbone)[0]
+    model = build(input_shape=(32, 32, 3), weights=None, include_top=False)
+    model.save(tmp_path / "published.h5")
+    server.content = (tmp_path / "published.h5").read_bytes()
+    md5 = hashlib.md5(server.content).hexdigest()
+    monkeypatch.setattr(resnet, "BASE_WEIGHTS_PATH", f"{server.url}/")
+    monkeypatch.setitem(resnet.WEIGHTS_HASHES, "resnet50", (md5, md5))
+    changed = [entry | {"url": f"{server.url}/x", "md5": md5} for entry in table.WEIGHTS_COLLECTION]
+    monkeypatch.setattr(table, "WEIGHTS_COLLECTION", changed)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for offline in (False, True):
+        weights = find_weights("imagenet", backbone, offline=offline)
+        assert weights.variant == BACKBONES[backbone]
+        assert weights.file.path.parent == tmp_path / "keras" / "models"
+        assert weights.file.sha256 == hashlib.sha256(server.content).hexdigest()
+    assert server.gets == 1
 
 
 # --- From the hub, and through the command line --------------------------------------------
