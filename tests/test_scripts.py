@@ -23,6 +23,7 @@ SCRIPTS = [
     "make_wardrobe",
     "inspect_weights",
     "convert_weights",
+    "benchmark",
 ]
 
 

@@ -1,0 +1,124 @@
+"""How fast images get from JPEG files into normalized batches, beside torchvision."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.benchmark import peer_input
+from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.data.annotations import Split
+from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.pipeline import (
+    cached_reader,
+    evaluation_dataset,
+    file_reader,
+    training_dataset,
+)
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.progress import console
+
+PEER = "torchvision"
+LIMIT = "bare decoding"
+BATCH_SIZE = 16
+
+
+def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> list[Rate]:
+    """Measures the pipeline from files and from the cache, bare decoding, and the peer.
+
+    The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
+    crop, antialiased resize, flip, normalize, batch. It runs in a process of its own.
+
+    Args:
+        split: JPEG files with boxes.
+        image_size: side of the crops.
+        rounds: how often each is measured.
+    """
+    normalization = NORMALIZATIONS["torch"]
+    readers = {
+        "files": file_reader(split, image_size),
+        "cache": cached_reader(split, image_size),
+    }
+    contestants = {LIMIT: _run(_bare(split), len(split))}
+    for name, reader in readers.items():
+        training = training_dataset(
+            split, reader, normalization, batch_size=BATCH_SIZE, epochs=1, seed=0
+        )
+        contestants[f"training, {name}"] = _run(training, len(split))
+    evaluation = evaluation_dataset(split, readers["files"], normalization, batch_size=BATCH_SIZE)
+    contestants["evaluation, files"] = _run(evaluation, len(split))
+    peer = _start_peer(split, image_size)
+    if peer is None:
+        console.print(f"{PEER} is not installed: pip install -r requirements-bench.txt")
+        return race(contestants, rounds)
+    with peer:
+        contestants[PEER] = _ask(peer)
+        rates = race(contestants, rounds)
+        peer.stdin.close()
+    return rates
+
+
+def _run(dataset: Iterable, images: int) -> Callable[[], int]:
+    def run() -> int:
+        for _ in dataset:
+            pass
+        return images
+
+    return run
+
+
+def _bare(split: Split) -> tf.data.Dataset:
+    """Decodes the boxes of JPEG files and does nothing with them: the limit."""
+    x1, y1, x2, y2 = np.transpose(split.boxes)
+    windows = np.stack([y1, x1, y2 - y1, x2 - x1], axis=1)
+    files = tf.data.Dataset.from_tensor_slices((list(split.images), windows))
+
+    def decode(path: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+        return tf.io.decode_and_crop_jpeg(tf.io.read_file(path), window, channels=3)[0, 0]
+
+    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _start_peer(split: Split, image_size: int) -> subprocess.Popen | None:
+    """Starts torchvision; None if it is not installed."""
+    process = subprocess.Popen(
+        [sys.executable, peer_input.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    job = {
+        "images": list(split.images),
+        "boxes": split.boxes.tolist(),
+        "image_size": image_size,
+        "batch_size": BATCH_SIZE,
+    }
+    try:
+        print(json.dumps(job), file=process.stdin, flush=True)
+    except BrokenPipeError:
+        return None
+    return process if process.stdout.readline().strip() == "ready" else None
+
+
+def _ask(peer: subprocess.Popen) -> Callable[[], int]:
+    def ask() -> int:
+        print("go", file=peer.stdin, flush=True)
+        answer = peer.stdout.readline()
+        if not answer:
+            raise InputError("torchvision stopped in the middle of its work: see whether it runs.")
+        return int(answer)
+
+    return ask
+
+
+def check_boxes(split: Split, path: Path) -> None:
+    """Raises an InputError unless every image has a box and is a JPEG."""
+    if (split.boxes < 0).any() or not all(
+        name.lower().endswith((".jpg", ".jpeg")) for name in split.images
+    ):
+        raise InputError(f"{path} has images without a box, or other than JPEG: name another.")

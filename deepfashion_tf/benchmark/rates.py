@@ -1,0 +1,74 @@
+"""Rates measured side by side, and the table of them."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from deepfashion_tf.progress import console
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one contestant did.
+
+    Attributes:
+        name: of the row.
+        values: images a second, one a round.
+    """
+
+    name: str
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> list[Rate]:
+    """Lets contestants run in turn, round by round, so that a noisy machine hurts all alike.
+
+    Args:
+        contestants: name -> function that does the work and returns how many images it did.
+        rounds: how often each runs; one more round before them warms up and does not count.
+    """
+    values: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, work in contestants.items():
+            began = time.perf_counter()
+            images = work()
+            if number:
+                values[name].append(images / (time.perf_counter() - began))
+    return [Rate(name, tuple(rates)) for name, rates in values.items()]
+
+
+def print_rates(title: str, rates: list[Rate], peer: str, limit: str) -> None:
+    """Prints medians, their spread, and how they stand to a peer and to the machine's limit."""
+    medians = {rate.name: rate.median for rate in rates}
+    table = Table(title=title, caption=f"medians; {machine()}", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for heading in ("images/s", "lowest", "highest", f"/ {peer}", f"/ {limit}"):
+        table.add_column(heading, justify="right")
+    for rate in rates:
+        ratios = [
+            f"{rate.median / medians[other]:.2f}" if other in medians else "-"
+            for other in (peer, limit)
+        ]
+        extremes = (f"{value:.0f}" for value in (min(rate.values), max(rate.values)))
+        table.add_row(rate.name, f"{rate.median:.0f}", *extremes, *ratios)
+    console.print(table)
+
+
+def machine() -> str:
+    """Names the processor and its cores."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123, no file of ours
+            name = next(line.split(":")[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores"

@@ -1,0 +1,34 @@
+"""The benchmark runs and counts; how fast anything is, no test says."""
+
+import pytest
+
+from deepfashion_tf.benchmark.rates import race
+from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.errors import InputError
+
+
+def test_contestants_take_turns():
+    turns = []
+    rates = race({name: lambda name=name: turns.append(name) or 3 for name in "ab"}, rounds=2)
+    assert turns == list("ababab")
+    assert [(rate.name, len(rate.values)) for rate in rates] == [("a", 2), ("b", 2)]
+    assert all(rate.median > 0 for rate in rates)
+
+
+def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
+    from deepfashion_tf.benchmark.input import LIMIT, benchmark_input, check_boxes
+
+    split = read_split(wardrobe, "train")
+    check_boxes(split, wardrobe)
+    rates = benchmark_input(split, image_size=32, rounds=1)
+    names = [rate.name for rate in rates]
+    assert names[:4] == [LIMIT, "training, files", "training, cache", "evaluation, files"]
+    assert "torchvision" in names or "requirements-bench.txt" in capsys.readouterr().out
+
+
+def test_images_without_boxes_are_no_benchmark(challenge):
+    from deepfashion_tf.benchmark.input import check_boxes
+
+    (challenge / "split" / "train_bbox.txt").unlink()
+    with pytest.raises(InputError, match="without a box"):
+        check_boxes(read_split(challenge, "train"), challenge)
