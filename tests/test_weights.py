@@ -243,7 +243,9 @@ def test_a_converted_file_notes_its_network(timm_file, folder, name):
 def test_another_backbone_is_refused(timm_file):
     with pytest.raises(InputError, match=r"of a seresnet50 \(.*but --backbone is resnet50"):
         read_weights(timm_file("seresnet50"), backbone="resnet50")
-    with pytest.raises(InputError, match="is a seresnet50, but --backbone is resnet50"):
+    with pytest.raises(
+        InputError, match=r"of a seresnet50 \(timm.seresnet50\), but --backbone is resnet50"
+    ):
         find_weights("timm:seresnet50.ra2_in1k", "resnet50")
 
 

@@ -14,9 +14,11 @@ from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
+    PARALLEL,
     cached_reader,
     evaluation_dataset,
     file_reader,
+    on_own_threads,
     training_dataset,
 )
 from deepfashion_tf.errors import InputError
@@ -80,7 +82,7 @@ def _bare(split: Split) -> tf.data.Dataset:
     def decode(path: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.io.decode_and_crop_jpeg(tf.io.read_file(path), window, channels=3)[0, 0]
 
-    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return on_own_threads(files.map(decode, num_parallel_calls=PARALLEL))
 
 
 def _start_peer(split: Split, image_size: int) -> subprocess.Popen | None:
@@ -100,9 +102,13 @@ def _start_peer(split: Split, image_size: int) -> subprocess.Popen | None:
     }
     try:
         print(json.dumps(job), file=process.stdin, flush=True)
+        if process.stdout.readline().strip() == "ready":
+            return process
     except BrokenPipeError:
-        return None
-    return process if process.stdout.readline().strip() == "ready" else None
+        pass
+    process.kill()
+    process.wait()
+    return None
 
 
 def _ask(peer: subprocess.Popen) -> Callable[[], int]:

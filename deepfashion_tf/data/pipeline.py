@@ -23,7 +23,7 @@ from deepfashion_tf.data.images import (
 )
 from deepfashion_tf.errors import InputError, list_some
 
-_PARALLEL = 2 * (os.cpu_count() or 1)
+PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
 # A reader maps a row's index (scalar int64) to its crop, uint8 [size, size, 3].
 Reader = Callable[[tf.Tensor], tf.Tensor]
@@ -78,8 +78,8 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
         InputError: names the files that cannot be decoded.
     """
     crops = tf.data.Dataset.range(len(split))
-    crops = crops.map(file_reader(split, image_size), num_parallel_calls=_PARALLEL)
-    crops = _on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
+    crops = crops.map(file_reader(split, image_size), num_parallel_calls=PARALLEL)
+    crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
     except tf.errors.InvalidArgumentError as error:
@@ -145,7 +145,7 @@ def training_dataset(
         return indices, jitter(images, amounts) if jitter_amount else images
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        images = draw_epoch(epoch).map(read, num_parallel_calls=_PARALLEL)
+        images = draw_epoch(epoch).map(read, num_parallel_calls=PARALLEL)
         return images.batch(batch_size).map(change)
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
@@ -157,7 +157,7 @@ def evaluation_dataset(
 ) -> tf.data.Dataset:
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
     indices = tf.data.Dataset.range(len(split))
-    images = indices.map(lambda i: (i, reader(i)), num_parallel_calls=_PARALLEL)
+    images = indices.map(lambda i: (i, reader(i)), num_parallel_calls=PARALLEL)
     return _with_labels(images.batch(batch_size), split, normalization)
 
 
@@ -171,17 +171,17 @@ def _with_labels(
         of_batch = {category: tf.gather(values, indices) for category, values in labels.items()}
         return normalize(images, normalization), of_batch
 
-    return _on_own_threads(batches.map(finish, num_parallel_calls=1).prefetch(_PREFETCH))
+    return on_own_threads(batches.map(finish, num_parallel_calls=1).prefetch(_PREFETCH))
 
 
-def _on_own_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Gives a dataset `_PARALLEL` threads, its ops one each, and no tuning while it runs.
+def on_own_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Gives a dataset `PARALLEL` threads, its ops one each, and no tuning while it runs.
 
     In TensorFlow's shared pool, one thread a core, and with AUTOTUNE, most passes over a
     few hundred images on two cores decoded on one core alone, from beginning to end.
     """
     options = tf.data.Options()
-    options.threading.private_threadpool_size = _PARALLEL
+    options.threading.private_threadpool_size = PARALLEL
     options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False
     return dataset.with_options(options)

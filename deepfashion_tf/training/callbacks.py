@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import signal
 import threading
 import time
@@ -157,6 +158,8 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     def _note(self, number, frame) -> None:
         self.asked = True
+        # rich takes a lock that the interrupted line may hold.
+        os.write(2, b"\nCtrl-C: ending after this step; once more ends at once.\n")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, batch, logs=None) -> None:

@@ -63,13 +63,7 @@ def read_weights(
     file = read_file(path)
     layout = find_layout(file)
     fitting = fitting_variants(file, layout)
-    chosen = [name for name in fitting if backbone in (None, VARIANTS[name].backbone)]
-    if not chosen:
-        other = VARIANTS[fitting[0]].backbone
-        raise InputError(
-            f"{source} holds weights of a {other} ({fitting[0]}), but --backbone is {backbone}: "
-            f"say --backbone {other}, or name weights of a {backbone}."
-        )
+    chosen = check_backbone(source, fitting, backbone)
     if variant:
         chosen = [name for name in chosen if name == variant]
         if not chosen:
@@ -82,6 +76,22 @@ def read_weights(
             f"and how the stem is pooled, which no weight tells. Say which with --variant."
         )
     return Weights(source, file, layout, chosen[0])
+
+
+def check_backbone(source: str, variants: list[str], backbone: str | None) -> list[str]:
+    """Keeps those of a source's variants that are of the backbone that is asked for.
+
+    Raises:
+        InputError: none is.
+    """
+    kept = [name for name in variants if backbone in (None, VARIANTS[name].backbone)]
+    if not kept:
+        other = VARIANTS[variants[0]].backbone
+        raise InputError(
+            f"{source} holds weights of a {other} ({variants[0]}), but --backbone is {backbone}: "
+            f"say --backbone {other}, or name weights of a {backbone}."
+        )
+    return kept
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.models.weights.download import download, download_from_hub
-from deepfashion_tf.models.weights.network import Weights, read_weights
+from deepfashion_tf.models.weights.network import Weights, check_backbone, read_weights
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,7 @@ def timm_variant(model: str, backbone: str | None) -> str:
             f"timm:{model} is no model that fits: name one ARCHITECTURE.TAG, such as "
             f"timm:seresnet50.ra2_in1k, of the architectures {', '.join(known)}."
         )
-    if backbone not in (None, VARIANTS[variant].backbone):
-        raise InputError(
-            f"timm:{model} is a {VARIANTS[variant].backbone}, but --backbone is {backbone}: say "
-            f"--backbone {VARIANTS[variant].backbone}, or name weights of a {backbone}."
-        )
+    check_backbone(f"timm:{model}", [variant], backbone)
     return variant
 
 
