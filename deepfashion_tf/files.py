@@ -1,10 +1,13 @@
 """Files that are there whole or not at all."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from deepfashion_tf.errors import InputError
 
 
 @contextmanager
@@ -35,3 +38,20 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes a text file under a temporary name and renames it."""
     with whole_or_nothing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def expand_user(path: Path, option: str) -> Path:
+    """Puts the home folder in the place of ``~``.
+
+    Raises:
+        InputError: ``~name`` of a user who does not exist.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{option} {path}: there is no such user's home folder.") from error
+
+
+def absolute(path: Path) -> Path:
+    """Makes a path absolute, links resolved where that is possible."""
+    return Path(os.path.realpath(path))

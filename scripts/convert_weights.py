@@ -1,12 +1,8 @@
 """Converts published weights to Keras' .weights.h5, with a note on the network they are for."""
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
 import tyro
 

@@ -1,12 +1,8 @@
 """Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json."""
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
 import tyro
 
@@ -17,8 +13,13 @@ from deepfashion_tf.command_line import import_tensorflow, run
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
-    data_dir: Path | None = None
-    """Data set to score on. None: the one that the run was trained on."""
+    data: str | None = None
+    """Data set to score on: a folder, a table (.csv, .parquet), tfds:NAME[/CONFIG] or wardrobe.
+    None: the one that the run was trained on."""
+    data_dir: str | None = None
+    """As --data, for folders."""
+    schema: Path | None = None
+    """YAML file of the data's categories. None: those of the run."""
     split: Literal["train", "val", "test"] = "val"
     """Which split of it."""
 
@@ -31,10 +32,13 @@ def main() -> None:
     from deepfashion_tf.training.run import Run
 
     trained = Run.load(options.run)
-    scores = evaluate(trained, trained.read_split(options.split, options.data_dir))
-    print_scores(scores, str(options.run))
-    scores.save(options.run / f"metrics-{options.split}.json")
-    print(f"Scores: {options.run / f'metrics-{options.split}.json'}")
+    data = options.data if options.data is not None else options.data_dir
+    split = trained.read_split(options.split, data, options.schema)
+    scores = evaluate(trained, split)
+    print_scores(scores, str(options.run), trained.config.untrained)
+    path = trained.metrics_path(split, own_data=data is None)
+    scores.save(path)
+    print(f"Scores: {path}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,8 @@
 """Exports a run, so that it answers without this package."""
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
 import tyro
 
@@ -24,11 +20,11 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
-    from deepfashion_tf.serving.export import export_run
+    from deepfashion_tf.serving.export import EXPORTERS
     from deepfashion_tf.training.run import Run
 
-    for _ in options.formats:
-        print(f"SavedModel: {export_run(Run.load(options.run))}")
+    for name in dict.fromkeys(options.formats):
+        print(f"{name}: {EXPORTERS[name](Run.load(options.run))}")
 
 
 if __name__ == "__main__":

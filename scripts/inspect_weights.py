@@ -1,12 +1,8 @@
 """Says what a weights file is: which network, how many parameters, what would not load."""
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
 import tyro
 

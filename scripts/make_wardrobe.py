@@ -1,12 +1,8 @@
 """Draws the built-in wardrobe into a folder, in the challenge layout."""
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
 import tyro
 from PIL import Image

@@ -1,11 +1,5 @@
 """Trains a model: on the built-in wardrobe, or on your data with --data-dir."""
 
-import os
-import sys
-from pathlib import Path
-
-sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
-
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.training.options import parse_config
 

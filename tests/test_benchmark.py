@@ -3,7 +3,7 @@
 import pytest
 
 from deepfashion_tf.benchmark.rates import race
-from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.errors import InputError
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.options import parse_config
 from deepfashion_tf.training.recipes import RECIPES
+
+SCHEMA = builtin_schema()
 
 
 def test_a_config_survives_its_file(tmp_path):
@@ -16,7 +18,7 @@ def test_a_config_survives_its_file(tmp_path):
         data_dir=Path("data"),
         variant="timm.seresnet50",
         gamma=1.5,
-        loss_weights=dict.fromkeys(CATEGORIES, 1.0),
+        loss_weights=dict.fromkeys(SCHEMA, 1.0),
     )
     config.save(tmp_path / "config.json")
     assert TrainConfig.load(tmp_path / "config.json") == config
@@ -35,10 +37,12 @@ def test_it_cannot_be_changed():
         ({"epochs": 0}, "--epochs is 0"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
         ({"gamma": -1.0}, "--gamma is -1.0"),
-        ({"loss_weights": {"fabric": 1.0}}, "missing: texture, sleeve"),
-        ({"loss_weights": {**dict.fromkeys(CATEGORIES, 1.0), "febric": 1.0}}, "unknown: febric"),
-        ({"loss_weights": dict.fromkeys(CATEGORIES, -1.0)}, r"--loss-weights holds texture -1\.0"),
-        ({"class_alpha": {"fur": 2.0}}, "--class-alpha names fur"),
+        ({"loss_weights": dict.fromkeys(SCHEMA, -1.0)}, r"--loss-weights holds texture -1\.0"),
+        ({"loss_weights": {"fabric": float("inf")}}, "--loss-weights holds fabric inf"),
+        ({"data": "a", "data_dir": Path("b")}, "both name the data"),
+        ({"data": ""}, "--data is empty"),
+        ({"weights": "none", "weights_sha256": "0" * 64}, "reads no file"),
+        ({"output_dir": Path("~nobody-of-this-name/x")}, "no such user"),
         ({"class_alpha": {"faux": float("nan")}}, "--class-alpha holds faux nan"),
     ],
 )
@@ -75,7 +79,8 @@ def test_the_report_recipe_is_the_reports():
         True,
         True,
     )
-    assert list(config.loss_weights.values()) == [0.95, 0.85, 0.85, 0.9, 1.0, 0.9]
+    weights = config.for_schema(SCHEMA).loss_weights
+    assert list(weights.values()) == [0.95, 0.85, 0.85, 0.9, 1.0, 0.9]
 
 
 def test_the_recipe_gives_the_defaults_and_options_win():
@@ -92,14 +97,33 @@ def test_the_recipe_gives_the_defaults_and_options_win():
 
 
 def test_loss_weights_on_the_command_line():
-    weights = parse_config("", ["--loss-weights.fabric", "2"]).loss_weights
-    assert weights == {**RECIPES["demo"]().loss_weights, "fabric": 2.0}
+    for options in (
+        ["--loss-weights.fabric", "2", "--loss-weights.fit=0"],
+        ["--loss-weights", "fabric", "2", "fit", "0"],
+    ):
+        config = parse_config("", ["--epochs", "3", *options]).for_schema(SCHEMA)
+        assert config.loss_weights == {**SCHEMA.loss_weights, "fabric": 2.0, "fit": 0.0}
+
+
+def test_names_that_the_schema_does_not_have_are_refused():
+    for options, message in (
+        ({"loss_weights": {"febric": 1.0}}, "--loss-weights names febric"),
+        ({"class_alpha": {"fur": 2.0}}, "--class-alpha names fur"),
+    ):
+        with pytest.raises(InputError, match=message):
+            TrainConfig(**options).for_schema(SCHEMA)
+    schema = Schema.of({"top": ["red", "blue"], "shoes": ["red", "black"]})
+    with pytest.raises(InputError, match=r"say top\.red or shoes\.red"):
+        TrainConfig(class_alpha={"red": 2.0}).for_schema(schema)
+    config = TrainConfig(class_alpha={"shoes.red": 2.0}).for_schema(schema)
+    assert config.alpha_of(schema, "shoes") == (2.0, 1.0)
+    assert config.alpha_of(schema, "top") == 1.0
 
 
 def test_attributes_weighted_on_the_command_line():
     config = parse_config("", ["--alpha", "0.5", "--class-alpha", "leather", "4", "faux", "6"])
-    assert config.alpha_of("sleeve") == 0.5
-    assert config.alpha_of("fabric") == (0.5, 0.5, 0.5, 2.0, 3.0, 0.5)
+    assert config.alpha_of(SCHEMA, "sleeve") == 0.5
+    assert config.alpha_of(SCHEMA, "fabric") == (0.5, 0.5, 0.5, 2.0, 3.0, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
+
+SCHEMA = builtin_schema()
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +23,11 @@ def exported(trained):
 
 
 def files(split):
-    return tf.constant([tf.io.read_file(path).numpy() for path in split.images])
+    return tf.constant([tf.io.read_file(path).numpy() for path in split.keys])
 
 
 def assert_same(answers, expected, rows=slice(None)):
-    assert set(answers) == set(CATEGORIES)
+    assert set(answers) == set(SCHEMA)
     for category, probabilities in expected.items():
         # The same ops in the same order, on batches of other sizes.
         np.testing.assert_allclose(answers[category], probabilities[rows], atol=1e-4)
@@ -36,7 +38,7 @@ def test_files_with_boxes_are_answered_as_in_training(exported, trained):
     serve = exported.signatures["serving_default"]
     answers = serve(image_bytes=files(trained.val), boxes=tf.constant(trained.val.boxes))
     assert_same(answers, expected)
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in SCHEMA.items():
         assert answers[category].shape == (24, len(attributes))
 
 
@@ -65,7 +67,7 @@ def test_real_photographs_are_answered_as_in_training(exported, trained, real_ph
 
 
 def test_png_and_jpeg_in_one_batch(exported, trained):
-    jpeg = tf.io.read_file(trained.val.images[0])
+    jpeg = tf.io.read_file(trained.val.keys[0])
     png = tf.io.encode_png(tf.io.decode_jpeg(jpeg))
     boxes = tf.constant(trained.val.boxes[[0, 0]])
     answers = exported.signatures["serving_default"](image_bytes=tf.stack([jpeg, png]), boxes=boxes)
@@ -86,9 +88,9 @@ def test_a_process_that_knows_only_tensorflow_can_answer(exported, trained, tmp_
 import json, sys, tensorflow as tf
 loaded = tf.saved_model.load({str(trained.run.directory / "export")!r})
 names = json.loads(tf.io.read_file(loaded.attributes.asset_path).numpy())
-data = tf.stack([tf.io.read_file({trained.val.images[0]!r})])
+data = tf.stack([tf.io.read_file({trained.val.keys[0]!r})])
 answers = loaded.signatures["serving_default"](image_bytes=data, boxes=tf.constant([[-1] * 4]))
-assert not any("deepfashion" in name for name in sys.modules)
+assert not any(name.startswith("deepfashion") for name in sys.modules)
 print(json.dumps({{c: [names[c], answers[c].numpy()[0].tolist()] for c in answers}}))
 """
     done = subprocess.run(
@@ -98,7 +100,7 @@ print(json.dumps({{c: [names[c], answers[c].numpy()[0].tolist()] for c in answer
     found = json.loads(done.stdout)
     whole = trained.val.without_boxes()
     expected = predict_split(trained.run, trained.run.load_model(), whole)
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in SCHEMA.items():
         names, probabilities = found[category]
         assert names == list(attributes)
         np.testing.assert_allclose(probabilities, expected[category][0], atol=1e-4)

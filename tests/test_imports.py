@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,17 @@ def test_a_room_imports_only_what_stands_before_it(room):
 
 @pytest.mark.parametrize(
     "module",
-    ["categories", "data.annotations", "data.wardrobe", "training.config", "training.options"],
+    ["schema", "data.deepfashion", "data.wardrobe", "training.config", "training.options"],
 )
 def test_what_needs_no_tensorflow_does_not_load_it(module):
     program = f"import sys, deepfashion_tf.{module}; sys.exit('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=False)
     assert done.returncode == 0
+
+
+def test_the_project_asks_for_what_its_requirements_pin():
+    lines = (PACKAGE.parent / "requirements.txt").read_text().splitlines()
+    pinned = [line.split("==")[0] for line in lines if "==" in line]
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == pinned
+    assert lines[-1] == "-e ."

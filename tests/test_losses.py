@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.training.losses import FocalLoss, check_categories, focal_loss
+from deepfashion_tf.training.losses import FocalLoss, focal_loss
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 3, (40, 5)).astype("float32")
@@ -100,11 +99,3 @@ def test_a_loss_survives_its_config():
     loss = FocalLoss(gamma=1.5, alpha=[1.0, 2.0])
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert (again.gamma, list(again.alpha)) == (1.5, [1.0, 2.0])
-
-
-def test_misspelt_and_missing_keys_are_named():
-    check_categories("loss_weights", dict.fromkeys(CATEGORIES))
-    wrong = {**dict.fromkeys(CATEGORIES), "febric": 1.0}
-    del wrong["fabric"]
-    with pytest.raises(ValueError, match="missing: fabric; unknown: febric"):
-        check_categories("loss_weights", wrong)

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from conftest import randomize
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
@@ -16,6 +15,9 @@ from deepfashion_tf.models.grouped_convolution import (
     cpu_chunks,
 )
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.schema import builtin_schema
+
+SCHEMA = builtin_schema()
 
 README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
@@ -148,7 +150,7 @@ def test_unknown_names_are_errors():
     with pytest.raises(ValueError, match=r"'timm\.seresnet50' is no variant of resnet50"):
         build_backbone("resnet50", 64, variant="timm.seresnet50")
     with pytest.raises(ValueError, match="fc_layers is 3"):
-        build_model("resnet50", image_size=32, fc_layers=3)
+        build_model(SCHEMA, "resnet50", image_size=32, fc_layers=3)
 
 
 # --- The six-headed model ----------------------------------------------------------------
@@ -157,11 +159,11 @@ def test_unknown_names_are_errors():
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 @pytest.mark.parametrize(("representation", "width"), [("logits", 1000), ("pooled", 2048)])
 def test_six_named_softmax_outputs(backbone, representation, width):
-    model = build_model(backbone, image_size=32, representation=representation)
+    model = build_model(SCHEMA, backbone, image_size=32, representation=representation)
     answers = model(RNG.normal(size=(2, 32, 32, 3)).astype("float32"))
-    assert set(answers) == set(CATEGORIES)
-    assert set(model.output_names) == set(CATEGORIES)
-    for category, attributes in CATEGORIES.items():
+    assert set(answers) == set(SCHEMA)
+    assert set(model.output_names) == set(SCHEMA)
+    for category, attributes in SCHEMA.items():
         assert answers[category].shape == (2, len(attributes))
         assert answers[category].dtype == "float32"
         np.testing.assert_allclose(np.sum(answers[category], axis=-1), 1, atol=1e-5)
@@ -170,14 +172,14 @@ def test_six_named_softmax_outputs(backbone, representation, width):
 
 @pytest.mark.parametrize("fc_layers", [0, 2, 4])
 def test_fully_connected_layers_narrow_down(fc_layers):
-    model = build_model("resnet50", image_size=32, fc_layers=fc_layers)
+    model = build_model(SCHEMA, "resnet50", image_size=32, fc_layers=fc_layers)
     widths = [layer.units for layer in model.layers if layer.name.startswith("fc")]
     assert widths == [512, 256, 128, 64][:fc_layers]
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "seresnext50"])
 def test_a_saved_model_reloads_with_safe_mode_on(backbone, tmp_path):
-    model = build_model(backbone, image_size=32, fc_layers=2)
+    model = build_model(SCHEMA, backbone, image_size=32, fc_layers=2)
     randomize(model)
     model.save(tmp_path / "model.keras")
     reloaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -188,5 +190,5 @@ def test_a_saved_model_reloads_with_safe_mode_on(backbone, tmp_path):
 
 def test_no_lambda_layers():
     for name in BACKBONES:
-        layers = build_model(name, image_size=32)._flatten_layers()
+        layers = build_model(SCHEMA, name, image_size=32)._flatten_layers()
         assert not any(isinstance(layer, keras.layers.Lambda) for layer in layers)

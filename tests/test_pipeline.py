@@ -2,17 +2,19 @@ import numpy as np
 import psutil
 import pytest
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
     cached_reader,
+    direct_reader,
     evaluation_dataset,
-    file_reader,
     steps_per_epoch,
     training_dataset,
 )
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import builtin_schema
+
+SCHEMA = builtin_schema()
 
 TORCH = NORMALIZATIONS["torch"]
 SIZE = 32
@@ -37,7 +39,7 @@ def batches(split, reader, seed=0, epochs=2, **options):
 
 def same(one, other):
     return len(one) == len(other) and all(
-        np.array_equal(a, b) and all(np.array_equal(y[c], z[c]) for c in CATEGORIES)
+        np.array_equal(a, b) and all(np.array_equal(y[c], z[c]) for c in SCHEMA)
         for (a, y), (b, z) in zip(one, other, strict=True)
     )
 
@@ -77,7 +79,7 @@ def test_jitter_changes_each_image_and_repeats_with_its_seed(split, reader):
     found = batches(split, reader, jitter_amount=0.5)
     assert same(found, batches(split, reader, jitter_amount=0.5))
     for (images, labels), (others, other_labels) in zip(plain, found, strict=True):
-        assert all(np.array_equal(labels[c], other_labels[c]) for c in CATEGORIES)
+        assert all(np.array_equal(labels[c], other_labels[c]) for c in SCHEMA)
         assert (np.abs(images - others).mean(axis=(1, 2, 3)) > 0.01).all()
 
 
@@ -90,15 +92,15 @@ def test_labels_stay_with_their_images(split, reader):
     by_image = {}
     for images, labels in evaluation_dataset(split, reader, TORCH, batch_size=7):
         for row, image in enumerate(images.numpy()):
-            by_image[image.tobytes()] = [int(labels[c][row]) for c in CATEGORIES]
+            by_image[image.tobytes()] = [int(labels[c][row]) for c in SCHEMA]
     assert list(by_image.values()) == split.labels.tolist()
     for images, labels in batches(split, reader, flip=False):
         for row, image in enumerate(images):
-            assert by_image[image.tobytes()] == [labels[c][row] for c in CATEGORIES]
+            assert by_image[image.tobytes()] == [labels[c][row] for c in SCHEMA]
 
 
 def test_the_cache_changes_nothing(split, reader):
-    plain = file_reader(split, SIZE)
+    plain = direct_reader(split, SIZE)
     assert same(batches(split, reader, epochs=1), batches(split, plain, epochs=1))
 
 
@@ -122,7 +124,7 @@ def test_broken_images_are_named(challenge):
 
 def test_real_photographs_keep_their_pixels(real_photos):
     split = read_split(real_photos, "test")
-    images, _ = next(iter(evaluation_dataset(split, file_reader(split, 64), TORCH, batch_size=8)))
+    images, _ = next(iter(evaluation_dataset(split, direct_reader(split, 64), TORCH, batch_size=8)))
     restored = images.numpy() * TORCH.std + TORCH.mean
     assert images.shape == (8, 64, 64, 3)
     assert restored.min() > -1e-6 and restored.max() < 1 + 1e-6

@@ -2,13 +2,16 @@ import json
 
 import numpy as np
 import pytest
+from conftest import labelled
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.evaluation.table import print_scores, remarks
+from deepfashion_tf.schema import builtin_schema
+
+SCHEMA = builtin_schema()
 
 RNG = np.random.default_rng(0)
-SIZES = np.array([len(attributes) for attributes in CATEGORIES.values()])
+SIZES = np.array([len(attributes) for attributes in SCHEMA.values()])
 
 
 def random_labels(count: int) -> np.ndarray:
@@ -17,19 +20,20 @@ def random_labels(count: int) -> np.ndarray:
 
 def test_right_answers_score_1_and_wrong_ones_0():
     labels = random_labels(500)
-    assert score("val", labels, labels).mean_accuracy == 1.0
-    assert score("val", labels, labels).mean_class_recall == 1.0
-    assert score("val", labels, (labels + 1) % SIZES).mean_accuracy == 0.0
+    assert score(labelled(labels), labels).mean_accuracy == 1.0
+    assert score(labelled(labels), labels).mean_class_recall == 1.0
+    assert score(labelled(labels), (labels + 1) % SIZES).mean_accuracy == 0.0
 
 
 def test_the_baseline_is_the_best_constant_answer():
     labels = random_labels(500)
-    for column, (category, attributes) in enumerate(CATEGORIES.items()):
+    for column, (category, attributes) in enumerate(SCHEMA.items()):
         constant = [
-            score("val", labels, np.full((500, 6), i)).categories[category].accuracy
+            score(labelled(labels), np.full((500, 6), i)).categories[category].accuracy
             for i in range(len(attributes))
         ]
-        assert score("val", labels, labels).categories[category].majority_baseline == max(constant)
+        right = score(labelled(labels), labels)
+        assert right.categories[category].majority_baseline == max(constant)
         assert np.bincount(labels[:, column]).max() / 500 == max(constant)
 
 
@@ -39,14 +43,14 @@ def test_mean_accuracy_is_the_challenges():
     answers = labels.copy()
     wrong = RNG.permutation(6000)[: 6000 - 4959]
     answers.flat[wrong] = (answers.flat[wrong] + 1) % np.tile(SIZES, 1000)[wrong]
-    assert score("test", labels, answers).mean_accuracy == pytest.approx(0.8265)
+    assert score(labelled(labels, "test"), answers).mean_accuracy == pytest.approx(0.8265)
 
 
 def test_class_recall_is_a_mean_over_classes_and_not_over_images():
     labels = np.zeros((10, 6), int)
     labels[:2, 1] = 1
     answers = np.zeros((10, 6), int)
-    scores = score("val", labels, answers)
+    scores = score(labelled(labels), answers)
     assert scores.categories["sleeve"].class_recall == {
         "long_sleeve": 1.0,
         "short_sleeve": 0.0,
@@ -64,8 +68,8 @@ def test_unlabelled_images_do_not_count():
     hidden = labels.copy()
     hidden[50:, 2] = -1
     hidden[:, 5] = -1
-    scores = score("val", hidden, answers)
-    only = score("val", labels[:50], answers[:50])
+    scores = score(labelled(hidden), answers)
+    only = score(labelled(labels[:50]), answers[:50])
     assert scores.categories["length"] == only.categories["length"]
     assert scores.categories["fit"].accuracy is None
     accuracies = [s.accuracy for s in scores.categories.values() if s.images]
@@ -75,15 +79,15 @@ def test_unlabelled_images_do_not_count():
 
 def test_metrics_json_has_the_documented_shape(tmp_path):
     labels = random_labels(60)
-    scores = score("val", labels, random_labels(60))
+    scores = score(labelled(labels), random_labels(60))
     scores.save(tmp_path / "metrics.json")
     assert Scores.load(tmp_path / "metrics.json") == scores
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["split"] == "val" and found["images"] == 60
     assert found["mean_accuracy"] == pytest.approx(scores.mean_accuracy)
     assert {"mean_class_recall", "majority_baseline", "categories"} <= set(found)
-    assert list(found["categories"]) == list(CATEGORIES)
-    for category, attributes in CATEGORIES.items():
+    assert list(found["categories"]) == list(SCHEMA)
+    for category, attributes in SCHEMA.items():
         entry = found["categories"][category]
         assert {"accuracy", "majority_baseline", "class_recall"} <= set(entry)
         assert list(entry["class_recall"]) == list(attributes)
@@ -92,8 +96,8 @@ def test_metrics_json_has_the_documented_shape(tmp_path):
 def test_a_model_that_is_no_better_than_the_baseline_says_so(capsys):
     labels = random_labels(200)
     majority = np.tile([np.bincount(column).argmax() for column in labels.T], (200, 1))
-    scores = score("val", labels, majority)
-    assert scores.beaten_by_baseline == list(CATEGORIES)
+    scores = score(labelled(labels), majority)
+    assert scores.beaten_by_baseline == list(SCHEMA)
     print_scores(scores, "test")
     printed = " ".join(capsys.readouterr().out.split())
     assert "beats the majority baseline in no category" in printed
@@ -104,7 +108,7 @@ def test_one_category_below_its_baseline_is_marked(capsys):
     labels = random_labels(200)
     answers = labels.copy()
     answers[:, 4] = (answers[:, 4] + 1) % 6
-    scores = score("val", labels, answers)
+    scores = score(labelled(labels), answers)
     assert scores.beaten_by_baseline == ["fabric"]
     assert "Not above the majority baseline: fabric." in remarks(scores)
     print_scores(scores, "test")

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.schema import builtin_schema
+
+SCHEMA = builtin_schema()
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [
@@ -70,7 +72,7 @@ def test_train_on_the_wardrobe_from_nothing(tmp_path):
     names = {path.name for path in directory.iterdir()}
     assert names >= {"config.json", "history.csv", "metrics.json", "model.keras", "curves.png"}
     assert (directory / "export" / "saved_model.pb").is_file()
-    for category in CATEGORIES:
+    for category in SCHEMA:
         assert category in out
     metrics = json.loads((directory / "metrics.json").read_text())
     assert metrics["split"] == "val" and metrics["images"] == 16
@@ -86,7 +88,7 @@ def test_evaluate_writes_the_scores_of_a_split(trained, tmp_path):
 
 
 def test_predict_writes_csv_and_json_alike(trained, tmp_path):
-    image = trained.val.images[0]
+    image = trained.val.keys[0]
     box = ",".join(map(str, trained.val.boxes[0]))
     for suffix in ("csv", "json"):
         options = ["--box", box, "--output", tmp_path / f"answers.{suffix}"]
@@ -96,21 +98,21 @@ def test_predict_writes_csv_and_json_alike(trained, tmp_path):
         (row,) = csv.DictReader(file)
     (entry,) = json.loads((tmp_path / "answers.json").read_text())
     assert row["image"] == entry["image"] == image
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in SCHEMA.items():
         assert row[category] == entry[category]["attribute"]
         assert row[category] in attributes
         assert float(row[f"{category}_probability"]) == entry[category]["probability"]
 
 
 def test_predict_prints_six_answers_an_image_of_a_folder(trained, tmp_path):
-    folder = Path(trained.val.images[0]).parent
+    folder = Path(trained.val.keys[0]).parent
     code, out, err = run("predict", trained.run.directory, folder, cwd=tmp_path)
     assert code == 0, err
     images = sorted(folder.iterdir())
     assert [line for line in out.splitlines() if line.startswith(str(folder))] == list(
         map(str, images)
     )
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in SCHEMA.items():
         answers = [line.split() for line in out.splitlines() if line.startswith(f"  {category} ")]
         assert len(answers) == len(images)
         assert all(answer[1] in attributes and answer[2].endswith("%") for answer in answers)
@@ -184,7 +186,7 @@ def test_bad_input_of_train(challenge, tmp_path):
 
 def test_bad_input_of_the_other_scripts(trained, tmp_path):
     run_dir = trained.run.directory
-    image = trained.val.images[0]
+    image = trained.val.keys[0]
     text = tmp_path / "text.jpg"
     text.write_text("no image")
     assert_one_sentence(run("evaluate", tmp_path, cwd=tmp_path), "no run directory")

@@ -3,20 +3,27 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import write_lines
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import evaluation_dataset, file_reader
+from deepfashion_tf.data.pipeline import direct_reader, evaluation_dataset
+from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
+from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import VARIANTS, Variant
-from deepfashion_tf.training.callbacks import HISTORY_COLUMNS
+from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.predict import predict
+from deepfashion_tf.training.callbacks import history_columns
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.run import Run
@@ -26,6 +33,8 @@ from deepfashion_tf.training.train import (
     compile_model,
     train,
 )
+
+SCHEMA = builtin_schema()
 
 
 def read_history(run: Run) -> list[dict]:
@@ -38,7 +47,7 @@ def test_a_run_holds_its_files(trained, wardrobe):
     run = Run.load(trained.run.directory)
     assert run.config == trained.run.config
     rows = read_history(run)
-    assert tuple(rows[0]) == HISTORY_COLUMNS
+    assert list(rows[0]) == history_columns(SCHEMA)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert not list(run.directory.glob(".*")), "a temporary file was left behind"
 
@@ -98,7 +107,7 @@ def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, 
     row = read_history(run)[0]
     assert row["fit_loss"] == row["val_fit_accuracy"] == ""
     assert all(np.isfinite(float(v)) for k, v in row.items() if "fit" not in k)
-    known = [float(row[f"val_{c}_accuracy"]) for c in CATEGORIES if c != "fit"]
+    known = [float(row[f"val_{c}_accuracy"]) for c in SCHEMA if c != "fit"]
     assert float(row["val_mean_accuracy"]) == pytest.approx(np.mean(known))
 
 
@@ -171,12 +180,12 @@ def test_the_backbone_stands_still_while_it_is_frozen(
     monkeypatch.setattr(callbacks, "history_row", better)
     config = small_config(challenge, tmp_path, epochs=epochs, freeze_epochs=1)
     run = train(config).run
-    _, start = build_initial_model(config)
+    _, start = build_initial_model(SCHEMA, config)
     end = run.load_model()
     assert len(read_history(run)) == epochs
     pairs = list(zip(weights_of(start), weights_of(end), strict=True))
     assert any(not np.array_equal(a, b) for a, b in pairs) == moves
-    for category in CATEGORIES:
+    for category in SCHEMA:
         kernels = [model.get_layer(category).kernel.numpy() for model in (start, end)]
         assert not np.array_equal(*kernels)
 
@@ -184,7 +193,7 @@ def test_the_backbone_stands_still_while_it_is_frozen(
 def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(challenge, tmp_path, tiny):
     config = small_config(challenge, tmp_path, freeze_batch_norm=True)
     run = train(config).run
-    _, start = build_initial_model(config)
+    _, start = build_initial_model(SCHEMA, config)
     changed = set()
     pairs = zip(start.variables, run.load_model().variables, strict=True)
     for before, after in pairs:
@@ -197,13 +206,13 @@ def test_a_run_starts_from_another_runs_weights_and_says_so(challenge, tmp_path,
     """A model.keras holds a backbone, its graph and six heads; the heads stay behind."""
     first = train(small_config(challenge, tmp_path)).run
     config = small_config(challenge, tmp_path / "second", weights=str(first.model_path))
-    config, model = build_initial_model(config)
+    config, model = build_initial_model(SCHEMA, config)
     assert config.variant == "keras.resnet50"
     assert config.weights_sha256 == hashlib.sha256(first.model_path.read_bytes()).hexdigest()
     for ours, theirs in zip(weights_of(model), weights_of(first.load_model()), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(InputError, match="another file than the one that was meant"):
-        build_initial_model(dataclasses.replace(config, weights_sha256="0" * 64))
+        build_initial_model(SCHEMA, dataclasses.replace(config, weights_sha256="0" * 64))
 
 
 def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
@@ -212,7 +221,7 @@ def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"resnet50_weights\S+\.h5 is not on this machine.*MD5"):
         train(config)
     assert not (tmp_path / "run").exists()
-    config, _ = build_initial_model(dataclasses.replace(config, data_dir=None))
+    config, _ = build_initial_model(SCHEMA, dataclasses.replace(config, data_dir=None))
     assert (config.weights, config.variant) == ("none", "keras.resnet50")
 
 
@@ -250,22 +259,22 @@ def test_a_broken_jpeg_found_while_training_is_named(challenge, tmp_path, tiny):
 
 
 def test_each_head_has_its_loss_and_its_weight():
-    model = build_model("resnet50", image_size=32, dropout=0.0)
-    weights = {category: float(i) for i, category in enumerate(CATEGORIES)}
+    model = build_model(SCHEMA, "resnet50", image_size=32, dropout=0.0)
+    weights = {category: float(i) for i, category in enumerate(SCHEMA)}
     config = TrainConfig(loss_weights=weights, backbone="resnet50", image_size=32)
-    trainer = compile_model(model, config, build_optimizer(model, config, steps=1))
+    trainer = compile_model(SCHEMA, model, config, build_optimizer(model, config, steps=1))
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
-    labels = {c: rng.integers(0, len(a), 4) for c, a in CATEGORIES.items()}
+    labels = {c: rng.integers(0, len(a), 4) for c, a in SCHEMA.items()}
     total = trainer.evaluate(images, labels, verbose=0, return_dict=True)["loss"]
     answers_ = model(images)
-    expected = sum(weights[c] * float(FocalLoss()(labels[c], answers_[c])) for c in CATEGORIES)
+    expected = sum(weights[c] * float(FocalLoss()(labels[c], answers_[c])) for c in SCHEMA)
     assert total == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_run_directory_is_numbered_when_it_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [Run.create(TrainConfig(recipe="demo")).directory.as_posix() for _ in range(3)]
+    names = [Run.create(TrainConfig(recipe="demo"), SCHEMA).directory.as_posix() for _ in range(3)]
     assert names == [f"saved_models/seresnet50-demo{suffix}" for suffix in ("", "-2", "-3")]
 
 
@@ -282,6 +291,135 @@ def test_the_normalization_is_that_of_the_weights(tmp_path, backbone, variant, n
     """None: runs of before there were variants."""
     TrainConfig(backbone=backbone, variant=variant).save(tmp_path / "config.json")
     assert Run.load(tmp_path).normalization is NORMALIZATIONS[normalization]
+
+
+SHOP = Schema.of({"season": ["summer", "winter"], "collar": ["none", "polo", "shirt"]})
+
+
+def write_shop(folder) -> None:
+    """Gives the images of a data set labels of another schema."""
+    for split in ("train", "val", "test"):
+        write_lines(folder / "split" / f"{split}_attr.txt", ["0 2", "1 -1", "1 0"] * 2)
+
+
+def test_another_schema_travels_through_everything(challenge, tmp_path, tiny):
+    write_shop(challenge)
+    SHOP.save(tmp_path / "shop.yaml")
+    config = small_config(challenge, tmp_path, schema=tmp_path / "shop.yaml")
+    config = dataclasses.replace(config, loss_weights={"collar": 0.5})
+    run = Run.load(train(config).run.directory)
+    assert run.schema == SHOP
+    assert run.config.loss_weights == {"season": 1.0, "collar": 0.5}
+    assert list(read_history(run)[0]) == history_columns(SHOP)
+    scores = evaluate(run, run.read_split("test"))
+    assert {c: list(s.class_recall) for c, s in scores.categories.items()} == {
+        c: list(a) for c, a in SHOP.items()
+    }
+    exported = tf.saved_model.load(str(export_run(run)))
+    assert Schema.load(exported.schema.asset_path.numpy().decode()) == SHOP
+    answers = exported.signatures["images"](images=tf.zeros([2, 32, 32, 3], tf.uint8))
+    assert {c: a.shape for c, a in answers.items()} == {"season": (2, 2), "collar": (2, 3)}
+
+
+@pytest.mark.parametrize("categories", [1, 50])
+def test_one_category_or_fifty(challenge, tmp_path, tiny, categories):
+    schema = Schema.of({f"c{i}": ["x", "y", "z"] for i in range(categories)})
+    schema.save(tmp_path / "many.yaml")
+    for split in ("train", "val"):
+        rows = [" ".join([str(i % 3)] * categories) for i in range(6)]
+        write_lines(challenge / "split" / f"{split}_attr.txt", rows)
+    result = train(small_config(challenge, tmp_path, schema=tmp_path / "many.yaml"))
+    row = read_history(result.run)[0]
+    assert list(row) == history_columns(schema) and all(row.values())
+    finish_run(result.run, result.val)
+    assert (result.run.directory / "curves.png").is_file()
+
+
+def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_path):
+    copy = shutil.copytree(trained.run.directory, tmp_path / "old")
+    (copy / "schema.yaml").unlink()
+    values = json.loads((copy / "config.json").read_text())
+    for name in ("data", "schema", "split_seed", "wardrobe_dir", "untrained"):
+        del values[name]
+    values |= {"data_dir": str(trained.run.config.data_name)}
+    (copy / "config.json").write_text(json.dumps(values))
+    run = Run.load(copy)
+    assert run.schema == SCHEMA
+    assert evaluate(run, run.read_split("val")) == evaluate(trained.run, trained.val)
+
+
+def test_data_of_another_schema_are_refused_with_the_categories_that_differ(
+    trained, challenge, tmp_path
+):
+    write_shop(challenge)
+    SHOP.save(tmp_path / "shop.yaml")
+    with pytest.raises(InputError, match=r"texture is missing there.*season is only there"):
+        trained.run.read_split("val", str(challenge), tmp_path / "shop.yaml")
+
+
+def test_a_selection_of_the_builtin_categories_is_read_from_the_same_files(challenge, tmp_path):
+    SCHEMA.select(["fit", "sleeve"]).save(tmp_path / "two.yaml")
+    whole, some = (
+        open_splits(small_config(challenge, tmp_path, schema=schema), ["train"])[0]
+        for schema in (None, tmp_path / "two.yaml")
+    )
+    np.testing.assert_array_equal(some.labels, whole.labels[:, [5, 1]])
+
+
+def labels_everywhere(folder, train: str, val: str) -> None:
+    for split, row in (("train", train), ("val", val)):
+        write_lines(folder / "split" / f"{split}_attr.txt", [row] * 6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (("-1 -1 -1 -1 -1 -1", "5 0 2 0 2 2"), {}, "there is nothing to learn"),
+        (("5 0 2 0 2 2", "-1 -1 -1 -1 -1 -1"), {}, "no epoch can be told from another"),
+        (("5 0 2 0 2 -1", "-1 -1 -1 -1 -1 2"), {}, "no epoch can be told from another"),
+        (("5 0 2 0 2 2", "5 0 2 0 2 2"), {"loss_weights": dict.fromkeys(SCHEMA, 0.0)}, "all 0"),
+        (
+            ("5 -1 -1 -1 -1 -1", "5 0 2 0 2 2"),
+            {"loss_weights": {"texture": 0.0}},
+            "loss weights of texture are all 0",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_training(
+    challenge, tmp_path, labels, options, message
+):
+    labels_everywhere(challenge, *labels)
+    with pytest.raises(InputError, match=message):
+        train(small_config(challenge, tmp_path, **options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_category_without_training_labels_says_that_it_knows_nothing(
+    challenge, tmp_path, capsys, tiny
+):
+    labels_everywhere(challenge, "5 0 2 0 2 -1", "5 0 2 0 2 2")
+    result = train(small_config(challenge, tmp_path))
+    assert "No training image is labelled in fit" in " ".join(capsys.readouterr().out.split())
+    scores = evaluate(result.run, result.val)
+    assert list(scores.categories) == ["texture", "sleeve", "length", "neckline", "fabric"]
+    probabilities = predict_split(result.run, result.run.load_model(), result.val)
+    np.testing.assert_array_equal(probabilities["fit"], np.full((6, 3), np.float32(1 / 3)))
+    (prediction,) = predict(result.run, [Path(result.val.keys[0])])
+    assert prediction.answers["fit"][0] is None
+    assert prediction.answers["texture"][0] in SCHEMA["texture"]
+
+
+def test_two_heads_learn_the_same_alone_and_beside_unlabelled_ones(challenge, tmp_path, tiny):
+    """What is not labelled changes nothing, to the last digit."""
+    labels_everywhere(challenge, "5 0 -1 -1 -1 -1", "5 0 -1 -1 -1 -1")
+    SCHEMA.select(["texture", "sleeve"]).save(tmp_path / "two.yaml")
+    rows = []
+    for schema in (None, tmp_path / "two.yaml"):
+        config = small_config(challenge, tmp_path / str(bool(schema)), schema=schema, epochs=2)
+        rows.append(
+            [{k: v for k, v in row.items() if v} for row in read_history(train(config).run)]
+        )
+    assert rows[0] == rows[1]
 
 
 def test_runs_that_are_none(tmp_path):
@@ -309,15 +447,14 @@ def test_real_photographs_train(real_photos, tmp_path, tiny):
     result = train(config)
     scores = evaluate(result.run, result.val)
     assert scores.images == 64
-    assert scores.categories["fit"].accuracy is None
-    scores.save(tmp_path / "metrics.json")
-    assert json.loads((tmp_path / "metrics.json").read_text())["categories"]["fit"]["images"] == 0
+    assert "fit" not in scores.categories
+    assert result.run.config.untrained == ("fit",)
 
 
 def test_predictions_are_those_of_the_model(trained):
     run, model = trained.run, trained.run.load_model()
     probabilities = predict_split(run, model, trained.val)
-    reader = file_reader(trained.val, run.config.image_size)
+    reader = direct_reader(trained.val, run.config.image_size)
     images, _ = next(
         iter(evaluation_dataset(trained.val, reader, run.normalization, batch_size=24))
     )

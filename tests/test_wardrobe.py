@@ -3,8 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.wardrobe import (
     draw_contact_sheet,
     draw_garment,
@@ -13,6 +12,9 @@ from deepfashion_tf.data.wardrobe import (
 )
 from deepfashion_tf.data.wardrobe.sampling import REAL_COUNTS
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import builtin_schema
+
+SCHEMA = builtin_schema()
 
 _, SLEEVE, LENGTH, NECKLINE, FABRIC, FIT = range(6)
 
@@ -49,7 +51,7 @@ def test_it_is_a_data_set_in_the_challenge_layout(wardrobe):
 def test_class_frequencies_are_the_real_ones():
     count = 50_000
     labels = sample_labels(np.random.default_rng(0), count)
-    for column, category in enumerate(CATEGORIES):
+    for column, category in enumerate(SCHEMA):
         expected = np.array(REAL_COUNTS[category]) / 5000
         found = np.bincount(labels[:, column], minlength=len(expected)) / count
         # Five standard errors of a share.
@@ -58,7 +60,7 @@ def test_class_frequencies_are_the_real_ones():
 
 def test_no_category_tells_another():
     labels = sample_labels(np.random.default_rng(1), 20_000)
-    for fabric in range(len(CATEGORIES["fabric"])):
+    for fabric in range(len(SCHEMA["fabric"])):
         of_fabric = labels[labels[:, FABRIC] == fabric]
         assert len(np.unique(of_fabric[:, FIT])) == 3
         assert len(np.unique(of_fabric[:, SLEEVE])) >= 2
@@ -101,13 +103,13 @@ def test_sleeves_are_there_when_they_should_be():
 
 @pytest.mark.parametrize(
     ("category", "attribute"),
-    [(c, a) for c, attributes in CATEGORIES.items() for a in attributes],
+    [(c, a) for c, attributes in SCHEMA.items() for a in attributes],
 )
 def test_every_attribute_can_be_drawn(category, attribute):
     rng = np.random.default_rng(5)
-    column = list(CATEGORIES).index(category)
+    column = list(SCHEMA).index(category)
     pool = sample_labels(rng, 20_000)
-    having = pool[pool[:, column] == CATEGORIES[category].index(attribute)]
+    having = pool[pool[:, column] == SCHEMA[category].index(attribute)]
     drawing = draw_garment(having[0], rng)
     assert drawing.image[drawing.regions["garment"]].std() > 1
 

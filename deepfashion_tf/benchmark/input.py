@@ -4,23 +4,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.benchmark import peer_input
 from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
     PARALLEL,
     cached_reader,
+    direct_reader,
     evaluation_dataset,
-    file_reader,
     on_own_threads,
     training_dataset,
 )
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 
@@ -42,7 +41,7 @@ def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> lis
     """
     normalization = NORMALIZATIONS["torch"]
     readers = {
-        "files": file_reader(split, image_size),
+        "files": direct_reader(split, image_size),
         "cache": cached_reader(split, image_size),
     }
     contestants = {LIMIT: _run(_bare(split), len(split))}
@@ -77,7 +76,7 @@ def _bare(split: Split) -> tf.data.Dataset:
     """Decodes the boxes of JPEG files and does nothing with them: the limit."""
     x1, y1, x2, y2 = np.transpose(split.boxes)
     windows = np.stack([y1, x1, y2 - y1, x2 - x1], axis=1)
-    files = tf.data.Dataset.from_tensor_slices((list(split.images), windows))
+    files = tf.data.Dataset.from_tensor_slices((list(split.keys), windows))
 
     def decode(path: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.io.decode_and_crop_jpeg(tf.io.read_file(path), window, channels=3)[0, 0]
@@ -95,7 +94,7 @@ def _start_peer(split: Split, image_size: int) -> subprocess.Popen | None:
         text=True,
     )
     job = {
-        "images": list(split.images),
+        "images": list(split.keys),
         "boxes": split.boxes.tolist(),
         "image_size": image_size,
         "batch_size": BATCH_SIZE,
@@ -122,9 +121,9 @@ def _ask(peer: subprocess.Popen) -> Callable[[], int]:
     return ask
 
 
-def check_boxes(split: Split, path: Path) -> None:
+def check_boxes(split: Split, source: str) -> None:
     """Raises an InputError unless every image has a box and is a JPEG."""
     if (split.boxes < 0).any() or not all(
-        name.lower().endswith((".jpg", ".jpeg")) for name in split.images
+        name.lower().endswith((".jpg", ".jpeg")) for name in split.keys
     ):
-        raise InputError(f"{path} has images without a box, or other than JPEG: name another.")
+        raise InputError(f"{source} has images without a box, or other than JPEG: name another.")

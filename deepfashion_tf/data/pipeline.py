@@ -1,6 +1,6 @@
-"""The tf.data pipeline: files and boxes in, normalized batches with six labels out.
+"""The tf.data pipeline: encoded images and boxes in, normalized batches with their labels out.
 
-Training and evaluation differ in the order, the flip, and nothing else: compare
+Training and evaluation differ in the order, the flip and the jitter, and nothing else: compare
 `training_dataset` with `evaluation_dataset`.
 """
 
@@ -11,8 +11,6 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.data.images import (
     JITTERS,
     Normalization,
@@ -21,6 +19,7 @@ from deepfashion_tf.data.images import (
     normalize,
     read_crop,
 )
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some
 
 PARALLEL = 2 * (os.cpu_count() or 1)
@@ -29,12 +28,13 @@ _PREFETCH = 4  # batches
 Reader = Callable[[tf.Tensor], tf.Tensor]
 
 
-def file_reader(split: Split, image_size: int) -> Reader:
-    """Makes a reader that decodes the image file each time it is asked."""
-    paths, boxes = tf.constant(split.images), tf.constant(split.boxes)
+def direct_reader(split: Split, image_size: int) -> Reader:
+    """Makes a reader that decodes an image each time it is asked."""
+    boxes = tf.constant(split.boxes)
 
     def read(index: tf.Tensor) -> tf.Tensor:
-        return read_crop(tf.io.read_file(paths[index]), boxes[index], image_size)
+        encoded = tf.numpy_function(split.encoded, [index], tf.string, stateful=False)
+        return read_crop(tf.ensure_shape(encoded, ()), boxes[index], image_size)
 
     return read
 
@@ -47,7 +47,7 @@ def cached_reader(
     Crops are kept as uint8: size² × 3 bytes an image.
 
     Raises:
-        InputError: the crops do not fit into the memory that is free, or a file
+        InputError: the crops do not fit into the memory that is free, or an image
             cannot be decoded.
     """
     count = len(split)
@@ -75,29 +75,25 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
 
     Raises:
-        InputError: names the files that cannot be decoded.
+        InputError: names the images that cannot be decoded.
     """
     crops = tf.data.Dataset.range(len(split))
-    crops = crops.map(file_reader(split, image_size), num_parallel_calls=PARALLEL)
+    crops = crops.map(direct_reader(split, image_size), num_parallel_calls=PARALLEL)
     crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         raise explain_unreadable(split) or error from error
 
 
 def explain_unreadable(split: Split) -> InputError | None:
-    """Finds the files of a split that cannot be decoded, and says so in an InputError."""
-
-    def is_readable(path: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-        return read_crop(tf.io.read_file(path), box, 8)[0, 0, 0]
-
+    """Finds the images of a split that cannot be decoded, and says so in an InputError."""
     broken = []
-    for path, box in zip(split.images, split.boxes, strict=True):
+    for row, (key, box) in enumerate(zip(split.keys, split.boxes, strict=True)):
         try:
-            is_readable(tf.constant(path), tf.constant(box))
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
-            broken.append(path)
+            read_crop(tf.constant(split.encoded(row)), tf.constant(box), 8)
+        except (tf.errors.InvalidArgumentError, OSError):
+            broken.append(key)
     if not broken:
         return None
     return InputError(
@@ -118,7 +114,7 @@ def training_dataset(
     jitter_amount: float = 0.0,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Builds all epochs as one stream of shuffled, flipped, normalized batches.
+    """Builds all epochs as one stream of shuffled, flipped, jittered, normalized batches.
 
     Order, flips and jitter of epoch e depend on (seed, e) alone: the same seed gives the
     same batches, and a stream that starts at `first_epoch` goes on as if it had
@@ -133,8 +129,8 @@ def training_dataset(
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
-        flips = tf.random.stateless_uniform([count], key) < (0.5 if flip else 0.0)
-        # A key of its own: the same one would give the same numbers as for the flips.
+        # A key each: with one key, what is drawn would follow from the order.
+        flips = tf.random.stateless_uniform([count], key + [0, 2**41]) < (0.5 if flip else 0.0)
         amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
         return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
 
@@ -164,7 +160,7 @@ def evaluation_dataset(
 def _with_labels(
     batches: tf.data.Dataset, split: Split, normalization: Normalization
 ) -> tf.data.Dataset:
-    labels = {c: tf.constant(split.labels[:, i]) for i, c in enumerate(CATEGORIES)}
+    labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
 
     def finish(indices: tf.Tensor, images: tf.Tensor):
         # On whole batches: one op an epoch step instead of one an image.

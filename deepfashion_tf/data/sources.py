@@ -1,45 +1,74 @@
-"""Where a run's images come from: the user's folder, or the built-in wardrobe."""
+"""The one door for data: whatever names images, splits of it come out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from deepfashion_tf.data.annotations import Split, read_split
+import filelock
+
+from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
+from deepfashion_tf.files import absolute
 from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.schema import Schema
 
 
 class Source(Protocol):
     """The options that name a data set; `TrainConfig` has them."""
 
-    data_dir: Path | None
+    data_name: str
+    schema: Path | None
     crop: bool
+    wardrobe_dir: Path | None
     wardrobe_train: int
     wardrobe_val: int
     wardrobe_test: int
 
 
-def read_source(source: Source, split: str) -> Split:
-    """Reads a split of the data set that the options name; draws the wardrobe if need be.
+def open_splits(source: Source, names: Sequence[str], schema: Schema | None = None) -> list[Split]:
+    """Opens splits of the data set that the options name.
+
+    Args:
+        source: what names it.
+        names: "train", "val", "test".
+        schema: the categories; None = those of the file ``source.schema``, else the data's
+            own, else the built-in ones.
 
     Raises:
         InputError: the data set cannot be used.
     """
-    found = read_split(source.data_dir or wardrobe_dir(source), split)
-    return found if source.crop else found.without_boxes()
+    if schema is None and source.schema:
+        schema = Schema.load(source.schema)
+    data = source.data_name
+    folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
+    found = [read_split(folder, name, schema) for name in names]
+    return found if source.crop else [split.without_boxes() for split in found]
+
+
+def located(source: Source) -> dict[str, str | Path | None]:
+    """Gives the options that name the same data set from any working directory."""
+    data = source.data_name
+    if data == "wardrobe":
+        return {"data": data, "data_dir": None, "wardrobe_dir": absolute(wardrobe_dir(source))}
+    return {"data": str(absolute(Path(data))), "data_dir": None}
 
 
 def wardrobe_dir(source: Source) -> Path:
-    """Draws the wardrobe into ``data/`` unless it stands there already.
+    """Draws the wardrobe unless it stands there already.
 
     Returns:
-        Its folder, whose name tells its sizes and its version.
+        Its folder, ``data/wardrobe-…`` with its sizes and its version if none is named.
     """
     sizes = {name: getattr(source, f"wardrobe_{name}") for name in ("train", "val", "test")}
-    directory = Path("data") / "-".join(
-        ["wardrobe", f"v{WARDROBE_VERSION}", *(str(size) for size in sizes.values())]
-    )
-    if not directory.is_dir():
-        directory.parent.mkdir(exist_ok=True)
-        with progress_bar("drawing the wardrobe", sum(sizes.values())) as on_progress:
-            write_wardrobe(directory, **sizes, seed=0, on_progress=on_progress)
+    name = "-".join(["wardrobe", f"v{WARDROBE_VERSION}", *(str(size) for size in sizes.values())])
+    directory = source.wardrobe_dir or Path("data") / name
+    if directory.is_dir():
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Who comes second waits, and reads what the first has drawn.
+    with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
+        if not directory.is_dir():
+            with progress_bar("drawing the wardrobe", sum(sizes.values())) as on_progress:
+                write_wardrobe(directory, **sizes, seed=0, on_progress=on_progress)
     return directory

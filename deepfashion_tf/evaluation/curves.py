@@ -1,24 +1,33 @@
-"""Training curves: six categories, loss and accuracy, training and validation."""
+"""Training curves: a panel a category, loss and accuracy, training and validation."""
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import whole_or_nothing
 
-# One colour a category, the same in every figure (Okabe and Ito's, safe for colour-blind eyes).
-COLOURS = dict(
-    zip(
-        CATEGORIES,
-        ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
-        strict=True,
-    )
-)
+# Okabe and Ito's, safe for colour-blind eyes.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+
+
+def colours(categories: Sequence[str]) -> dict[str, str]:
+    """Gives each category a colour, the same in every figure.
+
+    Up to six are told apart by everybody; of more, neighbours still differ.
+    """
+    if len(categories) <= len(_COLOURS):
+        return dict(zip(categories, _COLOURS, strict=False))
+    hues = [index * 0.618 % 1 for index in range(len(categories))]
+    return {
+        category: to_hex(hsv_to_rgb((hue, 0.85, (0.55, 0.8)[index % 2])))
+        for index, (category, hue) in enumerate(zip(categories, hues, strict=True))
+    }
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -39,19 +48,23 @@ def plot_curves(history: dict[str, list[float]], scores: Scores, title: str) -> 
         scores: of the validation split, for the baselines.
         title: above the figure.
     """
+    categories = list(scores.categories)
+    columns = min(len(categories), 3 if len(categories) <= 9 else 4 + len(categories) // 25)
+    rows = -(-len(categories) // columns)
     figure, axes = plt.subplots(
-        4,
-        3,
-        figsize=(11, 8.2),
+        2 * rows,
+        columns,
+        figsize=(0.5 + 3.5 * columns, 0.8 + 3.7 * rows),
         sharex=True,
         sharey="row",
-        height_ratios=(1.5, 1, 1.5, 1),
+        height_ratios=(1.5, 1) * rows,
         layout="constrained",
+        squeeze=False,
     )
     epochs = history["epoch"]
     best = max(range(len(epochs)), key=lambda i: history["val_mean_accuracy"][i])
-    for index, (category, colour) in enumerate(COLOURS.items()):
-        row, column = 2 * (index // 3), index % 3
+    for index, (category, colour) in enumerate(colours(categories).items()):
+        row, column = 2 * (index // columns), index % columns
         accuracy, loss = axes[row, column], axes[row + 1, column]
         for axis, name in ((accuracy, "accuracy"), (loss, "loss")):
             marker = "." if len(epochs) < 30 else None
@@ -66,11 +79,14 @@ def plot_curves(history: dict[str, list[float]], scores: Scores, title: str) -> 
         else:
             accuracy.axhline(baseline, color="0.3", lw=1, ls=":")
         accuracy.set_title(category, color=colour, fontweight="bold", loc="left")
-    for row in (0, 2):
-        axes[row, 0].set_ylabel("accuracy")
-        axes[row + 1, 0].set_ylabel("loss")
-    for axis in axes[-1]:
-        axis.set_xlabel("epoch")
+        if column == 0:
+            accuracy.set_ylabel("accuracy")
+            loss.set_ylabel("loss")
+        if index + columns >= len(categories):
+            loss.set_xlabel("epoch")
+            loss.xaxis.set_tick_params(labelbottom=True)
+    for axis in axes[-2:].T.ravel():
+        axis.set_visible(axis.has_data())
     _add_legend(figure, int(epochs[best]))
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     return figure

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import Split
-from deepfashion_tf.data.pipeline import evaluation_dataset, explain_unreadable, file_reader
+from deepfashion_tf.data.pipeline import direct_reader, evaluation_dataset, explain_unreadable
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.progress import progress_bar
@@ -20,7 +19,7 @@ def predict_split(
 
     Args:
         run: whose image size and normalization the model expects.
-        model: six outputs named by category.
+        model: outputs named by category.
         split: the images.
         task: what the progress bar says.
 
@@ -30,10 +29,10 @@ def predict_split(
     Raises:
         InputError: an image cannot be decoded.
     """
-    reader = file_reader(split, run.config.image_size)
+    reader = direct_reader(split, run.config.image_size)
     batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
     answer = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    parts: dict[str, list[np.ndarray]] = {category: [] for category in CATEGORIES}
+    parts: dict[str, list[np.ndarray]] = {category: [] for category in run.schema}
     done = 0
     try:
         with progress_bar(task, len(split)) as on_progress:
@@ -48,20 +47,23 @@ def predict_split(
 
 
 def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
-    """Picks each category's likeliest class: int ``[images, 6]``."""
-    return np.stack([probabilities[category].argmax(axis=-1) for category in CATEGORIES], axis=1)
+    """Picks each category's likeliest class: int ``[images, categories]``."""
+    return np.stack([values.argmax(axis=-1) for values in probabilities.values()], axis=1)
 
 
 def evaluate(run: Run, split: Split) -> Scores:
-    """Scores a run's best model on a split.
+    """Scores a run's best model on a split, in the categories that it was trained in.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
     """
-    if (split.labels < 0).all():
+    if not set(split.labelled_categories()) & set(run.trained):
         raise InputError(
-            f"Nothing in the split {split.name!r} ({split.source}) is labelled, so there is "
-            f"nothing to score: name another --split, or use scripts/predict.py."
+            f"Nothing in the split {split.name!r} ({split.source}) is labelled in "
+            f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
+            f"use scripts/predict.py."
         )
     probabilities = predict_split(run, run.load_model(), split, f"evaluating {split.name} images")
-    return score(split.name, split.labels, answers(probabilities))
+    known = split.select(run.trained)
+    answered = answers({category: probabilities[category] for category in run.trained})
+    return score(known, answered)

@@ -1,6 +1,8 @@
 """What stands at the end of a training run: scores, curves, table."""
 
-from deepfashion_tf.data.annotations import Split
+from pathlib import Path
+
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.evaluation.curves import save_curves
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.scores import Scores
@@ -22,11 +24,13 @@ def finish_run(run: Run, val: Split) -> Scores:
     scores.save(run.directory / "metrics.json")
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
-    print_scores(scores, title)
+    print_scores(scores, title, run.config.untrained)
     names = sorted(path.name + "/" * path.is_dir() for path in run.directory.iterdir())
     console.print(f"Run: {run.directory}/  {', '.join(names)}", soft_wrap=True)
     return scores
 
 
 def _source(run: Run) -> str:
-    return run.config.data_dir.name if run.config.data_dir else "wardrobe (drawings)"
+    if run.config.is_wardrobe:
+        return "wardrobe (drawings)"
+    return Path(run.config.data_name).name

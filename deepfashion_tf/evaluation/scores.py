@@ -1,14 +1,17 @@
 """Scores of answers against labels, always beside the majority baseline."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES, UNLABELLED
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.schema import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,13 @@ class Scores:
         split: its name.
         images: how many images it has, labelled or not.
         categories: category -> its scores.
+        source: what the images are listed in.
     """
 
     split: str
     images: int
     categories: dict[str, CategoryScore]
+    source: str = ""
 
     @property
     def mean_accuracy(self) -> float | None:
@@ -77,10 +82,15 @@ class Scores:
     @property
     def classes_without_images(self) -> list[str]:
         """Attributes left out of `mean_class_recall`, since no image has them."""
+        return self.unseen_attributes(self.categories)
+
+    def unseen_attributes(self, categories: Iterable[str]) -> list[str]:
+        """Lists the attributes of some categories that no image has."""
+        names = Counter(name for score in self.categories.values() for name in score.class_recall)
         return [
-            attribute
-            for score in self.categories.values()
-            for attribute, recall in score.class_recall.items()
+            attribute if names[attribute] == 1 else f"{category}.{attribute}"
+            for category in categories
+            for attribute, recall in self.categories[category].class_recall.items()
             if recall is None
         ]
 
@@ -97,6 +107,7 @@ class Scores:
         """Writes metrics.json."""
         document = {
             "split": self.split,
+            "source": self.source,
             "images": self.images,
             "mean_accuracy": self.mean_accuracy,
             "mean_class_recall": self.mean_class_recall,
@@ -127,23 +138,25 @@ class Scores:
             categories = {
                 name: CategoryScore(**entry) for name, entry in document["categories"].items()
             }
-            return cls(document["split"], document["images"], categories)
+            return cls(
+                document["split"], document["images"], categories, document.get("source", "")
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} cannot be read as scores ({error}): run scripts/evaluate.py to write them."
             ) from error
 
 
-def score(split: str, labels: np.ndarray, answers: np.ndarray) -> Scores:
+def score(split: Split, answers: np.ndarray) -> Scores:
     """Scores answers.
 
     Args:
-        split: the split's name.
-        labels: int ``[images, 6]``, class ids; -1 = not labelled, not scored.
-        answers: int ``[images, 6]``, class ids.
+        split: whose labels are right; -1 = not labelled, not scored.
+        answers: int ``[images, categories]``, class ids.
     """
+    labels = split.labels
     categories = {}
-    for column, (category, attributes) in enumerate(CATEGORIES.items()):
+    for column, (category, attributes) in enumerate(split.schema.items()):
         labelled = labels[:, column] != UNLABELLED
         truth, answer = labels[labelled, column], answers[labelled, column]
         counts = np.bincount(truth, minlength=len(attributes))
@@ -158,7 +171,7 @@ def score(split: str, labels: np.ndarray, answers: np.ndarray) -> Scores:
                 for i, attribute in enumerate(attributes)
             },
         )
-    return Scores(split, len(labels), categories)
+    return Scores(split.name, len(split), categories, split.source)
 
 
 def _mean(values) -> float | None:

@@ -1,13 +1,21 @@
 """The table of accuracies beside the majority baseline, for the terminal."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.progress import console
 
 
-def print_scores(scores: Scores, title: str) -> None:
-    """Prints the table, and says in words what it would be wrong to overlook."""
+def print_scores(scores: Scores, title: str, untrained: Sequence[str] = ()) -> None:
+    """Prints the table, and says in words what it would be wrong to overlook.
+
+    Args:
+        scores: of one split.
+        title: above the table.
+        untrained: categories that the model was not trained in; they are not scored.
+    """
     table = Table(title=f"{title}: {scores.images} {scores.split} images")
     table.add_column("category")
     for name in ("labelled", "accuracy", "baseline", "difference"):
@@ -33,6 +41,11 @@ def print_scores(scores: Scores, title: str) -> None:
     console.print(table)
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)
+    if untrained:
+        console.print(
+            f"Not learnt, since no training image was labelled in it: {', '.join(untrained)}.",
+            soft_wrap=True,
+        )
 
 
 def remarks(scores: Scores) -> list[str]:
@@ -42,12 +55,7 @@ def remarks(scores: Scores) -> list[str]:
     # Where all images have the same answer, no model can be better than giving it.
     single = [name for name in labelled if scores.categories[name].majority_baseline == 1.0]
     beaten = [name for name in scores.beaten_by_baseline if name not in single]
-    absent = [
-        attribute
-        for category in labelled
-        for attribute, recall in scores.categories[category].class_recall.items()
-        if recall is None
-    ]
+    absent = scores.unseen_attributes(labelled)
     sentences = ["baseline: what always giving a category's commonest answer would score here."]
     if len(scores.beaten_by_baseline) == len(labelled):
         sentences.append(

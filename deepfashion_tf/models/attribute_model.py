@@ -1,16 +1,19 @@
-"""The six-headed model: backbone, optional fully connected layers, one softmax a category."""
+"""The many-headed model: backbone, optional fully connected layers, one softmax a category."""
+
+from collections.abc import Collection
 
 import keras
 from keras import layers
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.schema import Schema
 
 FC_WIDTHS = (512, 256, 128, 64)
 
 
 def build_model(
+    schema: Schema,
     backbone: str,
     *,
     image_size: int = 224,
@@ -19,10 +22,12 @@ def build_model(
     dropout: float = 0.1,
     variant: str | None = None,
     freeze_batch_norm: bool = False,
+    untrained: Collection[str] = (),
 ) -> keras.Model:
     """Builds the report's model with random weights.
 
     Args:
+        schema: the categories, one head each.
         backbone: a key of BACKBONES.
         image_size: side of the square input in pixels.
         representation: "logits" (1000-d) or "pooled" (2048-d).
@@ -31,6 +36,8 @@ def build_model(
         variant: key of VARIANTS; None = the backbone's own.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
+        untrained: categories that no label will teach: their answers are the same for
+            all attributes, so that nobody takes chance for knowledge.
 
     Returns:
         A Functional model from normalized images, float32 ``[batch, size, size, 3]``,
@@ -51,10 +58,14 @@ def build_model(
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", name=f"fc{index + 1}")(features)
     outputs = {}
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in schema.items():
         x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
         # In float32 whatever the precision of the rest: a loss takes logarithms of it.
         outputs[category] = layers.Dense(
-            len(attributes), activation="softmax", dtype="float32", name=category
+            len(attributes),
+            activation="softmax",
+            kernel_initializer="zeros" if category in untrained else "glorot_uniform",
+            dtype="float32",
+            name=category,
         )(x)
     return keras.Model(images, outputs, name=f"{backbone}_attributes")

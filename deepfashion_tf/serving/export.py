@@ -7,11 +7,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.images import Normalization, normalize, read_crop
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
 
@@ -19,15 +18,17 @@ ATTRIBUTES_FILE = "attributes.json"
 def export_run(run: Run) -> Path:
     """Writes ``export/`` into a run directory.
 
-    The SavedModel has two signatures, both answering six named probability tensors,
-    float32 ``[batch, classes]``:
+    The SavedModel has two signatures, both answering one named probability tensor
+    a category, float32 ``[batch, classes]``:
 
     - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG or PNG files as
       they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
       all -1 = the whole image.
     - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
 
-    ``assets/attributes.json`` names the attributes in the order of the outputs.
+    ``assets/attributes.json`` names the attributes in the order of the outputs, and
+    ``assets/schema.yaml`` is the run's schema. A category that no training image was
+    labelled in gives all of its attributes the same probability.
 
     Returns:
         The folder.
@@ -39,8 +40,10 @@ def export_run(run: Run) -> Path:
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         attributes = Path(folder) / ATTRIBUTES_FILE
-        attributes.write_text(json.dumps(CATEGORIES, indent=2) + "\n", encoding="utf-8")
+        attributes.write_text(json.dumps(dict(run.schema), indent=2) + "\n", encoding="utf-8")
         module.attributes = tf.saved_model.Asset(str(attributes))
+        run.schema.save(Path(folder) / SCHEMA_FILE)
+        module.schema = tf.saved_model.Asset(str(Path(folder) / SCHEMA_FILE))
         try:
             tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
         except tf.errors.OpError as error:
@@ -58,7 +61,7 @@ def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.M
 
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(normalize(crops, normalization), training=False)
-        return {category: tf.identity(outputs[category], category) for category in CATEGORIES}
+        return {category: tf.identity(value, category) for category, value in outputs.items()}
 
     @tf.function(
         autograph=False,
@@ -85,3 +88,6 @@ def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.M
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
     return module
+
+
+EXPORTERS = {"saved_model": export_run}

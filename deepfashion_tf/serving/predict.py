@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import WHOLE_IMAGE, Split, image_size
+from deepfashion_tf.data.deepfashion import image_size
+from deepfashion_tf.data.split import WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
+from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
@@ -26,11 +27,12 @@ class Prediction:
 
     Attributes:
         image: its path as it was given.
-        answers: category -> (attribute, probability between 0 and 1).
+        answers: category -> (attribute, probability between 0 and 1); the attribute is None
+            where no training image was labelled in the category.
     """
 
     image: str
-    answers: dict[str, tuple[str, float]]
+    answers: dict[str, tuple[str | None, float]]
 
 
 def find_images(inputs: list[Path]) -> list[Path]:
@@ -86,20 +88,25 @@ def predict(
     faults = [fault for path in images if (fault := _fault(path, box))]
     if faults:
         raise InputError(f"Nothing was predicted: {list_some(faults, separator='; ')}.")
+    paths = [str(path) for path in images]
     split = Split(
+        schema=run.schema,
         name="predict",
-        images=tuple(str(path) for path in images),
+        encoded=file_reader(paths),
+        keys=paths,
         boxes=np.tile(np.int32(box or WHOLE_IMAGE), (len(images), 1)),
-        labels=np.full((len(images), len(CATEGORIES)), -1, np.int32),
-        source=Path("the command line"),
+        labels=np.full((len(images), len(run.schema)), UNLABELLED, np.int32),
+        source="the command line",
     )
     probabilities = predict_split(run, run.load_model(), split)
     predictions = []
     for row, path in enumerate(images):
         answers = {}
-        for category, attributes in CATEGORIES.items():
+        for category, attributes in run.schema.items():
             best = int(probabilities[category][row].argmax())
-            answers[category] = (attributes[best], float(probabilities[category][row, best]))
+            probability = float(probabilities[category][row, best])
+            is_known = category in run.trained
+            answers[category] = (attributes[best] if is_known else None, probability)
         predictions.append(Prediction(str(path), answers))
     return predictions
 
@@ -141,7 +148,8 @@ def write_predictions(predictions: list[Prediction], path: Path) -> None:
         write_atomically(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
     text = io.StringIO()
-    columns = [name for category in CATEGORIES for name in (category, f"{category}_probability")]
+    categories = predictions[0].answers if predictions else ()
+    columns = [name for category in categories for name in (category, f"{category}_probability")]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", *columns])
     for prediction in predictions:
@@ -152,7 +160,11 @@ def write_predictions(predictions: list[Prediction], path: Path) -> None:
 
 def print_predictions(predictions: list[Prediction]) -> None:
     """Prints each image's answers below its name: category, attribute, probability in percent."""
+    answers = [answer for prediction in predictions for answer in prediction.answers.items()]
+    longest = max((category for category, _ in answers), key=len, default="")
+    width = max((len(attribute or "") for _, (attribute, _) in answers), default=0) + 2
     for prediction in predictions:
         console.print(f"[bold]{escape(prediction.image)}[/bold]", soft_wrap=True)
         for category, (attribute, probability) in prediction.answers.items():
-            console.print(f"  {category:<9} {attribute:<16}{probability:>5.0%}")
+            name = f"{attribute:<{width}}{probability:>5.0%}" if attribute else "not learnt"
+            console.print(f"  {category:<{len(longest)}} {escape(name)}")

@@ -12,24 +12,24 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.run import Run
 
-HISTORY_COLUMNS = (
-    "epoch",
-    "loss",
-    "val_loss",
-    *(f"{category}_loss" for category in CATEGORIES),
-    *(f"{category}_accuracy" for category in CATEGORIES),
-    *(f"val_{category}_loss" for category in CATEGORIES),
-    *(f"val_{category}_accuracy" for category in CATEGORIES),
-    "mean_accuracy",
-    "val_mean_accuracy",
-)
+
+def history_columns(schema: Schema) -> list[str]:
+    """Lists the columns of history.csv."""
+    return [
+        *("epoch", "loss", "val_loss"),
+        *(f"{category}_loss" for category in schema),
+        *(f"{category}_accuracy" for category in schema),
+        *(f"val_{category}_loss" for category in schema),
+        *(f"val_{category}_accuracy" for category in schema),
+        *("mean_accuracy", "val_mean_accuracy"),
+    ]
 
 
 def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, float]) -> dict:
@@ -42,18 +42,24 @@ def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, floa
     Args:
         epoch: counted from 1.
         logs: what Keras hands to ``on_epoch_end``.
-        loss_weights: weight of each category in ``loss`` and ``val_loss``.
+        loss_weights: weight of each category that is trained, in ``loss`` and ``val_loss``.
     """
     row = {"epoch": epoch}
     for prefix in ("", "val_"):
-        losses = {c: float(logs[f"{prefix}{c}_labelled_loss"]) for c in CATEGORIES}
-        accuracies = {c: float(logs[f"{prefix}{c}_accuracy"]) for c in CATEGORIES}
-        weighted = [loss_weights[c] * losses[c] for c in CATEGORIES if accuracies[c] >= 0]
+        losses = {c: _log(logs, prefix, c, "labelled_loss") for c in loss_weights}
+        accuracies = {c: _log(logs, prefix, c, "accuracy") for c in loss_weights}
+        weighted = [loss_weights[c] * losses[c] for c in loss_weights if accuracies[c] >= 0]
         row[f"{prefix}loss"] = sum(weighted)
         row[f"{prefix}mean_accuracy"] = _nan_mean(accuracies.values())
         row |= {f"{prefix}{c}_loss": value for c, value in losses.items()}
         row |= {f"{prefix}{c}_accuracy": value for c, value in accuracies.items()}
     return row
+
+
+def _log(logs: dict[str, float], prefix: str, category: str, kind: str) -> float:
+    # Of a single output Keras leaves the name out.
+    single = f"{prefix}{kind}"
+    return float(logs[single if single in logs else f"{prefix}{category}_{kind}"])
 
 
 def _nan_mean(values) -> float:
@@ -64,9 +70,10 @@ def _nan_mean(values) -> float:
 class HistoryFile(keras.callbacks.Callback):
     """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty."""
 
-    def __init__(self, path: Path, loss_weights: dict[str, float]) -> None:
+    def __init__(self, path: Path, schema: Schema, loss_weights: dict[str, float]) -> None:
         super().__init__()
         self.path = path
+        self.columns = history_columns(schema)
         self.loss_weights = loss_weights
         self.rows: list[dict] = []
 
@@ -75,7 +82,7 @@ class HistoryFile(keras.callbacks.Callback):
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
         text = io.StringIO()
-        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({k: "" if v != v else v for k, v in row.items()})
@@ -131,6 +138,14 @@ class StopOnNaN(keras.callbacks.Callback):
                 f"The loss is no longer a number at epoch {self.epoch}, step {batch + 1}: train "
                 f"again with a lower --learning-rate (it is {self.config.learning_rate:g}); "
                 f"what earlier epochs gave is kept."
+            )
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        if not math.isfinite(logs["row"]["val_loss"]):
+            raise InputError(
+                f"The validation loss is no longer a number after epoch {self.epoch}: train again "
+                f"with a lower --learning-rate (it is {self.config.learning_rate:g}); what "
+                f"earlier epochs gave is kept."
             )
 
 

@@ -2,23 +2,20 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
-from deepfashion_tf.categories import CATEGORIES
+import tyro
+
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import write_atomically
+from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import variants_of
+from deepfashion_tf.schema import Schema
 
-REPORT_LOSS_WEIGHTS = {
-    "texture": 0.95,
-    "sleeve": 0.85,
-    "length": 0.85,
-    "neckline": 0.9,
-    "fabric": 1.0,
-    "fit": 0.9,
-}
+WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
+_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir")
 
 
 @dataclass(frozen=True)
@@ -26,15 +23,23 @@ class TrainConfig:
     """Everything that decides what a training run computes.
 
     Raises:
-        InputError: a value out of its range, or loss weights whose keys are not
-            exactly the categories.
+        InputError: a value out of its range. What needs the schema is checked by
+            `for_schema`.
     """
 
     recipe: Literal["demo", "photographs", "report"] = "demo"
-    """Where the other options' defaults come from. Without --data-dir: demo; with it: photographs,
+    """Where the other options' defaults come from. Without data: demo; with data: photographs,
     sized for a CPU. report is the report's own recipe, for a GPU."""
+    data: str | None = None
+    """Images to train on: a folder in the challenge or the original layout, a table (.csv,
+    .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), or wardrobe. None: wardrobe."""
     data_dir: Path | None = None
-    """Data set in the challenge or the original layout. None: the built-in wardrobe."""
+    """As --data, for folders."""
+    schema: Path | None = None
+    """YAML file of your categories and their attributes. None: those of the data, if they bear
+    their names (tfds:), or the built-in six."""
+    split_seed: int = 0
+    """Seeds the division of a table that has no column split into train, val and test."""
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
@@ -42,7 +47,7 @@ class TrainConfig:
     """Network under the six heads."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
-    (.safetensors, .h5, .weights.h5, .keras), or none: random. None: imagenet with --data-dir,
+    (.safetensors, .h5, .weights.h5, .keras), or none: random. None: imagenet with data,
     none without."""
     variant: str | None = None
     """Which network of the backbone's family (see the README). None: what the weights name."""
@@ -75,9 +80,10 @@ class TrainConfig:
     alpha: float = 1.0
     """Weight of the loss, the same for all attributes."""
     class_alpha: dict[str, float] = field(default_factory=dict)
-    """Weights of single attributes on top of alpha, such as: leather 4 faux 6."""
-    loss_weights: dict[str, float] = field(default_factory=lambda: dict(REPORT_LOSS_WEIGHTS))
-    """Weight of each category in the total loss (the report's eq. 7)."""
+    """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9;
+    --loss-weights.fabric 1 is the same. Of the others: the schema's."""
 
     batch_size: int = 32
     """Images in one step."""
@@ -97,13 +103,29 @@ class TrainConfig:
     """Seeds weights, order, flips and dropout: the same seed repeats a run exactly on a CPU."""
 
     wardrobe_train: int = 3000
-    """Training images drawn when there is no --data-dir."""
+    """Training images drawn when there is no data."""
     wardrobe_val: int = 400
-    """Validation images drawn when there is no --data-dir."""
+    """Validation images drawn when there is no data."""
     wardrobe_test: int = 400
-    """Test images drawn when there is no --data-dir."""
+    """Test images drawn when there is no data."""
+    wardrobe_dir: Path | None = None
+    """Folder they are drawn into, or stand in already. None: data/wardrobe-…"""
+
+    untrained: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """Categories that no training image was labelled in; found out by the training."""
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            # The command line knows them; a config.json may hold anything.
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                raise InputError(
+                    f"{_option(name)} is {getattr(self, name)!r}, but must be one of "
+                    f"{', '.join(map(str, get_args(hint)))}."
+                )
+        for name in _PATHS:
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, expand_user(path, _option(name)))
         for name, low, high in (
             ("dropout", 0.0, 0.999),
             ("image_size", 32, 4096),
@@ -116,47 +138,78 @@ class TrainConfig:
             ("freeze_epochs", 0, self.epochs),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
+            ("split_seed", 0, 2**31 - 1),
             ("wardrobe_train", 1, 10_000_000),
             ("wardrobe_val", 1, 10_000_000),
             ("wardrobe_test", 0, 10_000_000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                option = "--" + name.replace("_", "-")
-                raise InputError(f"{option} is {value}, but must lie between {low} and {high}.")
+                raise InputError(
+                    f"{_option(name)} is {value}, but must lie between {low} and {high}."
+                )
+        if self.data is not None and self.data_dir is not None:
+            raise InputError("--data and --data-dir both name the data: give one of them.")
+        if self.data == "":
+            raise InputError("--data is empty: name a folder, a table, tfds:NAME or wardrobe.")
+        if self.weights == "none" and self.weights_sha256:
+            raise InputError("--weights-sha256 is given, but --weights none reads no file.")
         if self.variant and self.variant not in variants_of(self.backbone):
             raise InputError(
                 f"--variant {self.variant} is none of --backbone {self.backbone}: "
                 f"{', '.join(variants_of(self.backbone))}."
             )
-        missing = [category for category in CATEGORIES if category not in self.loss_weights]
-        unknown = [key for key in self.loss_weights if key not in CATEGORIES]
-        if missing or unknown:
-            raise InputError(
-                f"--loss-weights needs a weight for each of {', '.join(CATEGORIES)}; missing: "
-                f"{', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}."
-            )
-        attributes = [name for names in CATEGORIES.values() for name in names]
-        unknown = [name for name in self.class_alpha if name not in attributes]
-        if unknown:
-            raise InputError(
-                f"--class-alpha names {', '.join(unknown)}, but the attributes are: "
-                f"{', '.join(attributes)}."
-            )
         for option, weights in (
             ("--loss-weights", self.loss_weights),
             ("--class-alpha", self.class_alpha),
         ):
-            wrong = [f"{name} {value}" for name, value in weights.items() if not value >= 0]
+            wrong = [f"{name} {w}" for name, w in weights.items() if not 0 <= w < math.inf]
             if wrong:
-                raise InputError(f"{option} holds {', '.join(wrong)}: give weights >= 0.")
+                raise InputError(f"{option} holds {', '.join(wrong)}: give numbers >= 0.")
 
-    def alpha_of(self, category: str) -> float | tuple[float, ...]:
+    @property
+    def data_name(self) -> str:
+        """What `open_splits` is asked for."""
+        return str(self.data_dir) if self.data_dir else self.data or WARDROBES[0]
+
+    @property
+    def is_wardrobe(self) -> bool:
+        """Whether the images are drawings."""
+        return self.data_name in WARDROBES
+
+    def for_schema(self, schema: Schema) -> "TrainConfig":
+        """Fills in the schema's loss weights.
+
+        Raises:
+            InputError: a weight of a category or an attribute that the schema does not have.
+        """
+        unknown = [key for key in self.loss_weights if key not in schema]
+        if unknown:
+            raise InputError(
+                f"--loss-weights names {', '.join(unknown)}, but the categories are: "
+                f"{', '.join(schema)}."
+            )
+        for name in self.class_alpha:
+            try:
+                schema.find_attribute(name)
+            except KeyError as error:
+                several = error.args[0]
+                known = [attribute for values in schema.values() for attribute in values]
+                raise InputError(
+                    f"--class-alpha names {name}, which several categories have: say "
+                    f"{' or '.join(several)}."
+                    if several
+                    else f"--class-alpha names {name}, but the attributes are: {', '.join(known)}."
+                ) from error
+        return dataclasses.replace(self, loss_weights={**schema.loss_weights, **self.loss_weights})
+
+    def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
         """Gives a category's weight in the loss: one number, or one a class if they differ."""
-        names = CATEGORIES[category]
-        if not any(name in self.class_alpha for name in names):
+        weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
+        found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
+        if set(found) == {1.0}:
             return self.alpha
-        return tuple(self.alpha * self.class_alpha.get(name, 1.0) for name in names)
+        return tuple(self.alpha * weight for weight in found)
 
     def save(self, path: Path) -> None:
         """Writes the config as JSON."""
@@ -175,15 +228,20 @@ class TrainConfig:
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            for name in ("data_dir", "output_dir"):
-                values[name] = Path(values[name]) if values[name] is not None else None
+            for name in _PATHS:
+                values[name] = Path(values[name]) if values.get(name) is not None else None
+            values["untrained"] = tuple(values.get("untrained", ()))
             return cls(**values)
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} is missing, so {path.parent} is no run directory: name one that "
                 f"scripts/train.py has made, such as saved_models/seresnet50-demo."
             ) from error
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, AttributeError, OSError) as error:
             raise InputError(
                 f"{path} cannot be read as a run's configuration ({error}): train the run again."
             ) from error
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from deepfashion_tf.categories import CATEGORIES
-
 
 def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float] = 1.0):
     """Computes the focal loss of each example, ``-alpha (1 - p_t)^gamma log(p_t)``.
@@ -85,21 +83,3 @@ class FocalLoss(keras.losses.Loss):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
-
-
-def check_categories(name: str, mapping: dict) -> None:
-    """Checks that a mapping has one entry for each category and no other.
-
-    Keras itself shifts loss weights by sorted position when a key is misspelt, and
-    trains a head whose loss is missing without one; neither says a word.
-
-    Raises:
-        ValueError: names the missing and the unknown keys.
-    """
-    missing = [category for category in CATEGORIES if category not in mapping]
-    unknown = [key for key in mapping if key not in CATEGORIES]
-    if missing or unknown:
-        raise ValueError(
-            f"{name} must have the keys {', '.join(CATEGORIES)}; "
-            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
-        )

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.training.losses import FocalLoss
 
 
@@ -49,5 +48,5 @@ def category_metrics(losses: dict[str, FocalLoss]) -> dict[str, list[keras.metri
             LabelledMean(is_right, "accuracy"),
             LabelledMean(losses[category].per_example, "labelled_loss"),
         ]
-        for category in CATEGORIES
+        for category in losses
     }

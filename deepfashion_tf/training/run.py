@@ -1,62 +1,97 @@
 """A run directory: the files of one training run, by name."""
 
+import hashlib
+import itertools
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 
-from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
-from deepfashion_tf.data.sources import read_source
+from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.files import absolute, expand_user, whole_or_nothing
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import senet  # noqa: F401
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
+
+SCHEMA_FILE = "schema.yaml"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory and the configuration that made it."""
+    """A run directory, the configuration that made it, and the categories it answers."""
 
     directory: Path
     config: TrainConfig
+    schema: Schema
+
+    @staticmethod
+    def check_output(config: TrainConfig) -> None:
+        """Refuses an --output-dir that holds something already, before anything is computed.
+
+        Raises:
+            InputError: says so.
+        """
+        directory = config.output_dir
+        if directory and os.path.lexists(directory) and not _is_empty_folder(directory):
+            raise InputError(
+                f"--output-dir {directory} exists and is not empty: name another, or remove it."
+            )
 
     @classmethod
-    def create(cls, config: TrainConfig) -> "Run":
-        """Makes a new run directory and saves the configuration in it.
+    def create(cls, config: TrainConfig, schema: Schema) -> "Run":
+        """Makes a new run directory and saves configuration and schema in it.
+
+        A run that is started at the same time gets a directory of its own.
 
         Raises:
             InputError: the directory that was asked for holds something already.
         """
-        directory = config.output_dir or _free_name(
-            Path("saved_models") / f"{config.backbone}-{config.recipe}"
-        )
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        cls.check_output(config)
+        if config.output_dir:
+            directory = config.output_dir
+            directory.mkdir(parents=True, exist_ok=True)
+        else:
+            directory = _make_numbered(Path("saved_models") / f"{config.backbone}-{config.recipe}")
+        run = cls(directory, config, schema)
+        try:
+            # Whoever makes this file first has the directory.
+            (directory / "config.json").touch(exist_ok=False)
+        except FileExistsError as error:
             raise InputError(
-                f"--output-dir {directory} exists and is not empty: name another, or remove it."
-            )
-        directory.mkdir(parents=True, exist_ok=True)
-        run = cls(directory, config)
+                f"--output-dir {directory} was taken by another run just now: name another."
+            ) from error
         config.save(directory / "config.json")
+        schema.save(directory / SCHEMA_FILE)
         return run
 
     @classmethod
     def load(cls, directory: str | Path) -> "Run":
-        """Opens an existing run directory.
+        """Opens an existing run directory. Without ``schema.yaml`` it has the built-in schema.
 
         Raises:
             InputError: it is none.
         """
-        directory = Path(directory)
-        if not directory.is_dir():
+        directory = expand_user(Path(directory), "the run directory")
+        if not os.path.isdir(directory):  # noqa: PTH112, which knows names that are none
             raise InputError(
                 f"There is no run directory {directory}: scripts/train.py makes them, "
                 f"in saved_models/."
             )
-        return cls(directory, TrainConfig.load(directory / "config.json"))
+        config = TrainConfig.load(directory / "config.json")
+        path = directory / SCHEMA_FILE
+        return cls(directory, config, Schema.load(path) if path.exists() else builtin_schema())
+
+    @property
+    def trained(self) -> list[str]:
+        """The categories that the model was trained in."""
+        return [category for category in self.schema if category not in self.config.untrained]
 
     @property
     def model_path(self) -> Path:
@@ -68,13 +103,37 @@ class Run:
         variant = self.config.variant or BACKBONES[self.config.backbone]
         return NORMALIZATIONS[VARIANTS[variant].normalization]
 
-    def read_split(self, split: str, data_dir: Path | None = None) -> Split:
+    def read_split(self, split: str, data: str | None = None, schema: Path | None = None) -> Split:
         """Reads a split of the data set the run was trained on, or of another one.
 
+        Args:
+            split: "train", "val" or "test".
+            data: as ``--data``; None = the run's own.
+            schema: file of the data's schema; None = the run's, where the data bear no own.
+
         Raises:
-            InputError: the data set cannot be used.
+            InputError: the data set cannot be used, or has another schema than the run.
         """
-        return read_source(replace(self.config, data_dir=data_dir or self.config.data_dir), split)
+        source = self.config
+        if data is not None:
+            source = replace(source, data=data, data_dir=None, wardrobe_dir=None)
+        wanted = Schema.load(schema) if schema else self.schema
+        (found,) = open_splits(source, [split], wanted)
+        differences = self.schema.differences(found.schema)
+        if differences:
+            raise InputError(
+                f"{found.source} has another schema than the run {self.directory}: "
+                f"{'; '.join(differences)}. Name data of the run's schema."
+            )
+        return found
+
+    def metrics_path(self, split: Split, own_data: bool) -> Path:
+        """Names the file for a split's scores: of other data than the run's, one for each."""
+        if own_data:
+            return self.directory / f"metrics-{split.name}.json"
+        source = str(absolute(Path(split.source)))
+        digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return self.directory / f"metrics-{split.name}-{digest}.json"
 
     def save_model(self, model: keras.Model) -> None:
         """Saves the best model so far; the one before stays if this fails."""
@@ -101,10 +160,17 @@ class Run:
             ) from error
 
 
-def _free_name(directory: Path) -> Path:
-    number = 2
-    free = directory
-    while free.exists():
-        free = directory.with_name(f"{directory.name}-{number}")
-        number += 1
-    return free
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _make_numbered(directory: Path) -> Path:
+    """Makes a folder, or the first of ``-2``, ``-3`` … that is not there yet."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = directory.with_name(f"{directory.name}-{number}") if number > 1 else directory
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue

@@ -6,23 +6,23 @@ from itertools import pairwise
 import keras
 import tensorflow as tf
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import Split
 from deepfashion_tf.data.pipeline import (
     Reader,
     cached_reader,
+    direct_reader,
     evaluation_dataset,
     explain_unreadable,
-    file_reader,
     steps_per_epoch,
     training_dataset,
 )
-from deepfashion_tf.data.sources import read_source
+from deepfashion_tf.data.sources import located, open_splits
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console, progress_bar
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.callbacks import (
     BestModel,
     EpochLines,
@@ -31,7 +31,7 @@ from deepfashion_tf.training.callbacks import (
     StopOnNaN,
 )
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.losses import FocalLoss, check_categories
+from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.run import Run
@@ -61,26 +61,32 @@ def train(config: TrainConfig) -> Trained:
     Raises:
         InputError: the data cannot be used, or the loss became NaN.
     """
-    train_split, val_split = (read_source(config, split) for split in ("train", "val"))
-    config, model = build_initial_model(config)
-    train_reader, val_reader = (_reader(split, config) for split in (train_split, val_split))
-    run = Run.create(config)
+    Run.check_output(config)
+    train_split, val_split = open_splits(config, ["train", "val"])
+    schema = train_split.schema
+    config = check_labels(train_split, val_split, config.for_schema(schema))
+    config, model = build_initial_model(schema, replace(config, **located(config)))
+    trained = [category for category in schema if category not in config.untrained]
+    splits = [split.select(trained) for split in (train_split, val_split)]
+    train_reader, val_reader = (_reader(split, config) for split in splits)
+    run = Run.create(config, schema)
     val_data = evaluation_dataset(
-        val_split, val_reader, run.normalization, batch_size=config.batch_size
+        splits[1], val_reader, run.normalization, batch_size=config.batch_size
     )
     steps = steps_per_epoch(train_split, config.batch_size)
     optimizer = build_optimizer(model, config, steps)
     best = BestModel(run, model)
     lines = EpochLines(config, steps, len(train_split), best)
-    history = HistoryFile(run.directory / "history.csv", config.loss_weights)
+    loss_weights = {category: config.loss_weights[category] for category in trained}
+    history = HistoryFile(run.directory / "history.csv", schema, loss_weights)
     interrupted = False
     try:
         with StopOnInterrupt() as stop:
             for first, last in phases(config):
                 model.get_layer(config.backbone).trainable = first >= config.freeze_epochs
-                compile_model(model, config, optimizer).fit(
+                compile_model(splits[0].schema, model, config, optimizer).fit(
                     training_dataset(
-                        train_split,
+                        splits[0],
                         train_reader,
                         run.normalization,
                         batch_size=config.batch_size,
@@ -94,7 +100,7 @@ def train(config: TrainConfig) -> Trained:
                     epochs=last,
                     steps_per_epoch=steps,
                     validation_data=val_data,
-                    callbacks=[StopOnNaN(config), history, best, lines, stop],
+                    callbacks=[history, StopOnNaN(config), best, lines, stop],
                     shuffle=False,
                     verbose=0,
                 )
@@ -109,7 +115,42 @@ def train(config: TrainConfig) -> Trained:
     return Trained(run, val_split, interrupted)
 
 
-def build_initial_model(config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
+def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
+    """Finds out what can be learnt, and says which categories nobody has labelled.
+
+    Returns:
+        The config, now with the categories that no training image is labelled in.
+
+    Raises:
+        InputError: nothing can be learnt, or nothing of it could be measured.
+    """
+    known = train.labelled_categories()
+    if not known:
+        raise InputError(
+            f"No image of {train.name} ({train.source}) is labelled in any category, so there is "
+            f"nothing to learn: add labels."
+        )
+    if not set(known) & set(val.labelled_categories()):
+        raise InputError(
+            f"No image of {val.name} ({val.source}) is labelled in {', '.join(known)}, so no "
+            f"epoch can be told from another: add labels."
+        )
+    if not any(config.loss_weights[category] for category in known):
+        raise InputError(
+            f"The loss weights of {', '.join(known)} are all 0, so nothing would be learnt: give "
+            f"one of them a weight above 0 with --loss-weights or in the schema."
+        )
+    untrained = tuple(category for category in train.schema if category not in known)
+    if untrained:
+        console.print(
+            f"[yellow]No training image is labelled in {', '.join(untrained)}: left out of the "
+            f"loss and of the scores; its answers will say that nothing is known.[/yellow]",
+            soft_wrap=True,
+        )
+    return replace(config, untrained=untrained)
+
+
+def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
     """Builds the model and loads the weights that the config names; the rest is drawn by seed.
 
     Returns:
@@ -118,7 +159,7 @@ def build_initial_model(config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
     Raises:
         InputError: the weights cannot be found, read or fitted, or have another hash.
     """
-    source = config.weights or ("imagenet" if config.data_dir else "none")
+    source = config.weights or ("none" if config.is_wardrobe else "imagenet")
     weights = None
     if source != "none":
         weights = find_weights(
@@ -134,6 +175,7 @@ def build_initial_model(config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
     config = replace(config, weights=source, variant=config.variant or BACKBONES[config.backbone])
     keras.utils.set_random_seed(config.seed)
     model = build_model(
+        schema,
         config.backbone,
         image_size=config.image_size,
         representation=config.representation,
@@ -141,6 +183,7 @@ def build_initial_model(config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
         dropout=config.dropout,
         variant=config.variant,
         freeze_batch_norm=config.freeze_batch_norm,
+        untrained=config.untrained,
     )
     if weights:
         load_weights(weights, model.get_layer(config.backbone))
@@ -181,12 +224,13 @@ def build_optimizer(model: keras.Model, config: TrainConfig, steps: int) -> Fuse
 
 
 def compile_model(
-    model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
+    schema: Schema, model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight, two metrics a category.
 
     Args:
-        model: six outputs named by category. It stays uncompiled, so that saving
+        schema: the categories to train.
+        model: has outputs named by category. It stays uncompiled, so that saving
             it leaves the optimizer's state out.
         config: losses and their weights.
         optimizer: built for all weights; those that are trainable now are trained.
@@ -195,15 +239,13 @@ def compile_model(
         A compiled model that shares all layers with `model`.
     """
     gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {category: FocalLoss(gamma, config.alpha_of(category)) for category in CATEGORIES}
-    check_categories("the model's outputs", dict.fromkeys(model.output_names))
-    check_categories("loss_weights", config.loss_weights)
-    outputs = {category: model.get_layer(category).output for category in CATEGORIES}
+    losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
+    outputs = {category: model.get_layer(category).output for category in schema}
     trainer = keras.Model(model.inputs, outputs)
     trainer.compile(
         optimizer=optimizer,
         loss=losses,
-        loss_weights={category: config.loss_weights[category] for category in CATEGORIES},
+        loss_weights={category: config.loss_weights[category] for category in schema},
         metrics=category_metrics(losses),
     )
     return trainer
@@ -211,6 +253,6 @@ def compile_model(
 
 def _reader(split: Split, config: TrainConfig) -> Reader:
     if not config.cache:
-        return file_reader(split, config.image_size)
+        return direct_reader(split, config.image_size)
     with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
         return cached_reader(split, config.image_size, on_progress)

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.wardrobe.draw import draw_garment
 from deepfashion_tf.data.wardrobe.sampling import sample_labels
+from deepfashion_tf.schema import builtin_schema
 
 _HEADERS = {
     "texture": (0, 114, 178),
@@ -31,7 +31,7 @@ def draw_contact_sheet(seed: int, rows: int = 3, cell: tuple[int, int] = (124, 1
     rng = np.random.default_rng(seed)
     pool = sample_labels(rng, 60_000)
     columns = []
-    for axis, (category, attributes) in enumerate(CATEGORIES.items()):
+    for axis, (category, attributes) in enumerate(builtin_schema().items()):
         for index, attribute in enumerate(attributes):
             having = pool[pool[:, axis] == index]
             chosen = having[rng.permutation(len(having))[:rows]]

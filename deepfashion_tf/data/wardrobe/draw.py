@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.wardrobe import cloth as cloths
 from deepfashion_tf.data.wardrobe import patterns, scene
 from deepfashion_tf.data.wardrobe.canvas import Canvas
@@ -12,6 +11,7 @@ from deepfashion_tf.data.wardrobe.finish import cover, finish, texture
 from deepfashion_tf.data.wardrobe.garments import Garment, build_bottom, build_upper
 from deepfashion_tf.data.wardrobe.geometry import Pose, View, column, draw_pose
 from deepfashion_tf.data.wardrobe.sampling import BOTTOMS, sample_kind
+from deepfashion_tf.schema import builtin_schema
 
 LANDMARKS = (
     "left collar",
@@ -46,14 +46,17 @@ def draw_garment(labels, rng: np.random.Generator) -> Drawing:
     """Draws a garment that has the given attributes, all else at random.
 
     Args:
-        labels: six class ids in the order of CATEGORIES.
+        labels: six class ids in the order of the built-in schema.
         rng: where the randomness comes from.
 
     Raises:
         ValueError: no garment has these attributes at once.
     """
     kind = sample_kind(rng, labels)
-    names = {c: CATEGORIES[c][label] for c, label in zip(CATEGORIES, labels, strict=True)}
+    names = {
+        category: attributes[label]
+        for (category, attributes), label in zip(builtin_schema().items(), labels, strict=True)
+    }
     pose = draw_pose(rng)
     if kind in BOTTOMS:
         garment = build_bottom(kind, names["fit"], pose, rng)

@@ -12,12 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES
+from deepfashion_tf.schema import builtin_schema
 
 KINDS = ("top", "jacket", "dress", "skirt", "shorts", "trousers")
 BOTTOMS = ("skirt", "shorts", "trousers")
 
-# Class counts of the challenge's training split, in the order of CATEGORIES.
+# Class counts of the challenge's training split, in the order of the built-in schema.
 REAL_COUNTS = {
     "texture": (768, 853, 334, 422, 109, 2408, 106),
     "sleeve": (1523, 862, 2615),
@@ -84,17 +84,18 @@ def _cells() -> tuple[np.ndarray, np.ndarray]:
     Returns:
         int ``[cells, 7]`` (kind, then the six class ids) and float ``[cells]``.
     """
-    sizes = [len(KINDS), *map(len, CATEGORIES.values())]
+    schema = builtin_schema()
+    sizes = [len(KINDS), *map(len, schema.values())]
     weights = np.ones(sizes)
-    for axis, category in enumerate(CATEGORIES, start=1):
-        shape = [len(KINDS)] + [1] * len(CATEGORIES)
+    for axis, category in enumerate(schema, start=1):
+        shape = [len(KINDS)] + [1] * len(schema)
         shape[axis] = sizes[axis]
         weights = weights * np.reshape(_PLAUSIBLE[category], shape)
     # Axes: kind, texture, sleeve, length, neckline, fabric, fit.
     of_fabric = np.transpose(_TEXTURE_OF_FABRIC)
     weights = weights * of_fabric[None, :, None, None, None, :, None]
     targets = [np.array(_KIND_SHARES)]
-    targets += [np.array(REAL_COUNTS[category]) / 5000 for category in CATEGORIES]
+    targets += [np.array(REAL_COUNTS[category]) / 5000 for category in schema]
     for _ in range(200):
         for axis, target in enumerate(targets):
             others = tuple(other for other in range(len(sizes)) if other != axis)
@@ -113,7 +114,7 @@ def sample_labels(rng: np.random.Generator, count: int) -> np.ndarray:
         count: how many.
 
     Returns:
-        int64 ``[count, 6]``, class ids in the order of CATEGORIES.
+        int64 ``[count, 6]``, class ids in the order of the built-in schema.
     """
     cells, cumulative = _cells()
     return cells[np.searchsorted(cumulative, rng.random(count), side="right"), 1:]

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfashion_tf.categories import CATEGORIES
 from deepfashion_tf.data.wardrobe.draw import draw_garment
 from deepfashion_tf.data.wardrobe.sampling import sample_labels
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.schema import builtin_schema
 
 # Goes up when the same seed draws other pictures than before.
 WARDROBE_VERSION = 1
@@ -133,6 +133,6 @@ def _write_split(folder: Path, split: str, first: int, rows: list) -> None:
 
 def _write_attribute_list(folder: Path) -> None:
     lines = ["26 ", "attribute_name   attribute_type"]
-    for number, attributes in enumerate(CATEGORIES.values(), start=1):
+    for number, attributes in enumerate(builtin_schema().values(), start=1):
         lines += [f"{attribute:<20} {number}" for attribute in attributes]
     (folder / "list_attr_cloth.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -6,59 +6,33 @@ TensorFlow, and nothing here opens an image but to read its size.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from deepfashion_tf.categories import CATEGORIES, UNLABELLED
 from deepfashion_tf.data.faults import Faults
+from deepfashion_tf.data.split import SPLITS, Split, file_reader, whole_images
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
-SPLITS = ("train", "val", "test")
-WHOLE_IMAGE = (-1, -1, -1, -1)
-_ATTRIBUTE_COUNT = sum(map(len, CATEGORIES.values()))
 _LAYOUT_HELP = (
     "a data set is a folder with img/ and split/ (challenge) or img/ and Anno_fine/ (original), "
     "where train.txt, train_attr.txt, val.txt and val_attr.txt stand"
 )
 
 
-@dataclass(frozen=True)
-class Split:
-    """One split of a data set.
-
-    Attributes:
-        name: "train", "val" or "test".
-        images: absolute paths, one an image.
-        boxes: int32 ``[n, 4]``, x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
-        labels: int32 ``[n, 6]``, class ids in the order of CATEGORIES; -1 = not labelled.
-        source: the file that lists the images, for messages.
-    """
-
-    name: str
-    images: tuple[str, ...]
-    boxes: np.ndarray
-    labels: np.ndarray
-    source: Path
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def without_boxes(self) -> "Split":
-        """Gives the same images whole."""
-        whole = np.tile(np.int32(WHOLE_IMAGE), (len(self), 1))
-        return replace(self, boxes=whole)
-
-
-def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> Split:
+def read_split(
+    data_dir: str | Path, split: str, schema: Schema | None = None, check_images: bool = True
+) -> Split:
     """Reads one split of a data set in either layout.
 
     Args:
         data_dir: the folder that holds ``split/`` or ``Anno_fine/``; one more
             folder around or inside it (``FashionDataset/``) does no harm.
         split: "train", "val" or "test".
+        schema: the categories that are wanted; None = the built-in ones. Where the files
+            have the built-in ones, it may also be a selection of these.
         check_images: also looks at every image's header: is it there, is it an
             image, does its box lie inside.
 
@@ -69,7 +43,9 @@ def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> S
     Raises:
         InputError: names every fault by file and line: the first ten and a count.
     """
+    schema = schema or builtin_schema()
     folder = find_annotations(data_dir)
+    candidates = _candidates(folder, schema)
     source = folder / f"{split}.txt"
     faults = Faults()
     if not source.is_file():
@@ -80,14 +56,14 @@ def read_split(data_dir: str | Path, split: str, check_images: bool = True) -> S
     names = _read_lines(source)
     if not names:
         raise InputError(f"{source} lists no image: write one image name a line.")
-    labels = _read_labels(folder, split, len(names), faults)
+    labels = _read_labels(folder, split, len(names), schema, candidates, faults)
     boxes, box_line = _read_boxes(folder, split, len(names), faults)
     root = _image_root(folder, names[0])
     images = tuple(str(root / name) for name in names)
     if check_images:
         _check_images(images, boxes, source, (folder / f"{split}_bbox.txt", box_line), faults)
     faults.raise_if_any(f"The split {split!r} in {folder} cannot be used")
-    return Split(split, images, boxes, labels, source)
+    return Split(schema, split, file_reader(images), images, boxes, labels, str(source))
 
 
 def find_annotations(data_dir: str | Path) -> Path:
@@ -104,7 +80,6 @@ def find_annotations(data_dir: str | Path) -> Path:
     for base in bases:
         for folder in (base / "split", base / "Anno_fine", base):
             if any((folder / f"{split}.txt").is_file() for split in SPLITS):
-                _check_attribute_list(folder)
                 return folder
     raise InputError(f"No data set was found in {root}: {_LAYOUT_HELP}.")
 
@@ -115,23 +90,31 @@ def _image_root(folder: Path, first_name: str) -> Path:
     return next((root for root in candidates if (root / first_name).is_file()), folder.parent)
 
 
-def _check_attribute_list(folder: Path) -> None:
-    """Refuses a data set whose own list of attributes is another one than ours."""
+def _candidates(folder: Path, schema: Schema) -> list[Schema]:
+    """Lists whose labels the files may hold: the wanted schema's, or all of the built-in one.
+
+    Raises:
+        InputError: ``list_attr_cloth.txt`` has the attributes of neither.
+    """
+    builtin = builtin_schema()
+    is_selection = all(schema[name] == builtin.get(name) for name in schema)
+    candidates = [schema, *([builtin] if is_selection else [])]
     path = folder / "list_attr_cloth.txt"
     if not path.is_file():
-        return
+        return candidates
     lines = [line.split() for line in _read_lines(path)]
     names = [line[0] for line in lines if len(line) == 2 and line[1].isdigit()]
-    expected = [name for attributes in CATEGORIES.values() for name in attributes]
-    if names != expected:
-        ours, theirs = next(
-            ((a, b) for a, b in zip(expected, names, strict=False) if a != b),
-            (f"{len(expected)} attributes", f"{len(names)}"),
-        )
-        raise InputError(
-            f"{path} lists other attributes than this project knows ({theirs} where {ours} is "
-            f"expected): the labels would be read wrongly; correct the file or remove it."
-        )
+    expected = [[name for attributes in one.values() for name in attributes] for one in candidates]
+    if names in expected:
+        return [candidates[expected.index(names)]]
+    ours, theirs = next(
+        ((a, b) for a, b in zip(expected[-1], names, strict=False) if a != b),
+        (f"{len(expected[-1])} attributes", f"{len(names)}"),
+    )
+    raise InputError(
+        f"{path} lists other attributes than the schema ({theirs} where {ours} is expected): the "
+        f"labels would be read wrongly; name the right --schema, or correct the file or remove it."
+    )
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -181,9 +164,11 @@ def _same_rows(path: Path, rows: int, expected: int, faults: Faults) -> bool:
     return rows == expected
 
 
-def _read_labels(folder: Path, split: str, count: int, faults: Faults) -> np.ndarray:
+def _read_labels(
+    folder: Path, split: str, count: int, schema: Schema, candidates: list[Schema], faults: Faults
+) -> np.ndarray:
     path = folder / f"{split}_attr.txt"
-    unlabelled = np.full((count, len(CATEGORIES)), UNLABELLED, np.int32)
+    unlabelled = np.full((count, len(schema)), UNLABELLED, np.int32)
     if not path.is_file():
         if split != "test":
             faults.add(path, None, "is missing: it holds the labels, one row an image")
@@ -191,21 +176,24 @@ def _read_labels(folder: Path, split: str, count: int, faults: Faults) -> np.nda
     table, first_line = _read_table(path, faults)
     if not _same_rows(path, len(table), count, faults):
         return unlabelled
-    if table.shape[1] == len(CATEGORIES):
-        return _check_class_ids(table, path, first_line, faults)
-    if table.shape[1] == _ATTRIBUTE_COUNT:
-        return _class_ids_from_binary(table, path, first_line, faults)
-    faults.add(
-        path,
-        first_line,
-        f"has {table.shape[1]} columns: expected {len(CATEGORIES)} class ids (challenge) or "
-        f"{_ATTRIBUTE_COUNT} of 0/1 (original)",
+    # Class ids first: six columns may also be the 0/1 of two categories of three.
+    for read, width in ((_check_class_ids, len), (_class_ids_from_binary, Schema.count)):
+        for listed in candidates:
+            if table.shape[1] == width(listed):
+                wanted = [list(listed).index(category) for category in schema]
+                return read(table, listed, path, first_line, faults)[:, wanted]
+    expected = (
+        f"{len(listed)} class ids (challenge) or {listed.count()} of 0/1 (original)"
+        for listed in candidates
     )
+    faults.add(path, first_line, f"has {table.shape[1]} columns: expected {', or '.join(expected)}")
     return unlabelled
 
 
-def _check_class_ids(table: np.ndarray, path: Path, first_line: int, faults: Faults) -> np.ndarray:
-    for column, (category, attributes) in enumerate(CATEGORIES.items()):
+def _check_class_ids(
+    table: np.ndarray, schema: Schema, path: Path, first_line: int, faults: Faults
+) -> np.ndarray:
+    for column, (category, attributes) in enumerate(schema.items()):
         values = table[:, column]
         for row in np.flatnonzero((values < UNLABELLED) | (values >= len(attributes))):
             faults.add(
@@ -218,13 +206,13 @@ def _check_class_ids(table: np.ndarray, path: Path, first_line: int, faults: Fau
 
 
 def _class_ids_from_binary(
-    table: np.ndarray, path: Path, first_line: int, faults: Faults
+    table: np.ndarray, schema: Schema, path: Path, first_line: int, faults: Faults
 ) -> np.ndarray:
     for row in np.flatnonzero(((table != 0) & (table != 1)).any(axis=1)):
         faults.add(path, row + first_line, "holds other values than 0 and 1")
     labels = []
     start = 0
-    for category, attributes in CATEGORIES.items():
+    for category, attributes in schema.items():
         columns = table[:, start : start + len(attributes)] == 1
         start += len(attributes)
         for row in np.flatnonzero(columns.sum(axis=1) > 1):
@@ -241,7 +229,7 @@ def _read_boxes(folder: Path, split: str, count: int, faults: Faults) -> tuple[n
         The boxes, and the number of the file's line that holds the first of them.
     """
     path = folder / f"{split}_bbox.txt"
-    whole = np.tile(np.int32(WHOLE_IMAGE), (count, 1))
+    whole = whole_images(count)
     if not path.is_file():
         return whole, 1
     table, first_line = _read_table(path, faults)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from conftest import write_lines
 
-from deepfashion_tf.categories import CATEGORIES
-from deepfashion_tf.data.annotations import read_split
+from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import builtin_schema
 
-ATTRIBUTES = [name for attributes in CATEGORIES.values() for name in attributes]
+SCHEMA = builtin_schema()
+
+ATTRIBUTES = [name for attributes in SCHEMA.values() for name in attributes]
 
 
 def edit(path, change):
@@ -19,7 +21,7 @@ def binary_rows(labels: np.ndarray) -> list[str]:
     rows = []
     for row in labels:
         ones = []
-        for label, attributes in zip(row, CATEGORIES.values(), strict=True):
+        for label, attributes in zip(row, SCHEMA.values(), strict=True):
             ones += [int(label == i) for i in range(len(attributes))]
         rows.append(" ".join(map(str, ones)))
     return rows
@@ -28,7 +30,7 @@ def binary_rows(labels: np.ndarray) -> list[str]:
 def test_reads_the_challenge_layout(challenge):
     split = read_split(challenge, "train")
     assert len(split) == 6
-    assert split.images[0] == str(challenge / "img" / "00000.jpg")
+    assert split.keys[0] == str(challenge / "img" / "00000.jpg")
     assert split.labels[:2].tolist() == [[5, 0, 2, 0, 2, 2], [0, 1, 1, 3, 5, -1]]
     # 1-based and inclusive in the file, half-open inside.
     assert split.boxes[0].tolist() == [0, 1, 40, 60]
@@ -41,7 +43,7 @@ def test_reads_the_original_layout_alike(challenge, tmp_path_factory):
     split = read_split(challenge, "train")
     np.testing.assert_array_equal(split.labels, expected.labels)
     np.testing.assert_array_equal(split.boxes, expected.boxes)
-    assert split.images == expected.images
+    assert split.keys == expected.keys
 
 
 def test_reads_the_original_layout_with_folders_of_garments(challenge):
@@ -51,7 +53,7 @@ def test_reads_the_original_layout_with_folders_of_garments(challenge):
     write_lines(challenge / "split" / "train.txt", ["img/Sheer_Blouse/img_00000001.jpg"])
     write_lines(challenge / "split" / "train_attr.txt", ["5 0 2 0 2 2"])
     write_lines(challenge / "split" / "train_bbox.txt", ["1 1 40 60"])
-    assert read_split(challenge, "train").images == (str(folder / "img_00000001.jpg"),)
+    assert read_split(challenge, "train").keys == (str(folder / "img_00000001.jpg"),)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_variations_change_nothing(challenge, change):
     edit(challenge / "split" / "train_attr.txt", change)
     split = read_split(challenge, "train")
     np.testing.assert_array_equal(split.labels, expected.labels)
-    assert split.images == expected.images
+    assert split.keys == expected.keys
 
 
 @pytest.mark.parametrize("name", ["train.txt", "train_bbox.txt"])
@@ -79,7 +81,7 @@ def test_line_ends_of_the_other_files_change_nothing(challenge, name):
     expected = read_split(challenge, "train")
     edit(challenge / "split" / name, lambda text: text.replace("\n", "\r\n"))
     split = read_split(challenge, "train")
-    assert split.images == expected.images
+    assert split.keys == expected.keys
     np.testing.assert_array_equal(split.boxes, expected.boxes)
 
 

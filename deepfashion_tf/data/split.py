@@ -1,0 +1,66 @@
+"""A split: labels and boxes as arrays, and how to get an image's bytes, whatever its source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from deepfashion_tf.schema import UNLABELLED, Schema
+
+SPLITS = ("train", "val", "test")
+WHOLE_IMAGE = (-1, -1, -1, -1)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        schema: the categories that the labels are of.
+        name: "train", "val" or "test".
+        encoded: row -> its image file's bytes, as they are.
+        keys: what each image is called in messages: a path, or a name in its source.
+        boxes: int32 ``[n, 4]``, x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
+        labels: int32 ``[n, categories]``, class ids in the schema's order; -1 = not labelled.
+        source: what the images are listed in, for messages.
+    """
+
+    schema: Schema
+    name: str
+    encoded: Callable[[int], bytes]
+    keys: Sequence[str]
+    boxes: np.ndarray
+    labels: np.ndarray
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def without_boxes(self) -> "Split":
+        """Gives the same images whole."""
+        return replace(self, boxes=whole_images(len(self)))
+
+    def select(self, categories: Sequence[str]) -> "Split":
+        """Gives the same images with the labels of some categories."""
+        columns = [list(self.schema).index(category) for category in categories]
+        return replace(self, schema=self.schema.select(categories), labels=self.labels[:, columns])
+
+    def labels_of(self, category: str) -> np.ndarray:
+        """Gives the class ids of one category, int32 ``[n]``."""
+        return self.labels[:, list(self.schema).index(category)]
+
+    def labelled_categories(self) -> list[str]:
+        """Lists the categories in which at least one image is labelled."""
+        known = (self.labels != UNLABELLED).any(axis=0)
+        return [category for category, is_known in zip(self.schema, known, strict=True) if is_known]
+
+
+def whole_images(count: int) -> np.ndarray:
+    """Makes the boxes of images that are used whole."""
+    return np.tile(np.int32(WHOLE_IMAGE), (count, 1))
+
+
+def file_reader(paths: Sequence[str]) -> Callable[[int], bytes]:
+    """Makes the `Split.encoded` of image files."""
+    return lambda row: Path(paths[row]).read_bytes()

@@ -1,0 +1,313 @@
+"""The schema: which categories there are, and which attributes each of them has.
+
+A value that data, model, run and export carry. A class id is the position of an
+attribute inside its category. ``UNLABELLED`` (-1) stands for "nobody said": such a
+value takes no part in a loss or a metric.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import write_atomically
+
+UNLABELLED: Final[int] = -1
+
+# What a Keras layer, an output of a SavedModel and a column of a table can all be called.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
+# Names that layers, tables and files of this project have given to something else.
+_TAKEN = {
+    *("images", "image", "image_bytes", "boxes", "x1", "y1", "x2", "y2", "split", "group"),
+    *("fc1", "fc2", "fc3", "fc4", "resnet50", "seresnet50", "seresnext50"),
+    *("epoch", "loss", "val_loss", "mean_accuracy", "val_mean_accuracy"),
+}
+# What a category's name grows into: layers, losses, metrics, columns.
+_GROWN = ("{}", "{}_dropout", "{}_loss", "{}_labelled_loss", "{}_accuracy", "{}_probability")
+_GROWN += ("val_{}_loss", "val_{}_labelled_loss", "val_{}_accuracy")
+
+
+@dataclass(frozen=True)
+class Category:
+    """One question about a garment, and its possible answers.
+
+    Attributes:
+        name: letters, digits and _, a letter first, at most 60.
+        attributes: at least two, in the order of their class ids.
+        description: for people.
+        loss_weight: of the category in the total loss, >= 0 (the report's eq. 7).
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    description: str = ""
+    loss_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Schema(Mapping):
+    """Categories in order; read as a mapping, category -> its attributes.
+
+    Example:
+        schema = Schema.of({"season": ["summer", "winter"], "collar": ["none", "polo", "shirt"]})
+        schema["season"]  # ("summer", "winter")
+
+    Raises:
+        InputError: a category with fewer than two attributes, a repeated name, or a name
+            that no layer or column may bear.
+    """
+
+    categories: tuple[Category, ...]
+
+    def __post_init__(self) -> None:
+        for _, fault in faults_of(self.categories):
+            raise InputError(f"The schema cannot be used: {fault}.")
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    @property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        return {category.name: category.attributes for category in self.categories}
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Category -> its weight in the total loss."""
+        return {category.name: category.loss_weight for category in self.categories}
+
+    def count(self) -> int:
+        """Counts the attributes of all categories together."""
+        return sum(map(len, self.values()))
+
+    def check(self, name: str, mapping: Mapping) -> None:
+        """Checks that a mapping has one entry for each category and no other.
+
+        Keras itself shifts loss weights by sorted position when a key is misspelt, and
+        trains a head whose loss is missing without one; neither says a word.
+
+        Raises:
+            ValueError: names the missing and the unknown keys.
+        """
+        missing = [category for category in self if category not in mapping]
+        unknown = [key for key in mapping if key not in self]
+        if missing or unknown:
+            raise ValueError(
+                f"{name} must have the keys {', '.join(self)}; "
+                f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+            )
+
+    def select(self, names: Iterable[str]) -> "Schema":
+        """Gives a schema of some of the categories."""
+        by_name = {category.name: category for category in self.categories}
+        return Schema(tuple(by_name[name] for name in names))
+
+    def find_attribute(self, name: str) -> tuple[str, str]:
+        """Finds what ``attribute`` or ``category.attribute`` means.
+
+        Raises:
+            KeyError: nothing here is called so, or several are; its argument says which.
+        """
+        category, _, attribute = name.partition(".")
+        if attribute in self.get(category, ()):
+            return category, attribute
+        found = [category for category, attributes in self.items() if name in attributes]
+        if len(found) != 1:
+            raise KeyError([f"{category}.{name}" for category in found])
+        return found[0], name
+
+    def differences(self, other: "Schema") -> list[str]:
+        """Says in words where another schema has other categories, attributes or another order."""
+        found = [f"{name} is missing there" for name in self if name not in other]
+        found += [f"{name} is only there" for name in other if name not in self]
+        for name in self:
+            if name in other and self[name] != other[name]:
+                found.append(f"{name} is {_list(self[name])} here and {_list(other[name])} there")
+        if not found and list(self) != list(other):
+            found.append(f"the order is {', '.join(self)} here and {', '.join(other)} there")
+        return found
+
+    @classmethod
+    def of(cls, categories: Mapping[str, list[str] | tuple[str, ...]]) -> "Schema":
+        """Makes a schema of category -> attributes."""
+        return cls(tuple(Category(name, tuple(values)) for name, values in categories.items()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schema":
+        """Reads a YAML file; ``schema.yaml`` of this package shows the format.
+
+        Raises:
+            InputError: says with file and line what is wrong.
+        """
+        return _read(Path(path))
+
+    def save(self, path: Path) -> None:
+        """Writes what `load` reads."""
+        entries = {}
+        for category in self.categories:
+            entry = {"description": category.description} if category.description else {}
+            entry["loss_weight"] = float(category.loss_weight)
+            entries[category.name] = entry | {"attributes": list(category.attributes)}
+        text = yaml.safe_dump(
+            {"categories": entries}, sort_keys=False, allow_unicode=True, default_flow_style=None
+        )
+        write_atomically(path, text)
+
+
+@cache
+def builtin_schema() -> Schema:
+    """Reads the schema of this package: six categories, 26 attributes, the report's weights."""
+    return Schema.load(Path(__file__).with_suffix(".yaml"))
+
+
+def faults_of(categories: tuple[Category, ...]) -> Iterator[tuple[int, str]]:
+    """Yields what is wrong with categories: the number of the category, and a sentence."""
+    if not categories:
+        yield 0, "it has no category: write at least one, with two attributes or more"
+    taken = dict.fromkeys(_TAKEN)
+    for number, category in enumerate(categories):
+        name = category.name
+        if not _NAME.fullmatch(name):
+            yield (
+                number,
+                f"{name!r} cannot name a category, since layers and columns bear its name: use "
+                f"letters, digits and _, a letter first, at most 60",
+            )
+            continue
+        grown = [form.format(name) for form in _GROWN]
+        clash = next((key for key in grown if key in taken), None)
+        if clash in _TAKEN:
+            yield number, f"{name} cannot name a category: {clash} is the name of something else"
+        elif clash and taken[clash] == name:
+            yield number, f"the category {name} is there twice: keep one"
+        elif clash:
+            yield (
+                number,
+                f"the categories {taken[clash]} and {name} would both make {clash}: rename one",
+            )
+        taken |= dict.fromkeys(grown, name)
+        yield from ((number, fault) for fault in _faults_of_attributes(category))
+
+
+def _faults_of_attributes(category: Category) -> Iterator[str]:
+    if len(category.attributes) < 2:
+        yield (
+            f"{category.name} has {len(category.attributes)} attribute(s), so there is nothing "
+            f"to tell apart: give it two or more, or leave it out"
+        )
+    for attribute, count in Counter(category.attributes).items():
+        if count > 1:
+            yield f"{category.name} has the attribute {attribute} {count} times: keep one"
+        if not attribute.strip() or attribute != attribute.strip() or not attribute.isprintable():
+            yield (
+                f"{category.name} has the attribute {attribute!r}: give it a name that can be "
+                f"printed, without spaces around it"
+            )
+    if not (0 <= category.loss_weight < math.inf):
+        yield f"{category.name} has the loss weight {category.loss_weight}: give a number >= 0"
+
+
+def _list(attributes: tuple[str, ...]) -> str:
+    return f"[{', '.join(attributes)}]"
+
+
+# --- YAML ---------------------------------------------------------------------------------
+
+_KEYS = ("attributes", "description", "loss_weight")
+_HELP = 'a schema is "categories:" and below it "NAME: [ATTRIBUTE, ATTRIBUTE, …]", one a category'
+
+
+def _read(path: Path) -> Schema:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no schema {path}: {_HELP}.") from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as text ({error}): {_HELP}.") from error
+    try:
+        # Nodes know their lines, and "no" stays a word where a value would be False.
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{where}: this is no YAML ({reason}); {_HELP}.") from error
+    entries = _mapping(root, path, "the file")
+    unknown = [key for key, _, _ in entries if key != "categories"]
+    if len(entries) != 1 or unknown:
+        line = entries[0][1] if entries else 1
+        raise InputError(
+            f"{path}, line {line}: {', '.join(unknown) or 'nothing'} stands there; {_HELP}."
+        )
+    categories, lines = [], []
+    for name, line, node in _mapping(entries[0][2], path, "categories"):
+        categories.append(_category(name, node, path))
+        lines.append(line)
+    for number, fault in faults_of(tuple(categories)):
+        raise InputError(f"{path}, line {(lines or [1])[number]}: {fault}.")
+    return Schema(tuple(categories))
+
+
+def _category(name: str, node: yaml.Node, path: Path) -> Category:
+    if isinstance(node, yaml.SequenceNode):
+        return Category(name, _words(node, path, name))
+    values: dict[str, yaml.Node] = {}
+    for key, line, value in _mapping(node, path, name):
+        if key not in _KEYS or key in values:
+            fault = "is there twice" if key in values else f"is none of {', '.join(_KEYS)}"
+            raise InputError(f"{path}, line {line}: {key} of {name} {fault}.")
+        values[key] = value
+    attributes = _words(values["attributes"], path, name) if "attributes" in values else ()
+    texts = {
+        key: _word(values[key], path, f"{key} of {name}") for key in _KEYS[1:] if key in values
+    }
+    if "loss_weight" in texts:
+        try:
+            texts["loss_weight"] = float(texts["loss_weight"])
+        except ValueError as error:
+            raise InputError(
+                f"{_at(values['loss_weight'], path)}: the loss weight of {name} is "
+                f"{texts['loss_weight']}: give a number >= 0."
+            ) from error
+    return Category(name, attributes, **texts)
+
+
+def _at(node: yaml.Node, path: Path) -> str:
+    return f"{path}, line {node.start_mark.line + 1}"
+
+
+def _mapping(node: yaml.Node | None, path: Path, name: str) -> list[tuple[str, int, yaml.Node]]:
+    if node is None:
+        raise InputError(f"{path} is empty: {_HELP}.")
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError(f"{_at(node, path)}: {name} holds no names with values; {_HELP}.")
+    return [
+        (_word(key, path, f"a name in {name}"), key.start_mark.line + 1, value)
+        for key, value in node.value
+    ]
+
+
+def _words(node: yaml.Node, path: Path, name: str) -> tuple[str, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise InputError(
+            f"{_at(node, path)}: the attributes of {name} are no list: write [ONE, TWO, …]."
+        )
+    return tuple(_word(item, path, f"an attribute of {name}") for item in node.value)
+
+
+def _word(node: yaml.Node, path: Path, what: str) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise InputError(f"{_at(node, path)}: {what} is a list or a mapping, not a word.")
+    return node.value
