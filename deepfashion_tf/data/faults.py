@@ -19,8 +19,14 @@ class Faults:
 
     def add(self, path: Path, line: int | None, text: str) -> None:
         """Adds one fault; `line` counts from 1, None = the file as a whole."""
-        where = f"{path}, line {line}:" if line is not None else str(path)
-        self._faults.append(f"{where} {text}")
+        if line is None:
+            self._faults.append(f"{path} {text}")
+        else:
+            self.add_at(path, ("line", line), text)
+
+    def add_at(self, path: Path, place: tuple[str, int], text: str) -> None:
+        """Adds one fault at a place such as ``("row", 7)``."""
+        self._faults.append(f"{path}, {place[0]} {place[1]}: {text}")
 
     def raise_if_any(self, summary: str) -> None:
         """Raises InputError with the first ten faults and a count, if there is one."""

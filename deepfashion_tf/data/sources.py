@@ -8,8 +8,9 @@ import filelock
 
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.data.table import SUFFIXES, read_table
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
-from deepfashion_tf.files import absolute
+from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.schema import Schema
 
@@ -19,6 +20,7 @@ class Source(Protocol):
 
     data_name: str
     schema: Path | None
+    split_seed: int
     crop: bool
     wardrobe_dir: Path | None
     wardrobe_train: int
@@ -41,8 +43,12 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
     if schema is None and source.schema:
         schema = Schema.load(source.schema)
     data = source.data_name
-    folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
-    found = [read_split(folder, name, schema) for name in names]
+    if Path(data).suffix.lower() in SUFFIXES:
+        path = absolute(expand_user(Path(data), "--data"))
+        found = read_table(path, names, schema, source.split_seed)
+    else:
+        folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
+        found = [read_split(folder, name, schema) for name in names]
     return found if source.crop else [split.without_boxes() for split in found]
 
 

@@ -1,0 +1,65 @@
+"""Looks at the images that a data set lists: are they there, are they images, how large."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deepfashion_tf.data.deepfashion import image_size
+from deepfashion_tf.progress import progress_bar
+
+# Of more files than this only the names are looked up; their headers would take minutes.
+HEADERS = 100_000
+_SLOW = 5_000
+
+
+def inspect_images(paths: Sequence[str]) -> list[tuple[int, int] | str | None]:
+    """Reads the sizes of image files off their headers.
+
+    A file that is listed several times is looked at once.
+
+    Returns:
+        For each path (width, height), what is wrong with the file in words, or None if it is
+        there and was not looked into, since there are more than HEADERS files.
+    """
+    unique = list(dict.fromkeys(paths))
+    if len(unique) > HEADERS:
+        found = dict(zip(unique, _look_up(unique), strict=True))
+    elif len(unique) > _SLOW:
+        with progress_bar("checking images", len(unique)) as on_progress:
+            found = _read_sizes(unique, on_progress)
+    else:
+        found = _read_sizes(unique, lambda done, total: None)
+    return [found[path] for path in paths]
+
+
+def _read_sizes(paths: list[str], on_progress) -> dict[str, tuple[int, int] | str]:
+    found = {}
+    with ThreadPoolExecutor() as pool:
+        for path, size in zip(paths, pool.map(image_size, paths, chunksize=64), strict=True):
+            found[path] = size
+            if len(found) % 500 == 0:
+                on_progress(len(found), len(paths))
+    return found
+
+
+def _look_up(paths: list[str]) -> list[str | None]:
+    """Looks files up in lists of their folders: a question a file would take minutes."""
+    listed: dict[str, set[str]] = {}
+    answers = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            listed[folder] = _list_folder(folder)
+        # A name that stands there otherwise, such as one with .. in it, is asked for itself.
+        is_there = name in listed[folder] or Path(path).is_file()
+        answers.append(None if is_there else "is missing")
+    return answers
+
+
+def _list_folder(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (OSError, ValueError):
+        return set()
