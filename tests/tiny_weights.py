@@ -4,6 +4,8 @@ Their files are some 20 kB and hardly anything but names, shapes and structure: 
 damaged byte hits is what a reader trips over.
 """
 
+import zipfile
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -24,6 +26,14 @@ KINDS = {
 }
 
 
+def make_tiny(kind: str, folder: Path) -> tuple[keras.Model, Path]:
+    """Gives a network and its file of a kind; the network is that of the test before, as new."""
+    network = randomize(build_tiny("se" in KINDS[kind]))
+    write_tiny(network, folder / kind)
+    return network, folder / kind
+
+
+@cache
 def build_tiny(squeezes: bool) -> keras.Model:
     """Builds a network that passes for keras.applications' resnet50, or for a seresnet50."""
 
@@ -43,7 +53,7 @@ def build_tiny(squeezes: bool) -> keras.Model:
             x = layers.Dense(4, name=f"{name}_se_reduce")(x)
             x = layers.Dense(4, name=f"{name}_se_expand")(x)
     x = layers.GlobalAveragePooling2D()(x)
-    return randomize(keras.Model(images, layers.Dense(5, name="predictions")(x)))
+    return keras.Model(images, layers.Dense(5, name="predictions")(x))
 
 
 def values_of(network: keras.Model) -> dict:
@@ -54,13 +64,11 @@ def write_tiny(network: keras.Model, path: Path) -> None:
     """Writes a file of the kind that its name, a key of KINDS, says."""
     values = values_of(network)
     if path.name == "timm.safetensors":
-        turned = {
-            timm_name(name, legacy=False): value.transpose(3, 2, 0, 1)
-            if value.ndim == 4
-            else value.T
-            for name, value in values.items()
-        }
-        save_file({name: value.copy() for name, value in turned.items()}, path)
+        tensors = {}
+        for name, value in values.items():
+            turned = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+            tensors[timm_name(name, legacy=False)] = turned.copy()
+        save_file(tensors, path)
     elif path.name == "automatic.h5":
         keys = AUTOMATIC.keys({name: value.shape for name, value in values.items()}, [])
         with h5py.File(path, "w") as file:
@@ -72,3 +80,13 @@ def write_tiny(network: keras.Model, path: Path) -> None:
         network.save_weights(path)
     else:
         network.save(path)
+
+
+def zip_anew(path: Path, changes: dict, method: int = zipfile.ZIP_STORED) -> None:
+    """Zips a file's members with changed contents; None = left out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in (members | changes).items():
+            if content is not None:
+                archive.writestr(name, content)

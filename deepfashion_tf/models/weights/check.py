@@ -45,14 +45,9 @@ def find_file(path: str | Path, otherwise: str) -> Path:
     raise InputError(f"{otherwise} ({reason}).")
 
 
-def broken(path: Path, reason: object) -> InputError:
-    """Makes the error that says that a file is damaged.
-
-    Args:
-        path: the file.
-        reason: an exception, or words.
-    """
-    words = " ".join(str(reason).split()) or type(reason).__name__
+def broken(path: Path, reason: Exception | str) -> InputError:
+    """Makes the error that says that a file is damaged."""
+    words = probe.reason_of(reason) if isinstance(reason, Exception) else reason.strip()
     words = printable(words if len(words) <= 200 else f"{words[:200]}…")
     return InputError(
         f"{path} ({path.stat().st_size:,} bytes) cannot be read ({words}): it is broken, "

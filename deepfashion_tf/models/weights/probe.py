@@ -119,6 +119,13 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + most, used + most))
 
 
+def reason_of(error: Exception) -> str:
+    """Gives an exception's words in one line."""
+    # KeyError alone puts quotes around them.
+    words = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(words).split()) or type(error).__name__
+
+
 def main(path: Path) -> int:
     try:
         most = allowance(path.stat().st_size)
@@ -128,8 +135,7 @@ def main(path: Path) -> int:
         with h5py.File(io.BytesIO(read_members(path)[1]) if zipped else path, "r") as file:
             read_everything(file, most)
     except Exception as error:  # a damaged file can trip any line of three libraries
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(reason.encode("ascii", "backslashreplace").decode())
+        print(reason_of(error).encode("ascii", "backslashreplace").decode())
         return 1
     return 0
 
