@@ -20,7 +20,7 @@ from deepfashion_tf.models.weights.files import read_file
 COUNT = int(os.environ.get("DEEPFASHION_FUZZ", "150"))
 # Parts of these files; each HDF5 file costs a process.
 SHARES = {kind: 0.4 if kind == "timm.safetensors" else 0.15 for kind in KINDS}
-# Twice the longest that a sound file has taken on a busy machine.
+# A sound file takes 0.2, and 1 on a busy machine.
 SECONDS = 5
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.models.weights import probe
 
-# Seconds that reading a file may take, and one more for each 10 MB: a hundred times the usual.
+# Seconds that reading a file may take, and one more for each 10 MB: far above the usual 0.2.
 TIME_LIMIT = 60
 
 
@@ -64,8 +64,8 @@ def check_hdf5(path: Path) -> None:
     """Reads an HDF5 or ``.keras`` file in a process of its own, in bounded time and memory.
 
     What passes can be opened by h5py and Keras in this process: no damage in it makes
-    HDF5 crash, loop without end, or allocate without bound. Takes a tenth of a second,
-    and 0.1 s more for each 100 MB.
+    HDF5 crash, loop without end, or allocate without bound. Takes a fifth of a second,
+    and up to 0.1 s more for each 100 MB.
 
     Args:
         path: a file that is there.

@@ -3,7 +3,7 @@
 On some damaged files HDF5 loops without end, crashes, or asks for absurd amounts of
 memory, all of it in C, where nothing can interrupt it. `check.check_hdf5` therefore runs
 this file as a process, with limits, before the program itself opens such a file. It
-imports neither TensorFlow nor this package, so that it starts in a tenth of a second.
+imports neither TensorFlow nor this package, so that it starts in a fifth of a second.
 
 Its exit code is 0 if all could be read; otherwise it prints the reason.
 """
