@@ -59,7 +59,14 @@ VARIANTS = {
     "timm.seresnext50_32x4d": _seresnext50(),
     "timm.legacy_seresnext50_32x4d": _seresnext50(pool="ceil"),
 }
-# The variant that a backbone has where nothing names another.
+# Whose weights `imagenet` stands for; a run whose config.json has no variant is of these too.
+PUBLISHED = {
+    "resnet50": "keras.resnet50",
+    "seresnet50": "classification_models.seresnet50",
+    "seresnext50": "classification_models.seresnext50",
+}
+# The variant that a backbone has where neither weights nor --variant name one: training
+# from random weights. It needs not be the published one.
 BACKBONES = {
     "resnet50": "keras.resnet50",
     "seresnet50": "classification_models.seresnet50",

@@ -1,21 +1,21 @@
 """Weights files, read as named arrays without building a model or running any code in them."""
 
 import hashlib
-import io
-import json
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import h5py
+import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.models.weights.check import broken, check_hdf5, find_file, printable
+from deepfashion_tf.models.weights.hdf5 import read_hdf5, read_keras
 
-SUFFIXES = (".safetensors", ".h5", ".keras")
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
-_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+# No network's names are longer; what is cut off is noise.
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -47,34 +47,49 @@ def read_file(path: Path) -> WeightsFile:
 
     Raises:
         InputError: it is missing, broken, a pickle, or of another format.
+        OSError: it may not be read.
     """
-    if not path.is_file():
-        raise InputError(f"There is no weights file {path}.")
+    path = find_file(path, f"There is no weights file {printable(str(path))}")
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-            head = file.read(16)
-        if _is_pickle(path, head):
-            raise InputError(_pickle_sentence(path))
-        if head.startswith(b"\x89HDF"):
-            return _read_hdf5(path, sha256)
-        if head.startswith(b"PK"):
-            return _read_keras(path, sha256)
-        if path.suffix == ".safetensors" or head[8:9] == b"{":
-            return _read_safetensors(path, sha256)
-    except (SafetensorError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, OSError) and error.filename:
+        return _read(path)
+    except Exception as error:
+        # Whatever: a damaged file can trip any line of h5py, zipfile, json and safetensors.
+        if isinstance(error, InputError) or (isinstance(error, OSError) and error.filename):
             raise
-        reason = " ".join(str(error).split())
+        raise broken(path, error) from error
+
+
+def _read(path: Path) -> WeightsFile:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        head = file.read(16)
+    if _is_pickle(path, head):
+        raise InputError(_pickle_sentence(path))
+    record, layers = {}, {}
+    if head.startswith(b"\x89HDF"):
+        check_hdf5(path)
+        kind, tensors, record = read_hdf5(path)
+    elif head.startswith(b"PK"):
+        check_hdf5(path)
+        kind = "Keras 3 model"
+        tensors, layers = read_keras(path)
+    elif path.suffix == ".safetensors" or head[8:9] == b"{":
+        kind, tensors = "safetensors", _read_safetensors(path)
+    else:
         raise InputError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read ({reason}): it is broken, "
-            f"or was cut off while it was copied; get it again."
-        ) from error
-    raise InputError(
-        f"{path} is no weights file: its bytes are neither safetensors nor HDF5 (.h5, "
-        f".weights.h5) nor .keras."
-    )
+            f"{path} is no weights file: its bytes are neither safetensors nor HDF5 (.h5, "
+            f".weights.h5) nor .keras."
+        )
+    return WeightsFile(path, kind, sha256, _tidy(tensors), _tidy(record), layers)
+
+
+def _tidy(named: dict) -> dict:
+    """Makes what a file calls its parts fit for messages."""
+    return {
+        printable(name[:_LONGEST_NAME]): printable(value) if isinstance(value, str) else value
+        for name, value in named.items()
+    }
 
 
 def _is_pickle(path: Path, head: bytes) -> bool:
@@ -95,79 +110,18 @@ def _pickle_sentence(path: Path) -> str:
     )
 
 
-def _read_safetensors(path: Path, sha256: str) -> WeightsFile:
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     with safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return WeightsFile(path, "safetensors", sha256, tensors)
-
-
-def _read_keras(path: Path, sha256: str) -> WeightsFile:
-    with zipfile.ZipFile(path) as archive:
-        graph = json.loads(archive.read("config.json"))
-        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-            tensors, _ = _keras3_tensors(path, file)
-    return WeightsFile(path, "Keras 3 model", sha256, tensors, layers=_layers(graph))
-
-
-def _layers(graph: dict) -> dict[str, dict]:
-    """Collects the configurations of all layers, those of nested models too."""
-    found = {}
-    for layer in graph.get("config", {}).get("layers", ()):
-        found[layer["config"]["name"]] = layer["config"]
-        found |= _layers(layer)
-    return found
-
-
-def _read_hdf5(path: Path, sha256: str) -> WeightsFile:
-    with h5py.File(path) as file:
-        group = file.get("model_weights", file)
-        if "layer_names" in group.attrs or "layer_names0" in group.attrs:
-            return WeightsFile(path, "Keras 2 HDF5", sha256, _keras2_tensors(group))
-        tensors, record = _keras3_tensors(path, file)
-    return WeightsFile(path, "Keras 3 weights", sha256, tensors, record)
-
-
-def _keras2_tensors(group: h5py.Group) -> dict[str, np.ndarray]:
-    """Reads ``layer/…/weight:0`` as ``layer/weight``."""
-    tensors = {}
-    for layer in group:
-
-        def keep(name: str, item, layer=layer) -> None:
-            if isinstance(item, h5py.Dataset):
-                weight = PurePosixPath(name).name.removesuffix(":0")
-                tensors[f"{layer}/{weight}"] = item[()]
-
-        group[layer].visititems(keep)
-    return tensors
-
-
-def _keras3_tensors(path: Path, file: h5py.File) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads ``…/class_number/vars/index``, whose ``vars`` know the layer's name.
-
-    Of models inside models only the one with the convolutions is read.
-    """
-    layers: dict[PurePosixPath, h5py.Group] = {}
-
-    def keep(name: str, item) -> None:
-        place = PurePosixPath(name)
-        if isinstance(item, h5py.Group) and place.name == "vars" and len(item):
-            layers[place.parent] = item
-
-    file.visititems(keep)
-    homes = [place.parent for place in layers if "conv" in place.name]
-    home = max(set(homes), key=homes.count, default=None)
-    tensors = {}
-    for place, group in layers.items():
-        if place.parent != home:
-            continue
-        if "name" not in group.attrs:
+        types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        small = [f"{name} ({kind})" for name, kind in types.items() if kind.startswith("F8")]
+        if small:
             raise InputError(
-                f"{path} does not name its layers, as old versions of Keras 3 wrote it: "
-                f"load it where it was made, and save it with Keras 3.15."
+                f"{path} holds numbers of 8 bits, which mean nothing without the scales that "
+                f"belong to them, in {list_some(small, most=3)}: get the weights in float32, "
+                f"float16 or bfloat16."
             )
-        names = _NORM if "normalization" in place.name else ("kernel", "bias")
-        for index, item in group.items():
-            number = int(index) if index.isdigit() else len(names)
-            weight = names[number] if number < len(names) else index
-            tensors[f"{group.attrs['name']}/{weight}"] = item[()]
-    return tensors, {key: str(value) for key, value in file.attrs.items()}
+        tensors = {name: file.get_tensor(name) for name in types}
+    for name in types:
+        if types[name] == "BF16":
+            tensors[name] = tensors[name].astype(np.float32)
+    return tensors

@@ -34,10 +34,11 @@ def find_layout(file: WeightsFile) -> Layout:
         )
     if sum(automatic_number(group) is not None for group in groups) > len(groups) / 2:
         return AUTOMATIC
+    called = f"are called {list_some(sorted(names), most=5)}" if names else "are none at all"
     raise InputError(
         f"{file.path} holds no weights of a network that this project knows; its {len(names)} "
-        f"tensors are called {list_some(sorted(names), most=5)}. Known are the names of timm, "
-        f"torchvision, keras.applications and classification_models."
+        f"tensors {called}. Known are the names of timm, torchvision, keras.applications and "
+        f"classification_models."
     )
 
 
@@ -75,24 +76,27 @@ def _features(file: WeightsFile, layout: Layout) -> tuple[bool, int, bool]:
 
     One tensor that is missing or renamed changes none of the answers.
     """
-    shapes = {
-        name: layout.to_keras(tensor, 0).shape if tensor.ndim == 4 else tensor.shape
+    names = list(file.tensors)
+    kernels = {
+        name: layout.to_keras(tensor, 4).shape
         for name, tensor in file.tensors.items()
+        if tensor.ndim == 4 and tensor.size
     }
+    kernels = {name: shape for name, shape in kernels.items() if shape[:2] == (3, 3)}
     if layout is AUTOMATIC:
         # A kernel for each group there: 3 x 3 x 4 x 4 and more, not 3 x 3 x 64 x 64 and more.
-        depths = [shape[2] for shape in shapes.values() if shape[:2] == (3, 3)]
+        depths = [shape[2] for shape in kernels.values()]
         groups = 128 // min(depths) if depths and min(depths) < 64 else 1
-        biased = any(name.startswith("conv2d") and name.endswith("/bias") for name in shapes)
+        biased = any(name.startswith("conv2d") and name.endswith("/bias") for name in names)
         return False, groups, biased
     ratios = [
         shape[3] // shape[2]
-        for name, shape in shapes.items()
-        if shape[:2] == (3, 3) and name.endswith(("_2_conv/kernel", ".conv2.weight"))
+        for name, shape in kernels.items()
+        if name.endswith(("_2_conv/kernel", ".conv2.weight"))
     ]
     groups = max(ratios, default=1)
-    bias = any(name.endswith(("_1_conv/bias", ".0.conv1.bias")) for name in shapes)
-    return bias, groups, any("_se_" in name or ".se" in name for name in shapes)
+    bias = any(name.endswith(("_1_conv/bias", ".0.conv1.bias")) for name in names)
+    return bias, groups, any("_se_" in name or ".se" in name for name in names)
 
 
 def _agrees_with_graph(variant: Variant, layers: dict[str, dict]) -> bool:
@@ -100,13 +104,13 @@ def _agrees_with_graph(variant: Variant, layers: dict[str, dict]) -> bool:
     if not layers:
         return True
     try:
-        stride = layers["conv3_block1_1_conv"]["strides"]
+        stride = max(layers["conv3_block1_1_conv"]["strides"])
         padding = layers["pool1_pad"]["padding"]
-        epsilon = layers["conv1_bn"]["epsilon"]
-    except KeyError:
+        epsilon = float(layers["conv1_bn"]["epsilon"])
+    except (KeyError, TypeError, ValueError):  # another network's graph, or a damaged one
         return False
     return (
-        variant.stride_on == ("1x1" if max(stride) == 2 else "3x3")
+        variant.stride_on == ("1x1" if stride == 2 else "3x3")
         and variant.pool == ("padded" if padding == [[1, 1], [1, 1]] else "ceil")
-        and abs(variant.epsilon / epsilon - 1) < 1e-3
+        and abs(variant.epsilon - epsilon) < 1e-3 * variant.epsilon
     )

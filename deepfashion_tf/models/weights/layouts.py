@@ -19,7 +19,7 @@ _NORM = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-_AUTOMATIC = re.compile(r"(conv2d|batch_normalization|dense)(?:_(\d+))?$")
+_AUTOMATIC = re.compile(r"(conv2d|batch_normalization|dense)(?:_(\d{1,6}))?$")
 
 
 @dataclass(frozen=True)

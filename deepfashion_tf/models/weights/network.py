@@ -11,6 +11,7 @@ from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.variants import VARIANTS
+from deepfashion_tf.models.weights.check import check_values
 from deepfashion_tf.models.weights.files import WeightsFile, read_file
 from deepfashion_tf.models.weights.identify import find_layout, fitting_variants
 from deepfashion_tf.models.weights.layouts import Layout
@@ -99,16 +100,18 @@ class Fit:
     """How a file's tensors fit a network.
 
     Attributes:
-        values: our weight -> array, of all that fit.
+        values: our weight -> float32 array, of all that fit.
         missing: names that the network needs and the file lacks.
         left_over: names in the file that the network has no place for.
         misshapen: names of arrays of another shape than the network's, with both shapes.
+        mistyped: names of arrays of other things than floating-point numbers.
     """
 
     values: dict[str, np.ndarray]
     missing: list[str]
     left_over: list[str]
     misshapen: list[str]
+    mistyped: list[str]
 
     @property
     def faults(self) -> str:
@@ -117,6 +120,7 @@ class Fit:
             "missing": self.missing,
             "left over": self.left_over,
             "of another shape": self.misshapen,
+            "no floating-point numbers": self.mistyped,
         }
         return "; ".join(
             f"{what}: {list_some(names, most=5)}" for what, names in lists.items() if names
@@ -132,21 +136,29 @@ def fit(weights: Weights, network: keras.Model) -> Fit:
     left_over = [
         name for name in tensors if name not in known and not name.endswith("num_batches_tracked")
     ]
-    values, missing, misshapen = {}, [], []
+    values, missing, misshapen, mistyped = {}, [], [], []
     for path, shape in shapes.items():
         absent = [key for key in keys[path] if key not in tensors]
+        others = [key for key in keys[path] if key in tensors and tensors[key].dtype.kind != "f"]
         missing += absent
-        if absent:
+        mistyped += others
+        if absent or others:
             continue
-        parts = [weights.layout.to_keras(tensors[key], len(shape)) for key in keys[path]]
-        depths = {part.shape[:-1] for part in parts}
-        value = np.concatenate(parts, axis=-1) if len(depths) == 1 else parts[0]
+        value = _join([weights.layout.to_keras(tensors[key], len(shape)) for key in keys[path]])
         if value.shape == shape:
-            values[path] = value
+            # Float64 may be out of float32's range: `load_weights` refuses infinity.
+            with np.errstate(over="ignore"):
+                values[path] = value.astype(np.float32, copy=False)
         else:
             name = keys[path][0]
             misshapen.append(f"{name} {tensors[name].shape} for {path} {shape}")
-    return Fit(values, sorted(missing), sorted(left_over), misshapen)
+    return Fit(values, sorted(missing), sorted(left_over), misshapen, sorted(mistyped))
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenates the kernels of groups; of those that differ in shape it gives the first."""
+    alike = len({(part.ndim, part.shape[:-1]) for part in parts}) == 1 and parts[0].ndim
+    return np.concatenate(parts, axis=-1) if alike and len(parts) > 1 else parts[0]
 
 
 def load_weights(weights: Weights, network: keras.Model) -> None:
@@ -157,8 +169,8 @@ def load_weights(weights: Weights, network: keras.Model) -> None:
         network: of the same variant, with or without the top.
 
     Raises:
-        InputError: a tensor is missing, left over or of another shape, or the network
-            has a top and the weights have none.
+        InputError: a tensor is missing, left over, of another shape or no number, or the
+            network has a top and the weights have none.
     """
     variables = {_path(variable): variable for variable in network.variables}
     if "predictions/kernel" in variables and not weights.has_top:
@@ -172,6 +184,7 @@ def load_weights(weights: Weights, network: keras.Model) -> None:
             f"{weights.source} does not fit the network {weights.variant}, and nothing of it was "
             f"loaded; {result.faults}. Name weights of this very network."
         )
+    check_values(weights.source, result.values)
     for path, value in result.values.items():
         variables[path].assign(value)
 

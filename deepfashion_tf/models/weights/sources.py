@@ -1,13 +1,18 @@
 """Where published weights come from: by name, or a file of the user's own."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
+from deepfashion_tf.models.weights.check import find_file, printable
 from deepfashion_tf.models.weights.download import download, download_from_hub
 from deepfashion_tf.models.weights.network import Weights, check_backbone, read_weights
+
+# architecture.tag as the hub takes them, and nothing that would lead out of a folder.
+_TIMM_MODEL = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ def find_weights(
 
     Args:
         source: ``imagenet``, ``timm:MODEL`` (such as ``timm:seresnet50.ra2_in1k``), or a
-            file: see `files.read_file`.
+            file: see `files.read_file`; ``~`` is expanded.
         backbone: the one to be loaded; None = the one that the weights are for.
         variant: key of VARIANTS, for a file that fits several.
         offline: download nothing.
@@ -43,31 +48,39 @@ def find_weights(
     """
     published = None
     if source == "imagenet":
-        if not backbone:
-            raise InputError(
-                f"imagenet has weights of several backbones: say which with --backbone "
-                f"{', '.join(BACKBONES)}."
-            )
-        published = BACKBONES[backbone]
-        release = imagenet_release(backbone)
-        path = keras_cache() / release.name
-        download(release.url, path, release.md5, offline=offline)
+        path, published = _fetch_imagenet(backbone, offline)
         source = f"imagenet ({published})"
     elif source.startswith("timm:"):
         model = source.removeprefix("timm:")
         published = timm_variant(model, backbone)
         path = keras_cache() / f"timm-{model}.safetensors"
         path = download_from_hub(f"timm/{model}", path, offline=offline)
+    elif source.strip():
+        path = find_file(
+            source,
+            f"--weights {printable(source)} is no file, and neither imagenet, timm:MODEL (such "
+            f"as timm:seresnet50.ra2_in1k) nor none",
+        )
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise InputError(
-                f"--weights {source} is no file, and neither imagenet, timm:MODEL (such as "
-                f"timm:seresnet50.ra2_in1k) nor none."
-            )
+        raise InputError(
+            "--weights is empty: say imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), "
+            "a file, or none for random weights."
+        )
     if published and variant not in (None, published):
         raise InputError(f"--weights {source} are of {published}, not of --variant {variant}.")
     return read_weights(path, source=source, backbone=backbone, variant=published or variant)
+
+
+def _fetch_imagenet(backbone: str | None, offline: bool) -> tuple[Path, str]:
+    if not backbone:
+        raise InputError(
+            f"imagenet has weights of several backbones: say which with --backbone "
+            f"{', '.join(PUBLISHED)}."
+        )
+    release = imagenet_release(backbone)
+    path = keras_cache() / release.name
+    download(release.url, path, release.md5, offline=offline)
+    return path, PUBLISHED[backbone]
 
 
 def imagenet_release(backbone: str) -> Release:
@@ -91,14 +104,18 @@ def timm_variant(model: str, backbone: str | None) -> str:
     """Gives the variant of one of timm's models, ``architecture.tag``.
 
     Raises:
-        InputError: an architecture that is not built here, no tag, or another backbone's.
+        InputError: an architecture that is not built here, no tag, a name that the hub
+            would not take, or another backbone's.
     """
     architecture, _, tag = model.partition(".")
+    # The name becomes part of an address and of a path in the cache.
+    if not _TIMM_MODEL.fullmatch(model) or len(model) > 90 or model.endswith(".git"):
+        tag = ""
     variant = f"timm.{architecture}"
     known = [name.removeprefix("timm.") for name in VARIANTS if name.startswith("timm.")]
     if architecture not in known or not tag:
         raise InputError(
-            f"timm:{model} is no model that fits: name one ARCHITECTURE.TAG, such as "
+            f"timm:{printable(model)} is no model that fits: name one ARCHITECTURE.TAG, such as "
             f"timm:seresnet50.ra2_in1k, of the architectures {', '.join(known)}."
         )
     check_backbone(f"timm:{model}", [variant], backbone)
