@@ -5,6 +5,7 @@ row in the challenge, 26 columns of 0/1 in the original. Nothing here needs
 TensorFlow, and nothing here opens an image but to read its size.
 """
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -253,10 +254,10 @@ def _spell(box: np.ndarray) -> str:
     return " ".join(str(value) for value in box)
 
 
-def image_size(path: str) -> tuple[int, int] | str:
-    """Reads (width, height) from an image's header, or says why it cannot."""
+def image_size(file: str | bytes) -> tuple[int, int] | str:
+    """Reads (width, height) from the header of a file or its bytes, or says why it cannot."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             return image.size
     except FileNotFoundError:
         return "is missing"

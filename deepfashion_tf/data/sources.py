@@ -9,6 +9,7 @@ import filelock
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import SUFFIXES, read_table
+from deepfashion_tf.data.tfds import PREFIX, read_tfds
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.progress import progress_bar
@@ -21,6 +22,7 @@ class Source(Protocol):
     data_name: str
     schema: Path | None
     split_seed: int
+    offline: bool
     crop: bool
     wardrobe_dir: Path | None
     wardrobe_train: int
@@ -43,7 +45,9 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
     if schema is None and source.schema:
         schema = Schema.load(source.schema)
     data = source.data_name
-    if Path(data).suffix.lower() in SUFFIXES:
+    if data.startswith(PREFIX):
+        found = read_tfds(data, names, schema, split_seed=source.split_seed, offline=source.offline)
+    elif Path(data).suffix.lower() in SUFFIXES:
         path = absolute(expand_user(Path(data), "--data"))
         found = read_table(path, names, schema, source.split_seed)
     else:
@@ -57,7 +61,10 @@ def located(source: Source) -> dict[str, str | Path | None]:
     data = source.data_name
     if data == "wardrobe":
         return {"data": data, "data_dir": None, "wardrobe_dir": absolute(wardrobe_dir(source))}
-    return {"data": str(absolute(Path(data))), "data_dir": None}
+    if data.startswith(PREFIX):
+        folder = Path(data.removeprefix(PREFIX))
+        return {"data": f"{PREFIX}{absolute(folder)}"} if folder.is_dir() else {}
+    return {"data": str(absolute(expand_user(Path(data), "--data"))), "data_dir": None}
 
 
 def wardrobe_dir(source: Source) -> Path:

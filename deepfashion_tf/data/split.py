@@ -46,6 +46,17 @@ class Split:
         columns = [list(self.schema).index(category) for category in categories]
         return replace(self, schema=self.schema.select(categories), labels=self.labels[:, columns])
 
+    def take(self, rows: np.ndarray, name: str) -> "Split":
+        """Gives some of the images, in the order of `rows`, as a split of their own."""
+        return replace(
+            self,
+            name=name,
+            encoded=lambda row: self.encoded(rows[row]),
+            keys=[self.keys[row] for row in rows.tolist()],
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+        )
+
     def labels_of(self, category: str) -> np.ndarray:
         """Gives the class ids of one category, int32 ``[n]``."""
         return self.labels[:, list(self.schema).index(category)]

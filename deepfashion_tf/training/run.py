@@ -12,7 +12,7 @@ from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import absolute, expand_user, whole_or_nothing
+from deepfashion_tf.files import expand_user, whole_or_nothing
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import senet  # noqa: F401
@@ -131,8 +131,7 @@ class Run:
         """Names the file for a split's scores: of other data than the run's, one for each."""
         if own_data:
             return self.directory / f"metrics-{split.name}.json"
-        source = str(absolute(Path(split.source)))
-        digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        digest = hashlib.sha256(split.source.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.directory / f"metrics-{split.name}-{digest}.json"
 
     def save_model(self, model: keras.Model) -> None:
