@@ -15,6 +15,8 @@ def run(main: Callable[[], int | None]) -> None:
     Bad input is an InputError, or an operating-system error such as a full disk or
     a folder that may not be written; both are told in one sentence on stderr.
     """
+    # A file name in another encoding is shown with its bytes in numbers.
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main() or 0
     except InputError as error:

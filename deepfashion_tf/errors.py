@@ -12,3 +12,8 @@ def list_some(items: list[str], separator: str = ", ", most: int = 10) -> str:
     """Joins the first items for a message, and says how many more there are."""
     more = len(items) - most
     return separator.join([*items[:most], *([f"… and {more} more"] if more > 0 else [])])
+
+
+def printable(text: str) -> str:
+    """Escapes what a terminal cannot show or would obey, as in the names that a file holds."""
+    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()

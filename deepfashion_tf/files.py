@@ -16,12 +16,21 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
 
     A file or a folder may be written. If the block raises, what it wrote is removed
     and what stood at `path` before stays; an OSError bears the name `path`.
+
+    Raises:
+        InputError: a file would take the place of a folder, or a folder that of a file.
     """
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         # The suffix stays: writers choose their format by it.
         temporary = folder / path.name
         yield temporary
+        if os.path.lexists(path) and path.is_dir() != temporary.is_dir():
+            kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
+            raise InputError(
+                f"{path} is a {kinds[0]}, and a {kinds[1]} was to be written there: nothing was "
+                f"changed; name another, or move it away."
+            )
         if path.is_dir():
             path.replace(folder / f"{path.name}.old")
         temporary.replace(path)
@@ -37,7 +46,18 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text file under a temporary name and renames it."""
     with whole_or_nothing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # File names may hold bytes that are no text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; no also for what can be no name, such as 300 letters."""
+    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir fails there
+
+
+def is_file(path: str | Path) -> bool:
+    """As `is_folder`, for files."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def expand_user(path: Path, option: str) -> Path:

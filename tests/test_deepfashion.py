@@ -239,3 +239,19 @@ def test_reads_twenty_thousand_rows(challenge, columns):
     write_lines(challenge / "split" / "train_bbox.txt", ["1 1 40 60"] * count)
     split = read_split(challenge, "train", check_images=False)
     np.testing.assert_array_equal(split.labels, labels)
+
+
+def test_paths_that_lead_nowhere(challenge, tmp_path):
+    (challenge / "loop").symlink_to(challenge / "loop")
+    with pytest.raises(InputError, match="There is no folder"):
+        read_split(challenge / "loop", "train")
+    with pytest.raises(InputError, match="no such user"):
+        read_split("~nobody-of-this-name", "train")
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpg", "x" * 300 + ".jpg"])
+@pytest.mark.parametrize("line", [1, 3])
+def test_names_that_are_none(challenge, name, line):
+    replace_line(challenge / "split" / "train.txt", line, name)
+    with pytest.raises(InputError, match=rf"train\.txt, line {line}: "):
+        read_split(challenge, "train")

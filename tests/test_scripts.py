@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,6 +178,19 @@ def test_make_wardrobe(tmp_path):
 def test_bad_input_of_train(challenge, tmp_path):
     assert_one_sentence(run("train", "--data-dir", tmp_path / "none", cwd=tmp_path), "There is no")
     assert_one_sentence(run("train", "--dropout", 2, cwd=tmp_path), "--dropout is 2")
+    for option, words in (
+        ("--loss-weights.fabric=inf", "--loss-weights holds fabric inf"),
+        ("--loss-weights.febric=1", "--loss-weights names febric"),
+        ("--weights=", "--weights"),
+        ("--data-dir=~nobody-of-this-name", "no such user"),
+        ("--schema=none.yaml", "There is no schema"),
+    ):
+        options = ["--data-dir", challenge] if "data" not in option else []
+        assert_one_sentence(run("train", *options, option, cwd=tmp_path), words)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    full = run("train", "--data", challenge, "--output-dir", "full", cwd=tmp_path)
+    assert_one_sentence(full, "not empty")
     lines = (challenge / "split" / "train_attr.txt").read_text().replace("5 0", "9 0")
     (challenge / "split" / "train_attr.txt").write_text(lines)
     result = run("train", "--data-dir", challenge, cwd=tmp_path)
@@ -198,6 +212,64 @@ def test_bad_input_of_the_other_scripts(trained, tmp_path):
     assert_one_sentence(run("predict", run_dir, image, "--box", "1,2,3", cwd=tmp_path), "--box")
     output = run("predict", run_dir, image, "--output", "x.txt", cwd=tmp_path)
     assert_one_sentence(output, ".csv or .json")
+
+
+def test_more_bad_input_of_predict(trained, tmp_path):
+    run_dir, image = trained.run.directory, trained.val.keys[0]
+    assert_one_sentence(run("predict", run_dir, cwd=tmp_path), "No image is named")
+    for box in ("", "1_0,1,2_0,30", "1,1,2"):
+        assert_one_sentence(run("predict", run_dir, image, f"--box={box}", cwd=tmp_path), "--box")
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "d.csv" / "mine.txt").write_text("mine")
+    folder = run("predict", run_dir, image, "--output", "d.csv", cwd=tmp_path)
+    assert_one_sentence(folder, "d.csv is a folder")
+    assert (tmp_path / "d.csv" / "mine.txt").read_text() == "mine"
+    both = run("predict", run_dir, image, "--data", "wardrobe", cwd=tmp_path)
+    assert_one_sentence(both, "leave the others out")
+
+
+def test_a_file_name_in_another_encoding(trained, tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes(Path(trained.val.keys[0]).read_bytes())
+    code, out, err = run("predict", trained.run.directory, tmp_path / name, cwd=tmp_path)
+    assert code == 0, err
+    assert "caf" in out and "udce9" in out
+    options = [tmp_path / name, "--output", "answers.csv"]
+    code, _, err = run("predict", trained.run.directory, *options, cwd=tmp_path)
+    assert code == 0, err
+    assert "caf\\udce9.jpg" in (tmp_path / "answers.csv").read_text(encoding="utf-8")
+
+
+def test_predict_answers_a_split_with_its_boxes(trained, wardrobe, tmp_path):
+    options = ["--data", wardrobe, "--split", "val", "--output", "answers.csv"]
+    code, _, err = run("predict", trained.run.directory, *options, cwd=tmp_path)
+    assert code == 0, err
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(trained.val.keys)
+
+
+def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_path):
+    copy = shutil.copytree(wardrobe, tmp_path / "copy")
+    before = set(trained.run.directory.iterdir())
+    code, out, err = run("evaluate", trained.run.directory, "--data", copy, cwd=tmp_path)
+    assert code == 0, err
+    (written,) = set(trained.run.directory.iterdir()) - before
+    assert written.name.startswith("metrics-val-") and str(written) in out
+    assert json.loads(written.read_text())["source"] == str(copy / "split" / "val.txt")
+
+
+def test_a_run_is_evaluated_from_any_folder(tmp_path):
+    """The wardrobe is not drawn again."""
+    sizes = ["--wardrobe-train", 8, "--wardrobe-val", 8, "--wardrobe-test", 4]
+    options = ["--backbone", "resnet50", "--image-size", 32, "--epochs", 1]
+    code, _, err = run("train", *options, *sizes, "--output-dir", "run", cwd=tmp_path)
+    assert code == 0, err
+    (tmp_path / "elsewhere").mkdir()
+    code, out, err = run("evaluate", tmp_path / "run", cwd=tmp_path / "elsewhere")
+    assert code == 0, err
+    assert "drawing" not in out
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_ctrl_c_while_training(wardrobe, tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -404,7 +403,7 @@ def test_a_category_without_training_labels_says_that_it_knows_nothing(
     assert list(scores.categories) == ["texture", "sleeve", "length", "neckline", "fabric"]
     probabilities = predict_split(result.run, result.run.load_model(), result.val)
     np.testing.assert_array_equal(probabilities["fit"], np.full((6, 3), np.float32(1 / 3)))
-    (prediction,) = predict(result.run, [Path(result.val.keys[0])])
+    prediction = predict(result.run, result.val)[0]
     assert prediction.answers["fit"][0] is None
     assert prediction.answers["texture"][0] in SCHEMA["texture"]
 

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.split import SPLITS, Split, file_reader, whole_images
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import absolute, expand_user, is_file, is_folder
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
 _LAYOUT_HELP = (
@@ -73,9 +74,9 @@ def find_annotations(data_dir: str | Path) -> Path:
     Raises:
         InputError: the folder does not exist or holds no data set.
     """
-    root = Path(data_dir).expanduser().resolve()
-    if not root.is_dir():
-        raise InputError(f"There is no folder {root}: give --data-dir a data set; {_LAYOUT_HELP}.")
+    root = absolute(expand_user(Path(data_dir), "--data"))
+    if not is_folder(root):
+        raise InputError(f"There is no folder {root}: give --data a data set; {_LAYOUT_HELP}.")
     bases = [root, root / "FashionDataset"]
     bases += sorted(p for p in root.iterdir() if p.is_dir() and p.name.lower() != "img")
     for base in bases:
@@ -88,7 +89,7 @@ def find_annotations(data_dir: str | Path) -> Path:
 def _image_root(folder: Path, first_name: str) -> Path:
     """Finds the folder that the listed names are relative to."""
     candidates = (folder.parent, folder, folder.parent / "Img", folder.parent / "img")
-    return next((root for root in candidates if (root / first_name).is_file()), folder.parent)
+    return next((root for root in candidates if is_file(root / first_name)), folder.parent)
 
 
 def _candidates(folder: Path, schema: Schema) -> list[Schema]:
@@ -261,7 +262,7 @@ def image_size(file: str | bytes) -> tuple[int, int] | str:
             return image.size
     except FileNotFoundError:
         return "is missing"
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         return f"is not a readable image ({type(error).__name__})"
 
 

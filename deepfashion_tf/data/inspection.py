@@ -3,9 +3,9 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from deepfashion_tf.data.deepfashion import image_size
+from deepfashion_tf.files import is_file
 from deepfashion_tf.progress import progress_bar
 
 # Of more files than this only the names are looked up; their headers would take minutes.
@@ -52,7 +52,7 @@ def _look_up(paths: list[str]) -> list[str | None]:
         if folder not in listed:
             listed[folder] = _list_folder(folder)
         # A name that stands there otherwise, such as one with .. in it, is asked for itself.
-        is_there = name in listed[folder] or Path(path).is_file()
+        is_there = name in listed[folder] or is_file(path)
         answers.append(None if is_there else "is missing")
     return answers
 

@@ -17,6 +17,7 @@ from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.files import is_file
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
@@ -99,7 +100,7 @@ def _split(path: Path, name: str, schema: Schema, images, boxes, labels, split_o
 
 
 def _read(path: Path, schema: Schema) -> _Table:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"There is no table {path}: {_HELP}.")
     reader = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
     try:

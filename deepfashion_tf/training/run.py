@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import expand_user, whole_or_nothing
+from deepfashion_tf.files import expand_user, is_folder, whole_or_nothing
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import senet  # noqa: F401
-from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
+from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 
@@ -79,7 +81,7 @@ class Run:
             InputError: it is none.
         """
         directory = expand_user(Path(directory), "the run directory")
-        if not os.path.isdir(directory):  # noqa: PTH112, which knows names that are none
+        if not is_folder(directory):
             raise InputError(
                 f"There is no run directory {directory}: scripts/train.py makes them, "
                 f"in saved_models/."
@@ -100,7 +102,8 @@ class Run:
     @property
     def normalization(self) -> Normalization:
         """The normalization that belongs to the run's network and its weights."""
-        variant = self.config.variant or BACKBONES[self.config.backbone]
+        # Runs of before there were variants have those of `imagenet`.
+        variant = self.config.variant or PUBLISHED[self.config.backbone]
         return NORMALIZATIONS[VARIANTS[variant].normalization]
 
     def read_split(self, split: str, data: str | None = None, schema: Path | None = None) -> Split:
@@ -143,20 +146,37 @@ class Run:
         """Loads the best model.
 
         Raises:
-            InputError: the file is missing or broken.
+            InputError: the file is missing, broken, holds NaN, or is not the run's.
         """
         if not self.model_path.is_file():
             raise InputError(
                 f"{self.model_path} is missing: the run was stopped before its first epoch "
                 f"ended; train it again."
             )
+        check_hdf5(self.model_path)
         try:
-            return keras.models.load_model(self.model_path, compile=False)
-        except (ValueError, OSError, TypeError) as error:
+            model = keras.models.load_model(self.model_path, compile=False)
+            expected = {
+                category: (None, len(attributes)) for category, attributes in self.schema.items()
+            }
+            found = {name: output.shape for name, output in model.output.items()}
+            size = model.input_shape[1]
+        # Where a damaged file leads Keras, it fails with anything.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"{self.model_path} cannot be loaded as a Keras model ({error}): "
+                f"{self.model_path} cannot be loaded as a Keras model ({reason}): "
                 f"it is broken or of another version; train the run again."
             ) from error
+        if found != expected or size != self.config.image_size:
+            raise InputError(
+                f"{self.model_path} answers {', '.join(map(str, found))} for images of {size} "
+                f"pixels, but config.json and schema.yaml beside it are of a run that answers "
+                f"{', '.join(expected)} for {self.config.image_size} pixels: put the files of one "
+                f"run together again."
+            )
+        check_values(str(self.model_path), {v.path: np.asarray(v) for v in model.variables})
+        return model
 
 
 def _is_empty_folder(path: Path) -> bool:

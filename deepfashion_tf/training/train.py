@@ -159,7 +159,9 @@ def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfi
     Raises:
         InputError: the weights cannot be found, read or fitted, or have another hash.
     """
-    source = config.weights or ("none" if config.is_wardrobe else "imagenet")
+    source = config.weights
+    if source is None:
+        source = "none" if config.is_wardrobe else "imagenet"
     weights = None
     if source != "none":
         weights = find_weights(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.models.weights import probe
 
 # Seconds that reading a file may take, and one more for each 10 MB: far above the usual 0.2.
@@ -53,11 +53,6 @@ def broken(path: Path, reason: Exception | str) -> InputError:
         f"{path} ({path.stat().st_size:,} bytes) cannot be read ({words}): it is broken, "
         f"or was cut off while it was copied; get it again."
     )
-
-
-def printable(text: str) -> str:
-    """Escapes what a terminal cannot show or would obey, as in the names that a file holds."""
-    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()
 
 
 def check_hdf5(path: Path) -> None:
