@@ -158,8 +158,10 @@ class Schema(Mapping):
         entries = {}
         for category in self.categories:
             entry = {"description": category.description} if category.description else {}
-            entry["loss_weight"] = float(category.loss_weight)
-            entries[category.name] = entry | {"attributes": list(category.attributes)}
+            if category.loss_weight != 1.0:
+                entry["loss_weight"] = float(category.loss_weight)
+            attributes = list(category.attributes)
+            entries[category.name] = {**entry, "attributes": attributes} if entry else attributes
         text = yaml.safe_dump(
             {"categories": entries}, sort_keys=False, allow_unicode=True, default_flow_style=None
         )

@@ -8,6 +8,8 @@ import tyro
 from PIL import Image
 
 from deepfashion_tf.command_line import run
+from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.table import write_table
 from deepfashion_tf.data.wardrobe import draw_contact_sheet, write_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
@@ -26,6 +28,8 @@ class Options:
     """Test images."""
     seed: int = 0
     """The same seed draws the same files."""
+    table: bool = False
+    """Also writes DIRECTORY/table.csv, with boxes and labels as a table."""
     contact_sheet: Path | None = None
     """File (.png or .jpg) for a sheet with one column an attribute."""
 
@@ -40,6 +44,9 @@ def main() -> None:
     if options.directory:
         with progress_bar("drawing the wardrobe", sum(counts.values())) as on_progress:
             write_wardrobe(options.directory, **counts, seed=options.seed, on_progress=on_progress)
+        if options.table:
+            splits = [read_split(options.directory, name) for name, n in counts.items() if n]
+            write_table(options.directory / "table.csv", splits)
         print(f"Wardrobe: {options.directory} ({sum(counts.values())} images)")
     if options.contact_sheet:
         sheet = draw_contact_sheet(options.seed)

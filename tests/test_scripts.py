@@ -27,6 +27,7 @@ SCRIPTS = [
     "inspect_weights",
     "convert_weights",
     "benchmark",
+    "make_schema",
 ]
 
 

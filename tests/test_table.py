@@ -7,7 +7,7 @@ from conftest import write_lines
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.division import SHARES, divide
 from deepfashion_tf.data.split import SPLITS
-from deepfashion_tf.data.table import read_table
+from deepfashion_tf.data.table import infer_schema, read_table, write_table
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import Schema, builtin_schema
 
@@ -129,7 +129,7 @@ def test_many_faults_of_one_kind_are_one(challenge):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "has no column collar, image, season"),
+        ([], "has no column image, season, collar"),
         ([HEADER], "has no row below its header"),
         (["image,season", "img/00000.jpg,summer"], "has no column collar; its columns are"),
         (["image,season,season,collar", "a,b,c,d"], "has several columns season"),
@@ -154,7 +154,7 @@ def test_files_that_are_none(challenge):
 
 
 def test_without_a_schema_the_columns_are_told(challenge):
-    with pytest.raises(InputError, match=r"no column fabric, fit.*'season'.*--schema"):
+    with pytest.raises(InputError, match=r"no column texture, sleeve.*'season'.*--schema"):
         read_table(write(challenge, [HEADER, *ROWS]), ["train"])
 
 
@@ -225,3 +225,28 @@ def test_real_photographs_as_a_table_are_the_same_split(real_photos, tmp_path):
         assert list(found.keys) == list(expected.keys)
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_array_equal(found.boxes, expected.boxes)
+
+
+def test_what_is_written_is_read(challenge):
+    splits = [read_split(challenge, name) for name in SPLITS]
+    write_table(challenge / "out.csv", splits)
+    for split, found in zip(splits, read_table(challenge / "out.csv", SPLITS), strict=True):
+        assert list(found.keys) == list(split.keys)
+        np.testing.assert_array_equal(found.labels, split.labels)
+        np.testing.assert_array_equal(found.boxes, split.boxes)
+
+
+def test_a_schema_is_proposed_from_the_columns(challenge):
+    rows = [f"img/0000{i % 6}.jpg,P{i},{['red', 'blue', 'red'][i % 3]},same" for i in range(12)]
+    path = write(challenge, ["image,number,colour,shop", *rows])
+    schema, left_out = infer_schema(path)
+    assert dict(schema) == {"colour": ("red", "blue")}
+    assert left_out == {
+        "number": "12 different values in 12 rows",
+        "shop": "1 different values in 12 rows",
+    }
+    assert len(infer_schema(path, ["number"])[0]["number"]) == 12
+    with pytest.raises(InputError, match="no column size"):
+        infer_schema(path, ["size"])
+    with pytest.raises(InputError, match="looks like a category"):
+        infer_schema(write(challenge, ["image,number", *(r[:16] for r in rows[:9])]))

@@ -8,7 +8,8 @@ import filelock
 
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.split import Split
-from deepfashion_tf.data.table import SUFFIXES, read_table
+from deepfashion_tf.data.table import read_table
+from deepfashion_tf.data.table_file import SUFFIXES
 from deepfashion_tf.data.tfds import PREFIX, read_tfds
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
 from deepfashion_tf.files import absolute, expand_user

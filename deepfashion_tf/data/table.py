@@ -2,53 +2,31 @@
 
 import csv
 import difflib
+import io
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from deepfashion_tf.data.division import divide
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, Split, file_reader
+from deepfashion_tf.data.table_file import BOX, OWN, Table, read_columns
 from deepfashion_tf.errors import InputError, list_some
-from deepfashion_tf.files import is_file
+from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
-BOX = ("x1", "y1", "x2", "y2")
-_OWN = ("image", *BOX, "split", "group")
 _SPELLINGS = {
     **{name: name for name in SPLITS},
     **dict.fromkeys(("training", "trn"), "train"),
     **dict.fromkeys(("validation", "valid", "dev"), "val"),
     **dict.fromkeys(("testing", "tst"), "test"),
 }
-_HELP = (
-    "a table has a column image (paths relative to the table), a column a category with names of "
-    "attributes (empty: not labelled), and where you wish x1, y1, x2, y2 (pixels counted from 0, "
-    "the end excluded), split (train, val, test) and group"
-)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The columns of a file as texts, and how its rows are called in messages."""
-
-    path: Path
-    columns: dict[str, pa.Array]
-    rows: int
-    has_lines: bool
-
-    def place(self, row: int) -> tuple[str, int]:
-        """Gives a row's unit and number: the file's line where that is known."""
-        return ("line", row + 2) if self.has_lines else ("row", row + 1)
 
 
 def read_table(
@@ -69,7 +47,7 @@ def read_table(
         InputError: names every fault by file and line: the first ten and a count.
     """
     schema = schema or builtin_schema()
-    table = _read(path, schema)
+    table = read_columns(path, [*schema])
     faults = Faults()
     images = _read_images(table, faults)
     labels = _read_labels(table, schema, faults)
@@ -85,6 +63,54 @@ def read_table(
     return [_split(path, name, schema, images, boxes, labels, split_of) for name in names]
 
 
+def write_table(path: Path, splits: Sequence[Split]) -> None:
+    """Writes splits of image files as a table that `read_table` reads, into a folder above them.
+
+    A single split is written without a column ``split``.
+    """
+    several = len(splits) > 1
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", *BOX, *(["split"] * several), *splits[0].schema])
+    for split in splits:
+        for key, box, labels in zip(split.keys, split.boxes, split.labels, strict=True):
+            names = [
+                attributes[label] if label != UNLABELLED else ""
+                for label, attributes in zip(labels, split.schema.values(), strict=True)
+            ]
+            corners = ["" if value < 0 else value for value in box]
+            image = Path(key).relative_to(path.resolve().parent)
+            writer.writerow([image, *corners, *([split.name] * several), *names])
+    write_atomically(path, text.getvalue())
+
+
+def infer_schema(path: Path, columns: Sequence[str] = ()) -> tuple[Schema, dict[str, str]]:
+    """Proposes a schema for a table: categories whose attributes are the values found.
+
+    Args:
+        path: as in `read_table`; labels of any kind.
+        columns: those that are categories; none = all with 2 to 60 values that repeat.
+
+    Returns:
+        The schema, attributes by falling frequency, and why each other column was left out.
+
+    Raises:
+        InputError: a column is missing, or none looks like a category.
+    """
+    table = read_columns(path, columns or None)
+    categories, left_out = {}, {}
+    for name in columns or [name for name in table.columns if name not in OWN]:
+        counts = Counter(pc.drop_null(table.columns[name]).to_pylist())
+        if not columns and not 2 <= len(counts) <= min(60, sum(counts.values()) // 2):
+            left_out[name] = f"{len(counts)} different values in {sum(counts.values())} rows"
+        else:
+            categories[name] = [value for value, _ in counts.most_common()]
+    if not categories:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise InputError(f"No column of {path} looks like a category ({reasons or 'no others'}).")
+    return Schema.of(categories), left_out
+
+
 def _split(path: Path, name: str, schema: Schema, images, boxes, labels, split_of) -> Split:
     rows = np.flatnonzero(split_of == SPLITS.index(name))
     if not len(rows):
@@ -96,108 +122,6 @@ def _split(path: Path, name: str, schema: Schema, images, boxes, labels, split_o
     return Split(schema, name, file_reader(keys), keys, boxes[rows], labels[rows], str(path))
 
 
-# --- the file -----------------------------------------------------------------------------
-
-
-def _read(path: Path, schema: Schema) -> _Table:
-    if not is_file(path):
-        raise InputError(f"There is no table {path}: {_HELP}.")
-    reader = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    try:
-        table, has_lines = reader(path, {*_OWN, *schema})
-    except (pa.ArrowException, ValueError, OSError, csv.Error) as error:
-        if isinstance(error, OSError) and error.filename:
-            raise
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} cannot be read as a {path.suffix.lstrip('.')} table ({reason}): save it anew, "
-            f"CSV as UTF-8; {_HELP}."
-        ) from error
-    if not table.num_rows:
-        raise InputError(f"{path} has no row below its header: {_HELP}.")
-    columns = {
-        name: _as_text(table.column(name).combine_chunks(), path, name)
-        for name in table.column_names
-    }
-    return _Table(path, columns, table.num_rows, has_lines)
-
-
-def _choose(path: Path, found: list[str], wanted: set[str]) -> list[str]:
-    """Picks the columns that are read, and refuses a table that lacks some of them."""
-    twice = sorted({name for name in found if found.count(name) > 1 and name in wanted})
-    if twice:
-        raise InputError(f"{path} has several columns {', '.join(twice)}: keep one of each.")
-    missing = [name for name in sorted(wanted - {*_OWN[1:]}) if name not in found]
-    if missing:
-        raise InputError(
-            f"{path} has no column {', '.join(missing)}; its columns are "
-            f"{list_some([repr(name) for name in found], most=30)}. Name the --schema whose "
-            f"categories are columns of this table; {_HELP}."
-        )
-    if any(name in found for name in BOX) and not all(name in found for name in BOX):
-        raise InputError(f"{path} has only some of the columns x1, y1, x2, y2: give all or none.")
-    return [name for name in found if name in wanted]
-
-
-def _read_parquet(path: Path, wanted: set[str]) -> tuple[pa.Table, bool]:
-    with pa.parquet.ParquetFile(path) as file:
-        return file.read(columns=_choose(path, file.schema_arrow.names, wanted)), False
-
-
-def _read_csv(path: Path, wanted: set[str]) -> tuple[pa.Table, bool]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(1_000_000)
-    delimiter = max(",;\t|", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
-    chosen = _choose(path, names, wanted)
-    bad: list[tuple[int, int]] = []
-
-    def skip(row: pa.csv.InvalidRow) -> str:
-        bad.append((row.number, row.actual_columns))
-        return "skip"
-
-    table = pa.csv.read_csv(
-        path,
-        # Rows have numbers where one thread reads them.
-        read_options=pa.csv.ReadOptions(use_threads=False),
-        parse_options=pa.csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
-        ),
-        convert_options=pa.csv.ConvertOptions(
-            check_utf8=True,
-            column_types=dict.fromkeys(chosen, pa.string()),
-            include_columns=chosen,
-        ),
-    )
-    if bad:
-        faults = Faults()
-        for number, columns in bad:
-            text = f"has {columns} values where the header has {len(names)}"
-            faults.add(path, number, text)
-        faults.raise_if_any(f"{path} cannot be used")
-    return table, _count_lines(path) in (table.num_rows, table.num_rows + 1)
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
-
-
-def _as_text(column: pa.Array, path: Path, name: str) -> pa.Array:
-    """Gives a column as trimmed texts, null where it is empty."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    try:
-        text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{path} has values of type {column.type} in the column {name}: give texts or numbers."
-        ) from error
-    return pc.if_else(pc.equal(text, ""), None, text)
-
-
 # --- columns ------------------------------------------------------------------------------
 
 
@@ -205,7 +129,7 @@ def _rows_where(mask: pa.Array) -> np.ndarray:
     return np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))
 
 
-def _read_images(table: _Table, faults: Faults) -> list[str]:
+def _read_images(table: Table, faults: Faults) -> list[str]:
     column = table.columns["image"]
     for row in _rows_where(pc.is_null(column)):
         faults.add_at(table.path, table.place(row), "names no image")
@@ -215,7 +139,7 @@ def _read_images(table: _Table, faults: Faults) -> list[str]:
     return pc.binary_join_element_wise(pc.if_else(is_relative, folder, ""), texts, "").to_pylist()
 
 
-def _read_labels(table: _Table, schema: Schema, faults: Faults) -> np.ndarray:
+def _read_labels(table: Table, schema: Schema, faults: Faults) -> np.ndarray:
     labels = np.empty((table.rows, len(schema)), np.int32)
     for number, (category, attributes) in enumerate(schema.items()):
         column = table.columns[category]
@@ -242,7 +166,7 @@ def _group_by_value(column: pa.Array, rows: np.ndarray) -> dict[str, list[int]]:
     return found
 
 
-def _read_boxes(table: _Table, faults: Faults) -> np.ndarray:
+def _read_boxes(table: Table, faults: Faults) -> np.ndarray:
     """Reads half-open boxes; a row without any of the four values is a whole image."""
     boxes = np.tile(np.int32(WHOLE_IMAGE), (table.rows, 1))
     if BOX[0] not in table.columns:
@@ -278,7 +202,7 @@ def _spell(box: np.ndarray) -> str:
     return " ".join(map(str, box.tolist()))
 
 
-def _read_splits(table: _Table, faults: Faults) -> np.ndarray | None:
+def _read_splits(table: Table, faults: Faults) -> np.ndarray | None:
     """Reads positions in SPLITS; None without the column."""
     column = table.columns.get("split")
     if column is None:
@@ -294,7 +218,7 @@ def _read_splits(table: _Table, faults: Faults) -> np.ndarray | None:
     return positions[pc.fill_null(ids, 0).to_numpy()]
 
 
-def _groups(table: _Table) -> np.ndarray:
+def _groups(table: Table) -> np.ndarray:
     """Numbers the groups; what has none stays together with rows of the same image."""
     images = table.columns["image"]
     group = table.columns.get("group")
@@ -308,7 +232,7 @@ def _groups(table: _Table) -> np.ndarray:
     return images.dictionary_encode().indices.to_numpy()
 
 
-def _warn_of_cut_groups(table: _Table, split_of: np.ndarray) -> None:
+def _warn_of_cut_groups(table: Table, split_of: np.ndarray) -> None:
     groups = _groups(table).astype(np.int64)
     pairs = np.unique(groups * len(SPLITS) + split_of)
     cut = int((np.bincount(pairs // len(SPLITS)) > 1).sum())
@@ -321,7 +245,7 @@ def _warn_of_cut_groups(table: _Table, split_of: np.ndarray) -> None:
         )
 
 
-def _check_images(table: _Table, images: list[str], boxes: np.ndarray, faults: Faults) -> None:
+def _check_images(table: Table, images: list[str], boxes: np.ndarray, faults: Faults) -> None:
     for row, (path, size) in enumerate(zip(images, inspect_images(images), strict=True)):
         if isinstance(size, str):
             faults.add_at(table.path, table.place(row), f"{path} {size}")
