@@ -99,7 +99,6 @@ def _read_header(read: _Read) -> tuple[int, int, int]:
     head = read(0, 64)
     if head.startswith(b"\xff\xd8\xff"):
         return _read_jpeg(read)
-    head = head.ljust(64, b"\0")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _read_png(read, head)
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -144,7 +143,7 @@ def _read_jpeg(read: _Read) -> tuple[int, int, int]:
 
 
 def _read_png(read: _Read, head: bytes) -> tuple[int, int, int]:
-    if head[8:16] != b"\0\0\0\x0dIHDR":
+    if len(head) < 33 or head[8:16] != b"\0\0\0\x0dIHDR":
         raise _HeaderFault(UNREADABLE)
     orientation, position = 1, 33
     for _ in range(MAX_PARTS):
@@ -160,7 +159,9 @@ def _read_png(read: _Read, head: bytes) -> tuple[int, int, int]:
 
 
 def _read_gif(read: _Read, head: bytes) -> tuple[int, int, int]:
-    position = 13 + colour_table_bytes(head[10])
+    if len(head) < 13:
+        raise _HeaderFault(UNREADABLE)
+    position = 13 + _colour_table_bytes(head[10])
     inside = False  # an extension's blocks, each with its length before it
     for _ in range(MAX_PARTS):
         block = read(position, 9)
@@ -178,7 +179,7 @@ def _read_gif(read: _Read, head: bytes) -> tuple[int, int, int]:
     raise _HeaderFault(UNREADABLE)
 
 
-def colour_table_bytes(flags: int) -> int:
+def _colour_table_bytes(flags: int) -> int:
     """Tells how long the colour table is that a GIF's flags announce."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
@@ -187,6 +188,8 @@ def _read_bmp(head: bytes) -> tuple[int, int, int]:
     def number(start: int, stop: int, signed: bool = False) -> int:
         return int.from_bytes(head[start:stop], "little", signed=signed)
 
+    if len(head) < 54:
+        raise _HeaderFault(UNREADABLE)
     if number(14, 18) < 40 or number(28, 30) not in (24, 32) or number(30, 34) != 0:
         raise _HeaderFault(PACKED_BMP)
     # A negative height: the rows go from top to bottom.
@@ -198,6 +201,8 @@ def _read_webp(read: _Read, head: bytes) -> tuple[int, int, int]:
         return int.from_bytes(head[start:stop], "little")
 
     kind = head[12:16]
+    if len(head) < 30:
+        raise _HeaderFault(UNREADABLE)
     if kind == b"VP8 ":
         return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF, 1
     if kind == b"VP8L":
