@@ -178,6 +178,12 @@ def test_of_an_animated_gif_only_the_first_frame_is_read():
     np.testing.assert_array_equal(decode(first[:-1] + frame * 9 + b";"), decode(first))
 
 
+def test_a_bmp_whose_pixels_begin_in_its_header_is_not_readable():
+    encoded = bmp()[:10] + bytes(4) + bmp()[14:]
+    assert image_size(encoded) == image_fault(encoded) == "is not a readable image"
+    assert "is not a readable image" in error_of(encoded)
+
+
 def test_bytes_behind_a_bmp_and_its_fourth_channel_do_not_count():
     np.testing.assert_array_equal(decode(bmp(rest=b"\0\0")), PIXELS)
     np.testing.assert_array_equal(decode(bmp(32)), PIXELS)

@@ -189,20 +189,18 @@ def _decode_gif(image_bytes: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.
 
 
 def _decode_bmp(image_bytes: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    pixels_at, header = number(head[10:14], True), number(head[14:18], True)
     bits = number(head[28:30], True)
     # TensorFlow takes palettes for grey and does not look for compression.
-    is_plain = (number(head[14:18], True) >= 40) & (number(head[30:34], True) == 0)
-    is_plain &= (bits == 24) | (bits == 32)
+    is_plain = (header >= 40) & (number(head[30:34], True) == 0) & ((bits == 24) | (bits == 32))
     image_bytes = _require(is_plain, PACKED_BMP, image_bytes)
-    signed = tf.bitcast(
-        tf.cast(tf.stack([number(head[18:22], True), number(head[22:26], True)]), tf.uint32),
-        tf.int32,
-    )
-    size = tf.abs(tf.cast(signed, tf.int64))
+    image_bytes = _require(pixels_at >= 14 + header, UNREADABLE, image_bytes)
+    size = tf.stack([number(head[18:22], True), number(head[22:26], True)])
+    size = tf.where(size < 2**31, size, 2**32 - size)  # negative: the rows go downwards
     image_bytes = _require_pixels(size, image_bytes)
     # Some programs add bytes at the end, which TensorFlow does not allow.
-    rows = number(head[10:14], True) + (size[0] * bits // 8 + 3) // 4 * 4 * size[1]
-    image_bytes = part(image_bytes, 0, rows)
+    row = (size[0] * bits // 8 + 3) // 4 * 4
+    image_bytes = part(image_bytes, 0, pixels_at + row * size[1])
     # The fourth byte of 32 is not defined, and shown by nobody.
     return tf.io.decode_bmp(image_bytes, channels=3), tf.constant(1)
 

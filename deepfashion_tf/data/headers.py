@@ -2,8 +2,8 @@
 
 Nothing here needs TensorFlow, and no pixel is decoded. The headers are read here
 instead of by Pillow because Pillow does not tell what `decode` has to refuse (how a
-BMP packs its pixels, where a GIF's first frame lies), raises whatever a plugin likes
-on a broken file, and takes three times as long.
+BMP packs its pixels, where a GIF's first frame lies), and raises whatever its plugins
+like on a broken file.
 """
 
 import io
@@ -192,6 +192,8 @@ def _read_bmp(head: bytes) -> tuple[int, int, int]:
         raise _HeaderFault(UNREADABLE)
     if number(14, 18) < 40 or number(28, 30) not in (24, 32) or number(30, 34) != 0:
         raise _HeaderFault(PACKED_BMP)
+    if number(10, 14) < 14 + number(14, 18):  # pixels inside the header
+        raise _HeaderFault(UNREADABLE)
     # A negative height: the rows go from top to bottom.
     return number(18, 22, signed=True), abs(number(22, 26, signed=True)), 1
 
