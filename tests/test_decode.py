@@ -208,8 +208,13 @@ def too_large() -> dict[str, bytes]:
     photo, at = jpeg(), jpeg().index(b"\xff\xc0") + 5
     extended = save(RGB, "WEBP", exif=b"Exif\0\0" + exif(1))
     canvas = (2**14 - 2).to_bytes(3, "little")
+
+    def png_of_size(size: bytes) -> bytes:
+        return plain.replace(png_chunk(b"IHDR", header), png_chunk(b"IHDR", size + header[8:]))
+
     return {
-        "png": plain.replace(png_chunk(b"IHDR", header), png_chunk(b"IHDR", big * 2 + header[8:])),
+        "png": png_of_size(big * 2),
+        "png of the largest numbers": png_of_size(b"\xff" * 8),
         "jpeg": photo[:at] + big[2:] * 2 + photo[at + 4 :],
         "jpeg turned": jpeg(6).replace(photo[at - 5 : at + 4], photo[at - 5 : at] + big[2:] * 2),
         "gif": SUPPORTED["gif"][:6] + little[:2] * 2 + SUPPORTED["gif"][10:],

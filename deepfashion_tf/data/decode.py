@@ -40,7 +40,7 @@ from deepfashion_tf.data.orientation import (
 _HEAD = 64  # bytes that hold all that is asked of a header at a fixed place
 
 
-@tf.autograph.experimental.do_not_convert  # plain ops all through: tracing takes a fifth
+@tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking takes seconds
 def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file and crops it; a JPEG only where the box is.
 
@@ -255,7 +255,9 @@ def _corners(box: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 def _require_pixels(size: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
     """Passes a file on whose width and height, int64, make no more pixels than allowed."""
-    return _require(size[0] * size[1] <= MAX_PIXELS, TOO_LARGE, image_bytes)
+    # Two 32-bit numbers may be too much for int64.
+    pixels = tf.reduce_prod(tf.cast(size, tf.float64))
+    return _require(pixels <= MAX_PIXELS, TOO_LARGE, image_bytes)
 
 
 def _require(condition: tf.Tensor, sentence: str, value: tf.Tensor) -> tf.Tensor:

@@ -79,7 +79,7 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
     if width < 1 or height < 1:
         return UNREADABLE
     if width * height > MAX_PIXELS:
-        return f"is {width} x {height} pixels: it {TOO_LARGE}"
+        return TOO_LARGE
     return (height, width) if orientation >= 5 else (width, height)
 
 
