@@ -39,11 +39,8 @@ def test_a_crop_equals_slicing(kind):
     assert crop.shape == (32, 31, 3)
 
 
-def test_png_keeps_every_pixel_and_drops_alpha(tmp_path):
+def test_png_keeps_every_pixel():
     np.testing.assert_array_equal(decode_and_crop(encoded("png"), WHOLE), PIXELS)
-    rgba = np.concatenate([PIXELS, np.full((50, 70, 1), 9, np.uint8)], axis=-1)
-    alpha = decode_and_crop(tf.io.encode_png(tf.constant(rgba)), WHOLE)
-    np.testing.assert_array_equal(alpha, PIXELS)
 
 
 def test_grey_pictures_get_three_channels():

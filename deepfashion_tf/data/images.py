@@ -1,4 +1,4 @@
-"""Image ops in TensorFlow: decode, crop, resize, flip, normalize.
+"""Image ops in TensorFlow: crop, resize, flip, normalize.
 
 Every op is pure. The same functions stand in the training pipeline, in
 prediction and in the exported graph, so that they cannot drift apart.
@@ -7,6 +7,8 @@ prediction and in the exported graph, so that they cannot drift apart.
 from dataclasses import dataclass
 
 import tensorflow as tf
+
+from deepfashion_tf.data.decode import decode_and_crop
 
 
 @dataclass(frozen=True)
@@ -32,44 +34,6 @@ NORMALIZATIONS = {
     # keras.applications' ResNet50 (converted from Caffe)
     "caffe": Normalization("bgr", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
 }
-
-
-def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF or BMP file and crops it; a JPEG only where the box is.
-
-    Args:
-        image_bytes: scalar string, the file as it is.
-        box: int32 ``[4]``, x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
-
-    Returns:
-        uint8 ``[height, width, 3]``, RGB.
-
-    Raises:
-        tf.errors.InvalidArgumentError: not an image, or a box outside it.
-    """
-
-    def from_jpeg() -> tf.Tensor:
-        x1, y1, width, height = _window(box, tf.io.extract_jpeg_shape(image_bytes))
-        return tf.io.decode_and_crop_jpeg(image_bytes, [y1, x1, height, width], channels=3)
-
-    def from_other() -> tf.Tensor:
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-        x1, y1, width, height = _window(box, tf.shape(image))
-        return image[y1 : y1 + height, x1 : x1 + width]
-
-    image = tf.cond(tf.io.is_jpeg(image_bytes), from_jpeg, from_other)
-    return tf.ensure_shape(image, (None, None, 3))
-
-
-def _window(box: tf.Tensor, shape: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Gives x1, y1, width, height of a box inside an image of the given shape."""
-    whole = tf.stack([0, 0, shape[1], shape[0]])
-    box = tf.where(tf.reduce_all(box == -1), whole, box)
-    x1, y1, x2, y2 = tf.unstack(box)
-    inside = (x1 >= 0) & (y1 >= 0) & (x1 < x2) & (y1 < y2) & (x2 <= shape[1]) & (y2 <= shape[0])
-    message = "the box (x1, y1, x2, y2) has no area or lies outside the image (height, width)"
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message, box, shape[:2]])]):
-        return tf.identity(x1), y1, x2 - x1, y2 - y1
 
 
 def squash_resize(image: tf.Tensor, size: int) -> tf.Tensor:
