@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import tyro
-from PIL import Image
 
 from deepfashion_tf.command_line import run
 from deepfashion_tf.data.deepfashion import read_split
@@ -51,7 +51,7 @@ def main() -> None:
     if options.contact_sheet:
         sheet = draw_contact_sheet(options.seed)
         with whole_or_nothing(options.contact_sheet) as temporary:
-            Image.fromarray(sheet).save(temporary, quality=85)
+            cv2.imwrite(str(temporary), sheet[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))
         print(f"Contact sheet: {options.contact_sheet}")
 
 

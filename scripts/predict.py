@@ -14,7 +14,7 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Images (JPEG, PNG, GIF, BMP), or folders of them; none where --data is given."""
+    """Images (JPEG, PNG, GIF, BMP, WebP), or folders of them; none where --data is given."""
     box: str | None = None
     """Where the garment is in each image, x1,y1,x2,y2 in half-open pixels. None: everywhere."""
     data: str | None = None

@@ -72,6 +72,15 @@ def challenge(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def tiny(monkeypatch):
+    """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
+    from deepfashion_tf.models.variants import VARIANTS, Variant
+
+    variant = Variant("resnet50", blocks=(1, 1, 1, 1), base_width=8)
+    monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
+
+
 def write_lines(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

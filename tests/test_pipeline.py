@@ -5,8 +5,8 @@ import pytest
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
+    DirectReader,
     cached_reader,
-    direct_reader,
     evaluation_dataset,
     steps_per_epoch,
     training_dataset,
@@ -100,7 +100,7 @@ def test_labels_stay_with_their_images(split, reader):
 
 
 def test_the_cache_changes_nothing(split, reader):
-    plain = direct_reader(split, SIZE)
+    plain = DirectReader(split, SIZE)
     assert same(batches(split, reader, epochs=1), batches(split, plain, epochs=1))
 
 
@@ -124,7 +124,7 @@ def test_broken_images_are_named(challenge):
 
 def test_real_photographs_keep_their_pixels(real_photos):
     split = read_split(real_photos, "test")
-    images, _ = next(iter(evaluation_dataset(split, direct_reader(split, 64), TORCH, batch_size=8)))
+    images, _ = next(iter(evaluation_dataset(split, DirectReader(split, 64), TORCH, batch_size=8)))
     restored = images.numpy() * TORCH.std + TORCH.mean
     assert images.shape == (8, 64, 64, 3)
     assert restored.min() > -1e-6 and restored.max() < 1 + 1e-6

@@ -16,7 +16,11 @@ from deepfashion_tf.data.deepfashion_attributes import Builder, DeepFashionConfi
 from deepfashion_tf.data.tfds import read_tfds
 from deepfashion_tf.data.wardrobe import write_wardrobe
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
 PACKAGE = Path(__file__).parents[1] / "deepfashion_tf" / "data" / "deepfashion_attributes"
@@ -138,6 +142,21 @@ def test_a_data_set_of_somebody_else(shoes):
             number = int(image[0, 0, 0])
             assert split.labels[row].tolist() == [number % 2, number % 3 if number % 4 else -1]
             assert split.boxes[row].tolist() == [10, 2, 20, 10]
+
+
+def test_trains_from_a_data_set_of_somebody_else(shoes, tmp_path, tiny):
+    config = TrainConfig(
+        data=shoes,
+        weights="none",
+        output_dir=tmp_path / "run",
+        backbone="resnet50",
+        image_size=32,
+        epochs=1,
+    )
+    run = Run.load(train(config).run.directory)
+    assert list(run.schema) == ["kind_of_shoe", "label"]
+    scores = evaluate(run, run.read_split("test"))
+    assert scores.images == 10 and scores.categories["label"].images == 7
 
 
 def test_the_division_repeats(shoes):

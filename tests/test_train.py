@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -12,17 +13,16 @@ import tensorflow as tf
 from conftest import write_lines
 
 from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import direct_reader, evaluation_dataset
+from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.models.variants import VARIANTS, Variant
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.serving.export import export_run
 from deepfashion_tf.serving.predict import predict
-from deepfashion_tf.training.callbacks import history_columns
+from deepfashion_tf.training.callbacks import StopOnNaN, history_columns
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.run import Run
@@ -76,13 +76,6 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path):
     )
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
-    variant = Variant("resnet50", blocks=(1, 1, 1, 1), base_width=8)
-    monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
 
 
 def small_config(data_dir, tmp_path, **options) -> TrainConfig:
@@ -271,6 +264,54 @@ def test_each_head_has_its_loss_and_its_weight():
     assert total == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_validation_loss_that_is_no_number_is_told():
+    stop = StopOnNaN(TrainConfig())
+    stop.on_epoch_begin(2)
+    stop.on_epoch_end(2, {"row": {"val_loss": 0.5}})
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match="validation loss is no longer a number after epoch 3"):
+            stop.on_epoch_end(2, {"row": {"val_loss": value}})
+
+
+def test_runs_that_start_together_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: Run.create(TrainConfig(), SCHEMA), range(16)))
+    assert len({run.directory for run in runs}) == 16
+    config = TrainConfig(output_dir=tmp_path / "mine")
+    Run.create(config, SCHEMA)
+    # The other one looked before the first had written anything.
+    monkeypatch.setattr(Run, "check_output", lambda config: None)
+    with pytest.raises(InputError, match="taken by another run just now"):
+        Run.create(config, SCHEMA)
+
+
+def test_a_model_of_another_run_is_refused(trained, tmp_path):
+    for change, message in (
+        (lambda run: SHOP.save(run / "schema.yaml"), "answers texture, .* answers season, collar"),
+        (
+            lambda run: dataclasses.replace(trained.run.config, image_size=64).save(
+                run / "config.json"
+            ),
+            "for images of 32 pixels.* for 64 pixels",
+        ),
+    ):
+        copy = shutil.copytree(trained.run.directory, tmp_path / "copy")
+        change(copy)
+        with pytest.raises(InputError, match=message):
+            Run.load(copy).load_model()
+        shutil.rmtree(copy)
+
+
+def test_a_model_that_holds_nan_is_refused(trained, tmp_path):
+    copy = shutil.copytree(trained.run.directory, tmp_path / "copy")
+    model = trained.run.load_model()
+    model.get_layer("fit").bias.assign([np.nan] * 3)
+    model.save(copy / "model.keras")
+    with pytest.raises(InputError, match=r"holds NaN or infinity in .*fit/bias"):
+        Run.load(copy).load_model()
+
+
 def test_a_run_directory_is_numbered_when_it_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [Run.create(TrainConfig(recipe="demo"), SCHEMA).directory.as_posix() for _ in range(3)]
@@ -430,7 +471,7 @@ def test_runs_that_are_none(tmp_path):
     with pytest.raises(InputError, match=r"model\.keras is missing"):
         Run.load(tmp_path).load_model()
     (tmp_path / "model.keras").write_text("broken")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="cannot be read"):
         Run.load(tmp_path).load_model()
 
 
@@ -453,7 +494,7 @@ def test_real_photographs_train(real_photos, tmp_path, tiny):
 def test_predictions_are_those_of_the_model(trained):
     run, model = trained.run, trained.run.load_model()
     probabilities = predict_split(run, model, trained.val)
-    reader = direct_reader(trained.val, run.config.image_size)
+    reader = DirectReader(trained.val, run.config.image_size)
     images, _ = next(
         iter(evaluation_dataset(trained.val, reader, run.normalization, batch_size=24))
     )

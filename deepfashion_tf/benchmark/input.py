@@ -13,8 +13,8 @@ from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
     PARALLEL,
+    DirectReader,
     cached_reader,
-    direct_reader,
     evaluation_dataset,
     on_own_threads,
     training_dataset,
@@ -41,7 +41,7 @@ def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> lis
     """
     normalization = NORMALIZATIONS["torch"]
     readers = {
-        "files": direct_reader(split, image_size),
+        "files": DirectReader(split, image_size),
         "cache": cached_reader(split, image_size),
     }
     contestants = {LIMIT: _run(_bare(split), len(split))}
@@ -79,7 +79,9 @@ def _bare(split: Split) -> tf.data.Dataset:
     files = tf.data.Dataset.from_tensor_slices((list(split.keys), windows))
 
     def decode(path: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-        return tf.io.decode_and_crop_jpeg(tf.io.read_file(path), window, channels=3)[0, 0]
+        return tf.io.decode_and_crop_jpeg(
+            tf.io.read_file(path), window, channels=3, dct_method="INTEGER_ACCURATE"
+        )[0, 0]
 
     return on_own_threads(files.map(decode, num_parallel_calls=PARALLEL))
 

@@ -5,14 +5,12 @@ row in the challenge, 26 columns of 0/1 in the original. Nothing here needs
 TensorFlow, and nothing here opens an image but to read its size.
 """
 
-import io
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from deepfashion_tf.data.faults import Faults
+from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, Split, file_reader, whole_images
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user, is_file, is_folder
@@ -255,17 +253,6 @@ def _spell(box: np.ndarray) -> str:
     return " ".join(str(value) for value in box)
 
 
-def image_size(file: str | bytes) -> tuple[int, int] | str:
-    """Reads (width, height) from the header of a file or its bytes, or says why it cannot."""
-    try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return image.size
-    except FileNotFoundError:
-        return "is missing"
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        return f"is not a readable image ({type(error).__name__})"
-
-
 def _check_images(
     images: tuple[str, ...],
     boxes: np.ndarray,
@@ -273,16 +260,14 @@ def _check_images(
     box_source: tuple[Path, int],
     faults: Faults,
 ) -> None:
-    with ThreadPoolExecutor() as pool:
-        sizes = pool.map(image_size, images, chunksize=64)
-        for row, (path, size) in enumerate(zip(images, sizes, strict=True)):
-            if isinstance(size, str):
-                faults.add(source, row + 1, f"{path} {size}")
-            elif boxes[row, 2] > size[0] or boxes[row, 3] > size[1]:
-                x1, y1, x2, y2 = boxes[row]
-                faults.add(
-                    box_source[0],
-                    row + box_source[1],
-                    f"box {x1 + 1} {y1 + 1} {x2} {y2} lies outside {Path(path).name}, "
-                    f"which is {size[0]} x {size[1]} pixels",
-                )
+    for row, (path, size) in enumerate(zip(images, inspect_images(images), strict=True)):
+        if isinstance(size, str):
+            faults.add(source, row + 1, f"{path} {size}")
+        elif size and (boxes[row, 2] > size[0] or boxes[row, 3] > size[1]):
+            x1, y1, x2, y2 = boxes[row]
+            faults.add(
+                box_source[0],
+                row + box_source[1],
+                f"box {x1 + 1} {y1 + 1} {x2} {y2} lies outside {Path(path).name}, "
+                f"which is {size[0]} x {size[1]} pixels",
+            )

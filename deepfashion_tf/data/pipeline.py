@@ -6,11 +6,13 @@ Training and evaluation differ in the order, the flip and the jitter, and nothin
 
 import os
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import psutil
 import tensorflow as tf
 
+from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.images import (
     JITTERS,
     Normalization,
@@ -24,24 +26,60 @@ from deepfashion_tf.errors import InputError, list_some
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
-# A reader maps a row's index (scalar int64) to its crop, uint8 [size, size, 3].
-Reader = Callable[[tf.Tensor], tf.Tensor]
+_FETCHED = 32  # images whose bytes are asked for in one call
 
 
-def direct_reader(split: Split, image_size: int) -> Reader:
-    """Makes a reader that decodes an image each time it is asked."""
-    boxes = tf.constant(split.boxes)
+class Reader(Protocol):
+    """Where crops come from: fetches what they are made of, and makes them."""
 
-    def read(index: tf.Tensor) -> tf.Tensor:
-        encoded = tf.numpy_function(split.encoded, [index], tf.string, stateful=False)
-        return read_crop(tf.ensure_shape(encoded, ()), boxes[index], image_size)
+    def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns ``(index, *others)``, index scalar int64, into ``(index, fetched, *others)``."""
 
-    return read
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
+        """Makes a crop, uint8 ``[size, size, 3]``."""
+
+
+class DirectReader:
+    """Decodes an image each time it is asked.
+
+    Bytes are fetched for many images in one call, since each call waits for Python's lock.
+    """
+
+    def __init__(self, split: Split, image_size: int) -> None:
+        self._encoded, self._size = split.encoded, image_size
+        self._boxes = tf.constant(split.boxes)
+
+    def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
+        def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            encoded = tf.numpy_function(self._read, [indices], tf.string, stateful=False)
+            return indices, tf.ensure_shape(encoded, indices.shape), *others
+
+        return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
+
+    def _read(self, indices: np.ndarray) -> np.ndarray:
+        return np.array([self._encoded(index) for index in indices], object)
+
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
+        return read_crop(fetched, self._boxes[index], self._size)
+
+
+class CachedReader:
+    """Answers from crops in memory, uint8 ``[n, size, size, 3]``."""
+
+    def __init__(self, crops: np.ndarray) -> None:
+        # A tensor outside the graph is captured by reference; a constant inside would be copied.
+        self._crops = tf.convert_to_tensor(crops)
+
+    def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
+        return rows.map(lambda index, *others: (index, index, *others))
+
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._crops, index)
 
 
 def cached_reader(
     split: Split, image_size: int, on_progress: Callable[[int, int], None] | None = None
-) -> Reader:
+) -> CachedReader:
     """Decodes every image once and makes a reader that answers from memory.
 
     Crops are kept as uint8: size² × 3 bytes an image.
@@ -66,9 +104,7 @@ def cached_reader(
         done += len(batch)
         if on_progress:
             on_progress(done, count)
-    # A tensor outside the graph is captured by reference; a constant inside would be copied.
-    cached = tf.convert_to_tensor(crops)
-    return lambda index: tf.gather(cached, index)
+    return CachedReader(crops)
 
 
 def crop_batches(split: Split, image_size: int, batch_size: int = 64):
@@ -77,8 +113,7 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     Raises:
         InputError: names the images that cannot be decoded.
     """
-    crops = tf.data.Dataset.range(len(split))
-    crops = crops.map(direct_reader(split, image_size), num_parallel_calls=PARALLEL)
+    crops = _crops_in_order(split, DirectReader(split, image_size)).map(lambda index, crop: crop)
     crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
@@ -91,14 +126,16 @@ def explain_unreadable(split: Split) -> InputError | None:
     broken = []
     for row, (key, box) in enumerate(zip(split.keys, split.boxes, strict=True)):
         try:
-            read_crop(tf.constant(split.encoded(row)), tf.constant(box), 8)
-        except (tf.errors.InvalidArgumentError, OSError):
-            broken.append(key)
+            fault = image_fault(split.encoded(row), box)
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror or error})"
+        if fault:
+            broken.append(f"{key} {fault}")
     if not broken:
         return None
     return InputError(
-        f"{len(broken)} of the {len(split)} images listed in {split.source} cannot be decoded: "
-        f"{list_some(broken)}; replace them, or take their rows out of the lists."
+        f"{len(broken)} of the {len(split)} images listed in {split.source} cannot be used: "
+        f"{list_some(broken)}. Replace them, or take their rows out of the lists."
     )
 
 
@@ -134,14 +171,14 @@ def training_dataset(
         amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
         return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
 
-    def read(index: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return index, flip_where(reader(index), flip), amounts
+    def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor):
+        return index, flip_where(reader.crop(index, fetched), flip), amounts
 
     def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor):
         return indices, jitter(images, amounts) if jitter_amount else images
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        images = draw_epoch(epoch).map(read, num_parallel_calls=PARALLEL)
+        images = reader.fetch(draw_epoch(epoch)).map(read, num_parallel_calls=PARALLEL)
         return images.batch(batch_size).map(change)
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
@@ -152,9 +189,13 @@ def evaluation_dataset(
     split: Split, reader: Reader, normalization: Normalization, *, batch_size: int
 ) -> tf.data.Dataset:
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
-    indices = tf.data.Dataset.range(len(split))
-    images = indices.map(lambda i: (i, reader(i)), num_parallel_calls=PARALLEL)
+    images = _crops_in_order(split, reader)
     return _with_labels(images.batch(batch_size), split, normalization)
+
+
+def _crops_in_order(split: Split, reader: Reader) -> tf.data.Dataset:
+    rows = reader.fetch(tf.data.Dataset.range(len(split)).map(lambda index: (index,)))
+    return rows.map(lambda i, fetched: (i, reader.crop(i, fetched)), num_parallel_calls=PARALLEL)
 
 
 def _with_labels(

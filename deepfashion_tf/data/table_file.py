@@ -101,6 +101,7 @@ def _read_csv(path: Path, categories: Sequence[str] | None) -> tuple[pa.Table, b
     delimiter = max(",;\t|", key=first.count)
     names = next(csv.reader([first], delimiter=delimiter), [])
     chosen = _choose(path, names, categories)
+    lines = _count_lines(path)
     bad: list[tuple[int, int]] = []
 
     def skip(row: pa.csv.InvalidRow) -> str:
@@ -126,12 +127,13 @@ def _read_csv(path: Path, categories: Sequence[str] | None) -> tuple[pa.Table, b
             text = f"has {columns} values where the header has {len(names)}"
             faults.add(path, number, text)
         faults.raise_if_any(f"{path} cannot be used")
-    return table, _count_lines(path) in (table.num_rows, table.num_rows + 1)
+    return table, lines in (table.num_rows, table.num_rows + 1)
 
 
 def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    """Counts the lines of a file, all of which has to be UTF-8: pyarrow looks at some columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(block.count("\n") for block in iter(lambda: file.read(2**20), ""))
 
 
 def _as_text(column: pa.Array, path: Path, name: str) -> pa.Array:

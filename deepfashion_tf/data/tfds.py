@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfashion_tf.data.deepfashion import image_size
 from deepfashion_tf.data.division import divide
+from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import SPLITS, Split, whole_images
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.progress import console, progress_bar

@@ -54,7 +54,7 @@ def plot_curves(history: dict[str, list[float]], scores: Scores, title: str) -> 
     figure, axes = plt.subplots(
         2 * rows,
         columns,
-        figsize=(0.5 + 3.5 * columns, 0.8 + 3.7 * rows),
+        figsize=(max(5.0, 0.5 + 3.5 * columns), 0.8 + 3.7 * rows),
         sharex=True,
         sharey="row",
         height_ratios=(1.5, 1) * rows,
@@ -102,7 +102,7 @@ def _add_legend(figure: Figure, best_epoch: int) -> None:
             line([], [], color="0.75", lw=0.8, label=f"best epoch ({best_epoch})"),
         ],
         loc="outside lower center",
-        ncols=4,
+        ncols=4 if figure.get_figwidth() > 7.0 else 2,
         frameon=False,
     )
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.pipeline import direct_reader, evaluation_dataset, explain_unreadable
+from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset, explain_unreadable
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.scores import Scores, score
@@ -29,7 +29,7 @@ def predict_split(
     Raises:
         InputError: an image cannot be decoded.
     """
-    reader = direct_reader(split, run.config.image_size)
+    reader = DirectReader(split, run.config.image_size)
     batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
     answer = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
     parts: dict[str, list[np.ndarray]] = {category: [] for category in run.schema}

@@ -21,8 +21,8 @@ def export_run(run: Run) -> Path:
     The SavedModel has two signatures, both answering one named probability tensor
     a category, float32 ``[batch, classes]``:
 
-    - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG or PNG files as
-      they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
+    - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG, PNG, GIF, BMP or
+      WebP files as they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
       all -1 = the whole image.
     - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
 

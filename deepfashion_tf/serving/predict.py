@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from deepfashion_tf.data.deepfashion import image_size
+from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.evaluate import predict_split
@@ -20,7 +20,7 @@ from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema
 from deepfashion_tf.training.run import Run
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)

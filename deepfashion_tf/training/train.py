@@ -7,9 +7,9 @@ import keras
 import tensorflow as tf
 
 from deepfashion_tf.data.pipeline import (
+    DirectReader,
     Reader,
     cached_reader,
-    direct_reader,
     evaluation_dataset,
     explain_unreadable,
     steps_per_epoch,
@@ -255,6 +255,6 @@ def compile_model(
 
 def _reader(split: Split, config: TrainConfig) -> Reader:
     if not config.cache:
-        return direct_reader(split, config.image_size)
+        return DirectReader(split, config.image_size)
     with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
         return cached_reader(split, config.image_size, on_progress)
