@@ -151,7 +151,9 @@ class Schema(Mapping):
         Raises:
             InputError: says with file and line what is wrong.
         """
-        return _read(Path(path))
+        from deepfashion_tf.schema_yaml import read_schema
+
+        return read_schema(Path(path))
 
     def save(self, path: Path) -> None:
         """Writes what `load` reads."""
@@ -223,93 +225,3 @@ def _faults_of_attributes(category: Category) -> Iterator[str]:
 
 def _list(attributes: tuple[str, ...]) -> str:
     return f"[{', '.join(attributes)}]"
-
-
-# --- YAML ---------------------------------------------------------------------------------
-
-_KEYS = ("attributes", "description", "loss_weight")
-_HELP = 'a schema is "categories:" and below it "NAME: [ATTRIBUTE, ATTRIBUTE, …]", one a category'
-
-
-def _read(path: Path) -> Schema:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"There is no schema {path}: {_HELP}.") from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as text ({error}): {_HELP}.") from error
-    try:
-        # Nodes know their lines, and "no" stays a word where a value would be False.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(f"{where}: this is no YAML ({reason}); {_HELP}.") from error
-    entries = _mapping(root, path, "the file")
-    unknown = [key for key, _, _ in entries if key != "categories"]
-    if len(entries) != 1 or unknown:
-        line = entries[0][1] if entries else 1
-        raise InputError(
-            f"{path}, line {line}: {', '.join(unknown) or 'nothing'} stands there; {_HELP}."
-        )
-    categories, lines = [], []
-    for name, line, node in _mapping(entries[0][2], path, "categories"):
-        categories.append(_category(name, node, path))
-        lines.append(line)
-    for number, fault in faults_of(tuple(categories)):
-        raise InputError(f"{path}, line {(lines or [1])[number]}: {fault}.")
-    return Schema(tuple(categories))
-
-
-def _category(name: str, node: yaml.Node, path: Path) -> Category:
-    if isinstance(node, yaml.SequenceNode):
-        return Category(name, _words(node, path, name))
-    values: dict[str, yaml.Node] = {}
-    for key, line, value in _mapping(node, path, name):
-        if key not in _KEYS or key in values:
-            fault = "is there twice" if key in values else f"is none of {', '.join(_KEYS)}"
-            raise InputError(f"{path}, line {line}: {key} of {name} {fault}.")
-        values[key] = value
-    attributes = _words(values["attributes"], path, name) if "attributes" in values else ()
-    texts = {
-        key: _word(values[key], path, f"{key} of {name}") for key in _KEYS[1:] if key in values
-    }
-    if "loss_weight" in texts:
-        try:
-            texts["loss_weight"] = float(texts["loss_weight"])
-        except ValueError as error:
-            raise InputError(
-                f"{_at(values['loss_weight'], path)}: the loss weight of {name} is "
-                f"{texts['loss_weight']}: give a number >= 0."
-            ) from error
-    return Category(name, attributes, **texts)
-
-
-def _at(node: yaml.Node, path: Path) -> str:
-    return f"{path}, line {node.start_mark.line + 1}"
-
-
-def _mapping(node: yaml.Node | None, path: Path, name: str) -> list[tuple[str, int, yaml.Node]]:
-    if node is None:
-        raise InputError(f"{path} is empty: {_HELP}.")
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{_at(node, path)}: {name} holds no names with values; {_HELP}.")
-    return [
-        (_word(key, path, f"a name in {name}"), key.start_mark.line + 1, value)
-        for key, value in node.value
-    ]
-
-
-def _words(node: yaml.Node, path: Path, name: str) -> tuple[str, ...]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise InputError(
-            f"{_at(node, path)}: the attributes of {name} are no list: write [ONE, TWO, …]."
-        )
-    return tuple(_word(item, path, f"an attribute of {name}") for item in node.value)
-
-
-def _word(node: yaml.Node, path: Path, what: str) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        raise InputError(f"{_at(node, path)}: {what} is a list or a mapping, not a word.")
-    return node.value

@@ -16,6 +16,8 @@ class Options:
     data: str | None = None
     """Data set whose training images (JPEG files with boxes) are read: a folder or a table.
     None: 512 drawings."""
+    data_dir: Path | None = None
+    """As --data, for folders."""
     schema: Path | None = None
     """YAML file of its categories. None: the built-in ones."""
     image_size: int = 224
@@ -34,6 +36,7 @@ def main() -> None:
 
     config = TrainConfig(
         data=options.data,
+        data_dir=options.data_dir,
         schema=options.schema,
         wardrobe_train=512,
         wardrobe_val=1,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.data.tfds import PREFIX
 from deepfashion_tf.evaluation.curves import save_curves
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.scores import Scores
@@ -33,4 +34,5 @@ def finish_run(run: Run, val: Split) -> Scores:
 def _source(run: Run) -> str:
     if run.config.is_wardrobe:
         return "wardrobe (drawings)"
-    return Path(run.config.data_name).name
+    data = run.config.data_name
+    return data if data.startswith(PREFIX) else Path(data).name

@@ -100,7 +100,7 @@ class TrainConfig:
     freeze_batch_norm: bool = False
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
     seed: int = 0
-    """Seeds weights, order, flips and dropout: the same seed repeats a run exactly on a CPU."""
+    """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 
     wardrobe_train: int = 3000
     """Training images drawn when there is no data."""
