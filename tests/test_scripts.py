@@ -179,15 +179,19 @@ def test_make_wardrobe(tmp_path):
 def test_bad_input_of_train(challenge, tmp_path):
     assert_one_sentence(run("train", "--data-dir", tmp_path / "none", cwd=tmp_path), "There is no")
     assert_one_sentence(run("train", "--dropout", 2, cwd=tmp_path), "--dropout is 2")
+    (tmp_path / "shop.yaml").write_text("categories: {season: [summer, winter]}")
     for option, words in (
         ("--loss-weights.fabric=inf", "--loss-weights holds fabric inf"),
         ("--loss-weights.febric=1", "--loss-weights names febric"),
         ("--weights=", "--weights"),
         ("--data-dir=~nobody-of-this-name", "no such user"),
         ("--schema=none.yaml", "There is no schema"),
+        ("--schema=shop.yaml", "has 6 columns: expected 1 class ids"),
+        ("--data=wardrobe --schema=shop.yaml", "The wardrobe does not draw season"),
     ):
         options = ["--data-dir", challenge] if "data" not in option else []
-        assert_one_sentence(run("train", *options, option, cwd=tmp_path), words)
+        result = run("train", *options, *option.split(), cwd=tmp_path)
+        assert_one_sentence(result, words)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     full = run("train", "--data", challenge, "--output-dir", "full", cwd=tmp_path)

@@ -237,10 +237,12 @@ def test_what_is_written_is_read(challenge):
 
 
 def test_a_schema_is_proposed_from_the_columns(challenge):
-    rows = [f"img/0000{i % 6}.jpg,P{i},{['red', 'blue', 'red'][i % 3]},same" for i in range(12)]
-    path = write(challenge, ["image,number,colour,shop", *rows])
+    colours = ["red", "blue", "red"]
+    rows = [f"img/0000{i % 6}.jpg,P{i},{colours[i % 3]},same,{i % 2}" for i in range(12)]
+    path = write(challenge, ["image,number,colour,shop,is new", *rows])
     schema, left_out = infer_schema(path)
     assert dict(schema) == {"colour": ("red", "blue")}
+    assert "'is new' cannot name a category" in left_out.pop("is new")
     assert left_out == {
         "number": "12 different values in 12 rows",
         "shop": "1 different values in 12 rows",

@@ -26,6 +26,7 @@ from deepfashion_tf.errors import InputError, list_some
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
+_TOLD = 10  # faults, after which no more are looked for
 _FETCHED = 32  # images whose bytes are asked for in one call
 
 
@@ -131,10 +132,13 @@ def explain_unreadable(split: Split) -> InputError | None:
             fault = f"cannot be read ({error.strerror or error})"
         if fault:
             broken.append(f"{key} {fault}")
+        if len(broken) == _TOLD:
+            break
     if not broken:
         return None
+    count = f"{len(broken)}{' or more' if len(broken) == _TOLD else ''}"
     return InputError(
-        f"{len(broken)} of the {len(split)} images listed in {split.source} cannot be used: "
+        f"{count} of the {len(split)} images listed in {split.source} cannot be used: "
         f"{list_some(broken)}. Replace them, or take their rows out of the lists."
     )
 

@@ -12,9 +12,10 @@ from deepfashion_tf.data.table import read_table
 from deepfashion_tf.data.table_file import SUFFIXES
 from deepfashion_tf.data.tfds import PREFIX, read_tfds
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.progress import progress_bar
-from deepfashion_tf.schema import Schema
+from deepfashion_tf.schema import Schema, builtin_schema
 
 
 class Source(Protocol):
@@ -52,9 +53,22 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
         path = absolute(expand_user(Path(data), "--data"))
         found = read_table(path, names, schema, source.split_seed)
     else:
+        if data == "wardrobe":
+            _check_drawable(schema)
         folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
         found = [read_split(folder, name, schema) for name in names]
     return found if source.crop else [split.without_boxes() for split in found]
+
+
+def _check_drawable(schema: Schema | None) -> None:
+    """Refuses categories that the wardrobe does not draw, before it is drawn."""
+    builtin = builtin_schema()
+    foreign = [name for name in schema or () if schema[name] != builtin.get(name)]
+    if foreign:
+        raise InputError(
+            f"The wardrobe does not draw {', '.join(foreign)}, only the built-in categories and "
+            f"attributes: name the --data that the --schema is for."
+        )
 
 
 def located(source: Source) -> dict[str, str | Path | None]:

@@ -19,7 +19,7 @@ from deepfashion_tf.data.table_file import BOX, OWN, Table, read_columns
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
-from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
+from deepfashion_tf.schema import UNLABELLED, Category, Schema, builtin_schema, faults_of
 
 _SPELLINGS = {
     **{name: name for name in SPLITS},
@@ -101,10 +101,17 @@ def infer_schema(path: Path, columns: Sequence[str] = ()) -> tuple[Schema, dict[
     categories, left_out = {}, {}
     for name in columns or [name for name in table.columns if name not in OWN]:
         counts = Counter(pc.drop_null(table.columns[name]).to_pylist())
-        if not columns and not 2 <= len(counts) <= min(60, sum(counts.values()) // 2):
+        values = [value for value, _ in counts.most_common()]
+        if columns:
+            categories[name] = values
+        elif not 2 <= len(counts) <= min(60, sum(counts.values()) // 2):
             left_out[name] = f"{len(counts)} different values in {sum(counts.values())} rows"
         else:
-            categories[name] = [value for value, _ in counts.most_common()]
+            fault = next(faults_of((Category(name, tuple(values)),)), None)
+            if fault:
+                left_out[name] = fault[1]
+            else:
+                categories[name] = values
     if not categories:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise InputError(f"No column of {path} looks like a category ({reasons or 'no others'}).")
