@@ -35,7 +35,15 @@ def test_a_room_imports_only_what_stands_before_it(room):
 
 @pytest.mark.parametrize(
     "module",
-    ["schema", "data.deepfashion", "data.wardrobe", "training.config", "training.options"],
+    [
+        "schema",
+        "data.deepfashion",
+        "data.sources",
+        "data.headers",
+        "data.wardrobe",
+        "training.config",
+        "training.options",
+    ],
 )
 def test_what_needs_no_tensorflow_does_not_load_it(module):
     program = f"import sys, deepfashion_tf.{module}; sys.exit('tensorflow' in sys.modules)"

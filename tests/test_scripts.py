@@ -130,8 +130,8 @@ def test_inspect_weights_reads_a_run(trained, tmp_path):
     code, out, err = run("inspect_weights", trained.run.model_path, cwd=tmp_path)
     assert code == 0, err
     lines = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
-    assert lines["variant"] == "classification_models.seresnet50"
-    assert "stride on the 1x1, pool padded by 1" in lines["network"]
+    assert lines["variant"] == "timm.seresnet50"
+    assert "stride on the 3x3, pool padded by 1" in lines["network"]
     assert lines["top"] == "1000 logits"
     assert lines["parameters"].startswith("28,141,144")
     assert lines["would not load"].startswith("nothing")
@@ -142,7 +142,7 @@ def test_convert_weights_of_a_run(trained, tmp_path):
     path = trained.run.model_path
     code, out, err = run("convert_weights", path, "out.weights.h5", cwd=tmp_path)
     assert code == 0, err
-    assert "classification_models.seresnet50" in out
+    assert "timm.seresnet50" in out
     assert_one_sentence(run("convert_weights", path, "out.h5", cwd=tmp_path), ".weights.h5")
     assert_one_sentence(run("convert_weights", "imagenet", "o.weights.h5", cwd=tmp_path), "which")
 
@@ -157,7 +157,7 @@ def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path):
     assert out.index("is frozen") < out.index("epoch 1/2") < out.index("is trained")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["weights"] == str(weights)
-    assert config["variant"] == "classification_models.seresnet50"
+    assert config["variant"] == "timm.seresnet50"
     assert config["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     code, _, err = run("evaluate", "run", cwd=tmp_path)
     assert code == 0, err

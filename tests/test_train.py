@@ -389,12 +389,14 @@ def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_pat
 
 
 def test_data_of_another_schema_are_refused_with_the_categories_that_differ(
-    trained, challenge, tmp_path
+    trained, challenge, wardrobe, tmp_path
 ):
     write_shop(challenge)
     SHOP.save(tmp_path / "shop.yaml")
     with pytest.raises(InputError, match=r"texture is missing there.*season is only there"):
         trained.run.read_split("val", str(challenge), tmp_path / "shop.yaml")
+    with pytest.raises(InputError, match=r"season is missing there.*texture is only there"):
+        Run(tmp_path, TrainConfig(), SHOP).read_split("val", str(wardrobe))
 
 
 def test_a_selection_of_the_builtin_categories_is_read_from_the_same_files(challenge, tmp_path):

@@ -107,6 +107,11 @@ def _candidates(folder: Path, schema: Schema) -> list[Schema]:
     expected = [[name for attributes in one.values() for name in attributes] for one in candidates]
     if names in expected:
         return [candidates[expected.index(names)]]
+    if names == [name for attributes in builtin.values() for name in attributes]:
+        raise InputError(
+            f"{path} lists the built-in categories, which are others than the schema's: "
+            f"{'; '.join(schema.differences(builtin))}. Name the --schema of these data."
+        )
     ours, theirs = next(
         ((a, b) for a, b in zip(expected[-1], names, strict=False) if a != b),
         (f"{len(expected[-1])} attributes", f"{len(names)}"),

@@ -13,7 +13,7 @@ from deepfashion_tf.data.table_file import SUFFIXES
 from deepfashion_tf.data.tfds import PREFIX, read_tfds
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import absolute, expand_user
+from deepfashion_tf.files import absolute, expand_user, is_folder
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.schema import Schema, builtin_schema
 
@@ -49,7 +49,7 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
     data = source.data_name
     if data.startswith(PREFIX):
         found = read_tfds(data, names, schema, split_seed=source.split_seed, offline=source.offline)
-    elif Path(data).suffix.lower() in SUFFIXES:
+    elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
         path = absolute(expand_user(Path(data), "--data"))
         found = read_table(path, names, schema, source.split_seed)
     else:
