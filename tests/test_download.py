@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.variants import PUBLISHED
 from deepfashion_tf.models.weights import find_weights
 from deepfashion_tf.models.weights.download import download
 
@@ -140,7 +140,7 @@ def test_imagenet_is_what_the_publishers_table_lists(server, tmp_path, monkeypat
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for offline in (False, True):
         weights = find_weights("imagenet", backbone, offline=offline)
-        assert weights.variant == BACKBONES[backbone]
+        assert weights.variant == PUBLISHED[backbone]
         assert weights.file.path.parent == tmp_path / "keras" / "models"
         assert weights.file.sha256 == hashlib.sha256(server.content).hexdigest()
     assert server.gets == 1

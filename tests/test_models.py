@@ -131,7 +131,8 @@ def test_frozen_batch_norm_does_not_move():
 )
 def test_parameter_counts(variant, with_top, without):
     name = VARIANTS[variant].backbone
-    rows = [line for line in README.read_text().splitlines() if f"`{variant}`" in line]
+    lines = [line for line in README.read_text().splitlines() if line.startswith("|")]
+    rows = [line for line in lines if f"`{variant}`" in line]
     assert rows and all(f"{with_top:,} / {without:,}" in row for row in rows)
     assert build_backbone(name, 32, "logits", variant).count_params() == with_top
     assert build_backbone(name, 32, "pooled", variant).count_params() == without
