@@ -118,7 +118,6 @@ def _from_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box))
 
 
-@_kept_apart
 def _decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     # The exact transform is what Pillow and browsers use; TensorFlow's default is up to
     # seven grey levels away from it, and no faster on today's processors.
@@ -127,6 +126,7 @@ def _decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     )
 
 
+@_kept_apart
 def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(image_bytes)
     image_bytes = _require_pixels(tf.cast(shape[:2], tf.int64), image_bytes)
