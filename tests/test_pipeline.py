@@ -1,17 +1,22 @@
 import numpy as np
 import psutil
 import pytest
+import tensorflow as tf
 from conftest import write_lines
+from image_files import supported
 
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
 from deepfashion_tf.data.pipeline import (
     DirectReader,
     cached_reader,
+    crop_batches,
     evaluation_dataset,
     steps_per_epoch,
     training_dataset,
 )
+from deepfashion_tf.data.plain import is_plain
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema
 
@@ -110,6 +115,21 @@ def test_a_cache_that_does_not_fit_is_refused(split, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with pytest.raises(InputError, match="--no-cache"):
         cached_reader(split, SIZE)
+
+
+@pytest.mark.parametrize("box", [(-1, -1, -1, -1), (5, 3, 17, 26)])
+def test_every_kind_of_image_is_read_as_the_export_reads_it(box):
+    """The pipeline turns rare kinds into plain ones; to the last grey level they stay the same."""
+    files = list(supported().values())
+    boxes = np.tile(np.int32(box), (len(files), 1))
+    labels = np.zeros((len(files), 6), np.int32)
+    split = Split(builtin_schema(), "val", files.__getitem__, list(supported()), boxes, labels, "")
+    crops = np.concatenate(list(crop_batches(split, SIZE)))
+    for crop, encoded, name in zip(crops, files, supported(), strict=True):
+        expected = read_crop(tf.constant(encoded), tf.constant(box), SIZE)
+        np.testing.assert_array_equal(crop, expected, err_msg=name)
+    plain = [is_plain(encoded) for encoded in files]
+    assert any(plain) and not all(plain)
 
 
 def test_broken_images_are_named(challenge):

@@ -111,14 +111,15 @@ def _from_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     is_plain = (pixels < MAX_PIXELS) & (shape[2] != 4) & ~occurs(image_bytes, b"Exif\0\0")
 
     def decode() -> tf.Tensor:
-        corners = _corners(box, shape[1::-1])
+        corners = corners_inside(box, shape[1::-1])
         window = tf.concat([corners[0, ::-1], (corners[1] - corners[0])[::-1]], axis=0)
-        return _decode_jpeg(image_bytes, window)
+        return decode_jpeg(image_bytes, window)
 
     return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box))
 
 
-def _decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+def decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Decodes a part of a JPEG as it is stored; the window is y, x, height, width."""
     # The exact transform is what Pillow and browsers use; TensorFlow's default is up to
     # seven grey levels away from it, and no faster on today's processors.
     return tf.io.decode_and_crop_jpeg(
@@ -139,7 +140,7 @@ def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     image_bytes = _require(is_sure, BARE_CMYK, image_bytes)
     orientation = jpeg_orientation(image_bytes)
     window = _window(box, shape[1::-1], orientation)
-    return turn_upright(_decode_jpeg(image_bytes, window), orientation)
+    return turn_upright(decode_jpeg(image_bytes, window), orientation)
 
 
 @_kept_apart
@@ -247,10 +248,10 @@ def _over_white(image: tf.Tensor) -> tf.Tensor:
 def _window(box: tf.Tensor, stored_size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Gives y, x, height, width of a box in the image as it is stored."""
     size = tf.where(orientation >= 5, stored_size[::-1], stored_size)
-    return stored_window(_corners(box, size), size, orientation)
+    return stored_window(corners_inside(box, size), size, orientation)
 
 
-def _corners(box: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def corners_inside(box: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Gives (x1, y1) and (x2, y2), int32 ``[2, 2]``, of a box in an image of (width, height)."""
     whole = tf.stack([tf.zeros_like(size), size])
     corners = tf.where(tf.reduce_all(box == -1), whole, tf.reshape(box, [2, 2]))

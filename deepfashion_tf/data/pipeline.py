@@ -19,8 +19,9 @@ from deepfashion_tf.data.images import (
     flip_where,
     jitter,
     normalize,
-    read_crop,
+    squash_resize,
 )
+from deepfashion_tf.data.plain import decode_plain, make_plain
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some
 
@@ -36,7 +37,7 @@ class Reader(Protocol):
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         """Turns ``(index, *others)``, index scalar int64, into ``(index, fetched, *others)``."""
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Makes a crop, uint8 ``[size, size, 3]``."""
 
 
@@ -47,21 +48,25 @@ class DirectReader:
     """
 
     def __init__(self, split: Split, image_size: int) -> None:
-        self._encoded, self._size = split.encoded, image_size
-        self._boxes = tf.constant(split.boxes)
+        self._split, self._size = split, image_size
 
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
-        def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            encoded = tf.numpy_function(self._read, [indices], tf.string, stateful=False)
-            return indices, tf.ensure_shape(encoded, indices.shape), *others
+        def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
+            types = [tf.string, tf.int32]
+            encoded, boxes = tf.numpy_function(self._read, [indices], types, stateful=False)
+            encoded = tf.ensure_shape(encoded, indices.shape)
+            return indices, (encoded, tf.ensure_shape(boxes, (None, 4))), *others
 
         return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
 
-    def _read(self, indices: np.ndarray) -> np.ndarray:
-        return np.array([self._encoded(index) for index in indices], object)
+    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        split = self._split
+        images = [make_plain(split.encoded(row), tuple(split.boxes[row])) for row in indices]
+        encoded, boxes = zip(*images, strict=True)
+        return np.array(encoded, object), np.array(boxes, np.int32)
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
-        return read_crop(fetched, self._boxes[index], self._size)
+    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        return squash_resize(decode_plain(*fetched), self._size)
 
 
 class CachedReader:
