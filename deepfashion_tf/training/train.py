@@ -244,6 +244,7 @@ def compile_model(
     losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
     outputs = {category: model.get_layer(category).output for category in schema}
     trainer = keras.Model(model.inputs, outputs)
+    schema.check("the model's outputs", dict.fromkeys(trainer.output_names))
     trainer.compile(
         optimizer=optimizer,
         loss=losses,
