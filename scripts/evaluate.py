@@ -16,7 +16,7 @@ class Options:
     data: str | None = None
     """Data set to score on: a folder, a table (.csv, .parquet), tfds:NAME[/CONFIG] or wardrobe.
     None: the one that the run was trained on."""
-    data_dir: str | None = None
+    data_dir: Path | None = None
     """As --data, for folders."""
     schema: Path | None = None
     """YAML file of the data's categories. None: those of the run."""
@@ -32,11 +32,10 @@ def main() -> None:
     from deepfashion_tf.training.run import Run
 
     trained = Run.load(options.run)
-    data = options.data if options.data is not None else options.data_dir
-    split = trained.read_split(options.split, data, options.schema)
+    split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
     scores = evaluate(trained, split)
     print_scores(scores, str(options.run), trained.config.untrained)
-    path = trained.metrics_path(split, own_data=data is None)
+    path = trained.metrics_path(split, own_data=options.data is options.data_dir is None)
     scores.save(path)
     print(f"Scores: {path}")
 

@@ -120,6 +120,16 @@ def test_an_orientation_is_found_behind_other_segments_and_only_in_a_segment():
         assert image_size(hidden) == (WIDTH, HEIGHT)
 
 
+def test_of_two_orientations_the_first_counts():
+    """Versions of Pillow disagree; both readings here agree."""
+    two = b"II*\0\x08\0\0\0\2\0" + exif(6)[10:22] + exif(3)[10:22] + bytes(4)
+    first, both = (
+        save(RGB, "JPEG", quality=95, exif=b"Exif\0\0" + tiff) for tiff in (exif(6), two)
+    )
+    np.testing.assert_array_equal(decode(both), decode(first))
+    assert image_size(both) == image_size(first) == (HEIGHT, WIDTH)
+
+
 def test_an_orientation_of_four_bytes_counts():
     long = exif(6)[:12] + b"\4" + exif(6)[13:]
     encoded = save(RGB, "JPEG", quality=95, exif=b"Exif\0\0" + long)

@@ -154,6 +154,20 @@ def test_trains_from_a_data_set_of_somebody_else(shoes, tmp_path, tiny):
     assert scores.images == 10 and scores.categories["label"].images == 7
 
 
+def test_boxes_without_area_are_told(tmp_path, capsys):
+    class Flat(Shoes, skip_registration=True):
+        def _generate_examples(self, count):
+            for i, example in super()._generate_examples(count):
+                box = tfds.features.BBox(ymin=0.1, xmin=0.25, ymax=0.1, xmax=0.5)
+                yield i, {**example, "where": box if i % 2 else example["where"]}
+
+    builder = Flat(data_dir=tmp_path)
+    builder.download_and_prepare()
+    (split,) = read_tfds(f"tfds:{builder.data_path}", ["test"])
+    assert (split.boxes == -1).all(axis=1).sum() == 5
+    assert "5 boxes of" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_division_repeats(shoes):
     first, again = (read_tfds(shoes, ["val"])[0] for _ in range(2))
     assert first.keys == again.keys

@@ -241,7 +241,7 @@ def tiff_orientation(tiff: bytes) -> int:
     count = min(number(start, start + 2), (len(tiff) - start - 2) // 12)
     for entry in range(start + 2, start + 2 + 12 * count, 12):
         tag, kind = number(entry, entry + 2), number(entry + 2, entry + 4)
-        # One short or one long. Of two entries the first one counts, as in Pillow.
+        # One short or one long. Of two entries the first one counts.
         if tag == 0x0112 and number(entry + 4, entry + 8) == 1 and kind in (3, 4):
             orientation = number(entry + 8, entry + (10 if kind == 3 else 12))
             return orientation if 1 <= orientation <= 8 else 1

@@ -106,7 +106,7 @@ def tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
     entries = tf.reshape(tf.cast(directory, tf.int64), [-1, 12])
     kind = number(entries[:, 2:4], little)
     is_long = kind == 4
-    # One short or one long. Of two entries the first one counts, as in Pillow.
+    # One short or one long. Of two entries the first one counts.
     matches = (number(entries[:, :2], little) == 0x0112) & ((kind == 3) | is_long)
     matches &= number(entries[:, 4:8], little) == 1
     values = tf.where(is_long, number(entries[:, 8:12], little), number(entries[:, 8:10], little))

@@ -211,7 +211,7 @@ class _Spool:
 
 def _boxes_in_pixels(split: Split, shares: np.ndarray) -> np.ndarray:
     """Turns ymin, xmin, ymax, xmax in shares of the sides into half-open pixels."""
-    boxes = split.boxes.copy()
+    boxes, empty = split.boxes.copy(), 0
     for row, (top, left, bottom, right) in enumerate(shares.tolist()):
         size = image_size(split.encoded(row))
         if isinstance(size, str):
@@ -219,9 +219,16 @@ def _boxes_in_pixels(split: Split, shares: np.ndarray) -> np.ndarray:
         width, height = size
         x1, y1 = round(left * width), round(top * height)
         x2, y2 = round(right * width), round(bottom * height)
-        # Of a box without area, the image as a whole says more than an error.
         if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
             boxes[row] = x1, y1, x2, y2
+        else:
+            empty += 1
+    if empty:
+        console.print(
+            f"[yellow]{empty} boxes of {split.source} have no area inside their images, which "
+            f"are used whole.[/yellow]",
+            soft_wrap=True,
+        )
     return boxes
 
 

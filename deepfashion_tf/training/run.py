@@ -106,20 +106,27 @@ class Run:
         variant = self.config.variant or PUBLISHED[self.config.backbone]
         return NORMALIZATIONS[VARIANTS[variant].normalization]
 
-    def read_split(self, split: str, data: str | None = None, schema: Path | None = None) -> Split:
+    def read_split(
+        self,
+        split: str,
+        data: str | None = None,
+        schema: Path | None = None,
+        data_dir: Path | None = None,
+    ) -> Split:
         """Reads a split of the data set the run was trained on, or of another one.
 
         Args:
             split: "train", "val" or "test".
             data: as ``--data``; None = the run's own.
             schema: file of the data's schema; None = the run's, where the data bear no own.
+            data_dir: as ``--data-dir``; None = `data`.
 
         Raises:
             InputError: the data set cannot be used, or has another schema than the run.
         """
         source = self.config
-        if data is not None:
-            source = replace(source, data=data, data_dir=None, wardrobe_dir=None)
+        if data is not None or data_dir is not None:
+            source = replace(source, data=data, data_dir=data_dir, wardrobe_dir=None)
         wanted = Schema.load(schema) if schema else self.schema
         (found,) = open_splits(source, [split], wanted)
         differences = self.schema.differences(found.schema)
