@@ -1,21 +1,23 @@
 """Trains a model: on the built-in wardrobe, or on your data with --data-dir."""
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.training.options import parse_config
+from deepfashion_tf.training.interrupts import Termination
+from deepfashion_tf.training.options import parse_command
 
 
 def main() -> int:
-    config = parse_config(__doc__)
-    import_tensorflow()
-    from deepfashion_tf.evaluation.finish import finish_run
-    from deepfashion_tf.serving.export import export_run
-    from deepfashion_tf.training.train import train
+    command = parse_command(__doc__)
+    with Termination() as termination:
+        import_tensorflow()
+        from deepfashion_tf.evaluation.finish import finish_run
+        from deepfashion_tf.serving.export import export_run
+        from deepfashion_tf.training.train import train
 
-    trained = train(config)
-    if trained.interrupted:
-        print("\nInterrupted: the best epoch so far is scored and exported.")
-    export_run(trained.run)
-    finish_run(trained.run, trained.val)
+        trained = train(command.config, command.options, termination)
+        if trained.interrupted:
+            print("\nInterrupted: the best epoch so far is scored and exported.")
+        export_run(trained.run)
+        finish_run(trained.run, trained.val, is_complete=not trained.interrupted)
     return 130 if trained.interrupted else 0
 
 

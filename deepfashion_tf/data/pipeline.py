@@ -159,12 +159,13 @@ def training_dataset(
     flip: bool = True,
     jitter_amount: float = 0.0,
     first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, flipped, jittered, normalized batches.
 
     Order, flips and jitter of epoch e depend on (seed, e) alone: the same seed gives the
-    same batches, and a stream that starts at `first_epoch` goes on as if it had
-    never been away.
+    same batches, and a stream that starts at `first_step` of `first_epoch` goes on as if
+    it had never been away.
 
     Returns:
         ``steps_per_epoch(split, batch_size)`` batches an epoch of ``(images, labels)``:
@@ -173,12 +174,13 @@ def training_dataset(
     count = len(split)
 
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        key = _epoch_key(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
         # A key each: with one key, what is drawn would follow from the order.
         flips = tf.random.stateless_uniform([count], key + [0, 2**41]) < (0.5 if flip else 0.0)
         amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
-        return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
+        rows = tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
+        return rows.skip(tf.where(epoch == first_epoch, np.int64(first_step * batch_size), 0))
 
     def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor):
         return index, flip_where(reader.crop(index, fetched), flip), amounts
@@ -192,6 +194,18 @@ def training_dataset(
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
     return _with_labels(batches, split, normalization)
+
+
+def batch_rows(split: Split, *, batch_size: int, seed: int, epoch: int, step: int) -> np.ndarray:
+    """Tells which rows of a split `training_dataset` puts into a batch: int64 ``[<= batch]``."""
+    rows = tf.range(len(split), dtype=tf.int64)
+    key = _epoch_key(seed, tf.constant(epoch, tf.int64))
+    order = tf.random.experimental.stateless_shuffle(rows, key)
+    return order[step * batch_size : (step + 1) * batch_size].numpy()
+
+
+def _epoch_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(seed, tf.int64), epoch])
 
 
 def evaluation_dataset(

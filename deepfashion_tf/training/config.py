@@ -14,6 +14,7 @@ from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import variants_of
 from deepfashion_tf.schema import Schema
 
+CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir")
 
@@ -211,13 +212,17 @@ class TrainConfig:
             return self.alpha
         return tuple(self.alpha * weight for weight in found)
 
-    def save(self, path: Path) -> None:
-        """Writes the config as JSON."""
+    def save(self, path: Path, only_new: bool = False) -> None:
+        """Writes the config as JSON.
+
+        Raises:
+            FileExistsError: the file is there, and `only_new` was asked for.
+        """
         values = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        write_atomically(path, json.dumps(values, indent=2) + "\n")
+        write_atomically(path, json.dumps(values, indent=2) + "\n", only_new=only_new)
 
     @classmethod
     def load(cls, path: Path) -> "TrainConfig":

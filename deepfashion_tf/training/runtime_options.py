@@ -1,0 +1,35 @@
+"""How a run is carried out: what changes nothing in what it computes, and is not saved with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import expand_user
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How a run is carried out.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    resume: Path | None = None
+    """Run directory to go on with, from its last checkpoint; its options come with it. With the
+    same --output-dir, a run that is not there yet is begun."""
+    checkpoint_every_steps: int | None = None
+    """Save a checkpoint every so many steps, for long epochs. None: after each epoch."""
+    on_full_disk: Literal["stop", "continue"] = "stop"
+    """When a checkpoint or the best model finds the disk full: stop, or go on and try again."""
+
+    def __post_init__(self) -> None:
+        every = self.checkpoint_every_steps
+        if every is not None and every < 1:
+            raise InputError(
+                f"--checkpoint-every-steps is {every}, but must be 1 or more; leave it out for a "
+                f"checkpoint after each epoch."
+            )
+        if self.resume is not None:
+            object.__setattr__(self, "resume", expand_user(self.resume, "--resume"))
