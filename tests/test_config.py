@@ -143,3 +143,53 @@ def test_wrong_options_end_with_exit_code_2(options, capsys):
 def test_the_file_is_plain_json(tmp_path):
     TrainConfig().save(tmp_path / "config.json")
     assert json.loads((tmp_path / "config.json").read_text())["backbone"] == "seresnet50"
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run directory as the training leaves its options there."""
+    config = TrainConfig(data=str(tmp_path / "data"), epochs=4).for_schema(SCHEMA)
+    (tmp_path / "run").mkdir()
+    config.save(tmp_path / "run" / "config.json")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--epochs", "4", "--backbone=seresnet50", "--recipe", "demo"],
+        ["--data-dir", "{folder}/data", "--loss-weights.fabric", "1.0"],
+        ["--output-dir", "{folder}/../{name}/run", "--checkpoint-every-steps", "3"],
+    ],
+)
+def test_a_run_goes_on_with_its_own_options(run, tmp_path, options):
+    names = {"folder": tmp_path, "name": tmp_path.name}
+    options = [option.format(**names) for option in options]
+    config = parse_config(["--resume", str(run), *options])
+    saved = TrainConfig.load(run / "config.json")
+    assert config == dataclasses.replace(saved, output_dir=run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "5"], r"cannot go on with --epochs 5 \(it has 4\)"),
+        (["--data", "elsewhere.csv"], r"--data \S+elsewhere.csv \(it has \S+data\)"),
+        (["--loss-weights.fit", "3"], "--loss-weights"),
+        (["--no-flip", "--seed=2"], "--(seed 2|flip False)"),
+        (["--output-dir", "elsewhere"], "name two folders"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_options(run, options, message):
+    with pytest.raises(InputError, match=message):
+        parse_config(["--resume", str(run), *options])
+
+
+def test_a_run_that_is_not_there_yet_is_begun_by_the_same_command(tmp_path):
+    options = ["--resume", str(tmp_path / "new"), "--output-dir", str(tmp_path / "new")]
+    command = parse_command("", [*options, "--epochs", "2"])
+    assert command.options.resume is None
+    assert (command.config.epochs, command.config.output_dir) == (2, tmp_path / "new")
+    with pytest.raises(InputError, match="is no run directory"):
+        parse_command("", options[:2])

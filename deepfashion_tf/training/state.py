@@ -213,8 +213,8 @@ def assign_metrics(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _numbered(kind: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    # Keras numbers some layers by how many a process has made before: paths would differ.
-    return {f"{kind}{i:05}/{variable.name}": variable for i, variable in enumerate(variables)}
+    # The last word: before it Keras may number a layer by how many the process has made.
+    return {f"{kind}{i:05}/{v.name.rsplit('_', 1)[-1]}": v for i, v in enumerate(variables)}
 
 
 def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
