@@ -14,6 +14,8 @@ def main() -> int:
         from deepfashion_tf.training.train import train
 
         trained = train(command.config, command.options, termination)
+        if not trained.is_chief:
+            return 0
         if trained.interrupted:
             print("\nInterrupted: the best epoch so far is scored and exported.")
         export_run(trained.run)

@@ -22,6 +22,7 @@ def build_model(
     dropout: float = 0.1,
     variant: str | None = None,
     freeze_batch_norm: bool = False,
+    sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
 ) -> keras.Model:
     """Builds the report's model with random weights.
@@ -36,6 +37,8 @@ def build_model(
         variant: key of VARIANTS; None = the backbone's own.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
+        sync_batch_norm: where several replicas train, normalize by the statistics of the
+            whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
 
@@ -54,6 +57,7 @@ def build_model(
     for layer in network.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.freeze_statistics = freeze_batch_norm
+            layer.synchronized = sync_batch_norm
     features = network(images)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", name=f"fc{index + 1}")(features)

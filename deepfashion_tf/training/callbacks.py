@@ -26,6 +26,7 @@ from deepfashion_tf.training.state import (
     assign_metrics,
     metric_arrays,
 )
+from deepfashion_tf.training.trainer import STOP
 
 
 def history_columns(schema: Schema) -> list[str]:
@@ -76,11 +77,19 @@ def _nan_mean(values) -> float:
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty."""
+    """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty.
+
+    Args:
+        path: the file; None = another process writes it.
+        schema: its columns.
+        loss_weights: weight of each category that is trained.
+        start: with the rows so far.
+        options: what to do when the disk is full.
+    """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         schema: Schema,
         loss_weights: dict[str, float],
         start: Position,
@@ -97,6 +106,8 @@ class HistoryFile(keras.callbacks.Callback):
         self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
+        if self.path is None:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -109,13 +120,19 @@ class HistoryFile(keras.callbacks.Callback):
 class BestModel(keras.callbacks.Callback):
     """Saves the model whenever validation mean accuracy is higher than ever before.
 
+    Args:
+        run: where; None = another process saves it.
+        model: what.
+        start: with the best epoch so far.
+        options: what to do when the disk is full.
+
     Attributes:
         epoch: the best one so far, counted from 1; None before the end of the first.
         is_saved: whether the best model so far is on disk; Ctrl-C may come in between.
     """
 
     def __init__(
-        self, run: Run, model: keras.Model, start: Position, options: RuntimeOptions
+        self, run: Run | None, model: keras.Model, start: Position, options: RuntimeOptions
     ) -> None:
         super().__init__()
         self.run, self.best, self.options = run, model, options
@@ -127,8 +144,8 @@ class BestModel(keras.callbacks.Callback):
         if value > self.value or self.epoch is None:
             before = self.epoch, self.value, self.is_saved
             self.epoch, self.value, self.is_saved = epoch + 1, value, False
-            path = self.run.model_path
-            with unless_disk_full(self.options, path, f"the model of epoch {epoch + 1}"):
+            what = f"the model of epoch {epoch + 1}"
+            with unless_disk_full(self.options, self.run and self.run.model_path, what):
                 self.save()
             if not self.is_saved:
                 # The best one is what lies on the disk.
@@ -136,7 +153,8 @@ class BestModel(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Saves the weights as they are now."""
-        self.run.save_model(self.best)
+        if self.run:
+            self.run.save_model(self.best)
         self.is_saved = True
 
 
@@ -174,7 +192,7 @@ class StopOnNaN(keras.callbacks.Callback):
         config: of the run.
         counter: the step.
         files_of: ``(epoch, step) -> names`` of the images of a batch, both counted from 0.
-        path: file for these names.
+        path: file for these names; None = another process writes it.
 
     Raises:
         InputError: says at which step, on which images, and what to change.
@@ -185,7 +203,7 @@ class StopOnNaN(keras.callbacks.Callback):
         config: TrainConfig,
         counter: StepCounter,
         files_of: Callable[[int, int], list[str]],
-        path: Path,
+        path: Path | None,
     ) -> None:
         super().__init__()
         self.config, self.counter, self.files_of, self.path = config, counter, files_of, path
@@ -195,7 +213,8 @@ class StopOnNaN(keras.callbacks.Callback):
             return
         epoch, step = self.counter.epoch, self.counter.step
         names = self.files_of(epoch, step - 1)
-        write_atomically(self.path, "".join(f"{name}\n" for name in names))
+        if self.path:
+            write_atomically(self.path, "".join(f"{name}\n" for name in names))
         raise InputError(
             f"The loss is no longer a number at epoch {epoch + 1}, step {step}: {self._advice()} "
             f"The images of that step: {list_some(names, most=3)} ({self.path} has them all)."
@@ -230,6 +249,7 @@ class Checkpointing(keras.callbacks.Callback):
         options: how often, and what to do when the disk is full.
         interrupt: whether Ctrl-C came.
         termination: whether SIGTERM came.
+        is_chief: whether this process is the one that writes.
     """
 
     def __init__(
@@ -242,52 +262,75 @@ class Checkpointing(keras.callbacks.Callback):
         options: RuntimeOptions,
         interrupt: Interrupt,
         termination: Termination,
+        is_chief: bool,
     ) -> None:
         super().__init__()
+        self.is_chief = is_chief
         self.counter, self.state, self.checkpoints = counter, state, checkpoints
         self.history, self.best, self.options = history, best, options
         self.interrupt, self.termination = interrupt, termination
         self._metrics: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs=None) -> None:
-        if not self.checkpoints.files():
+        # Alone, no worker may leave at once.
+        self.termination.unsaved = self.model.watches_stops
+        if self.is_chief and not self.checkpoints.files():
             # Going on needs the weights that the run began with, wherever they came from.
             self._save()
+
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        if self._is_asked:
+            self.model.ask_to_stop()
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.termination.unsaved = True
         every = self.options.checkpoint_every_steps
         is_due = every and self.counter.step % every == 0
-        if self._must_end or is_due:
+        if self._must_end(logs) or is_due:
+            self.model.average_statistics()
             self._metrics = metric_arrays(self.model)
             self._save()
-        self._end_if_asked()
+        self._end_if_asked(logs)
 
     def on_test_begin(self, logs=None) -> None:
+        self.model.average_statistics()
         # The validation counts with the same variables.
         self._metrics = metric_arrays(self.model)
 
+    def on_test_batch_begin(self, batch, logs=None) -> None:
+        self.on_train_batch_begin(batch)
+
     def on_test_batch_end(self, batch, logs=None) -> None:
-        if self._must_end:
+        if self._must_end(logs):
             self._save()
-        self._end_if_asked()
+        self._end_if_asked(logs)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         self.counter.epoch, self.counter.step, self._metrics = epoch + 1, 0, {}
         self._save()
-        self._end_if_asked()
+        if not self.model.watches_stops:
+            self._end_if_asked({})
 
     @property
-    def _must_end(self) -> bool:
+    def _is_asked(self) -> bool:
         return self.termination.asked or self.interrupt.asked
 
-    def _end_if_asked(self) -> None:
-        if self.termination.asked:
-            raise Terminated(f"SIGTERM: {self.termination.sentence}")
+    def _must_end(self, logs: dict) -> bool:
+        """Whether all workers end here: those that watch each other go by what all know."""
+        if self.model.watches_stops:
+            return bool(np.any(logs[STOP]))
+        return self._is_asked
+
+    def _end_if_asked(self, logs: dict) -> None:
+        if not self._must_end(logs):
+            return
         if self.interrupt.asked:
             raise KeyboardInterrupt
+        raise Terminated(f"SIGTERM: {self.termination.sentence}")
 
     def _save(self) -> None:
+        if not self.is_chief:
+            return
         position = Position(
             epoch=self.counter.epoch,
             step=self.counter.step,
@@ -305,7 +348,7 @@ class Checkpointing(keras.callbacks.Callback):
             )
         with unless_disk_full(self.options, self.checkpoints.directory, f"the state {position}"):
             self.checkpoints.save({**arrays, **self._metrics}, position)
-            self.termination.unsaved = False
+            self.termination.unsaved = self.model.watches_stops
             self.termination.sentence = how_to_go_on(position, self.checkpoints.directory.parent)
 
 
@@ -315,7 +358,7 @@ def how_to_go_on(position: Position, run: Path) -> str:
 
 
 @contextmanager
-def unless_disk_full(options: RuntimeOptions, path: Path, what: str) -> Iterator[None]:
+def unless_disk_full(options: RuntimeOptions, path: Path | None, what: str) -> Iterator[None]:
     """Says that the disk is full where something is written, and goes on or stops.
 
     Raises:
@@ -352,7 +395,7 @@ class EpochLines(keras.callbacks.Callback):
         self.progress.start()
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
-        self.began, self.steps = time.monotonic(), 0
+        self.began, self.steps, self.losses = time.monotonic(), 0, 0.0
         if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
             frozen = epoch < self.config.freeze_epochs
             console.print(
@@ -363,9 +406,9 @@ class EpochLines(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.trained = time.monotonic()
         self.steps += 1
-        self.progress.update(
-            self.task, advance=1, rate=f"[dim]loss[/dim] {float(np.mean(logs['loss'])):.3f}"
-        )
+        self.losses += float(np.mean(logs["loss"]))
+        rate = f"[dim]loss[/dim] {self.losses / self.steps:.3f}"
+        self.progress.update(self.task, advance=1, rate=rate)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         row = logs["row"]

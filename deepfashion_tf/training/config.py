@@ -100,6 +100,8 @@ class TrainConfig:
     """Factor of the learning rate for the backbone: below 1 its weights change less."""
     freeze_batch_norm: bool = False
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
+    sync_batch_norm: bool = True
+    """Where several devices train: normalize by the whole batch, or by each device's part of it."""
     seed: int = 0
     """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 

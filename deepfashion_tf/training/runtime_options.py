@@ -16,6 +16,12 @@ class RuntimeOptions:
         InputError: a value out of its range.
     """
 
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    """What trains. auto: several workers if TF_CONFIG or Slurm names them, several GPUs if there
+    are, else one device. --batch-size is that of all together."""
+    devices: int | None = None
+    """Devices of this machine to use: GPUs, or where there are none, CPU devices made to try it.
+    None: all GPUs, or one."""
     resume: Path | None = None
     """Run directory to go on with, from its last checkpoint; its options come with it. With the
     same --output-dir, a run that is not there yet is begun."""
@@ -25,6 +31,8 @@ class RuntimeOptions:
     """When a checkpoint or the best model finds the disk full: stop, or go on and try again."""
 
     def __post_init__(self) -> None:
+        if self.devices is not None and not 1 <= self.devices <= 1024:
+            raise InputError(f"--devices is {self.devices}, but must lie between 1 and 1024.")
         every = self.checkpoint_every_steps
         if every is not None and every < 1:
             raise InputError(

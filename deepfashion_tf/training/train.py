@@ -1,9 +1,10 @@
 """Trains one run: `train` reads the data, builds, compiles and fits the model."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -42,6 +43,7 @@ from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.run import HISTORY_FILE, Run
+from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import (
     METRICS,
@@ -62,11 +64,13 @@ class Trained:
         run: the run directory, with config.json, history.csv and model.keras.
         val: the validation split that the best epoch was chosen by.
         interrupted: Ctrl-C ended the training early.
+        is_chief: this process has written the run directory.
     """
 
     run: Run
     val: Split
     interrupted: bool
+    is_chief: bool = True
 
 
 def train(
@@ -90,6 +94,12 @@ def train(
         Terminated: SIGTERM came, and the state is saved.
     """
     options, termination = options or RuntimeOptions(), termination or Termination()
+    runtime = make_runtime(options)
+    runtime.check_batch_size(config.batch_size)
+    if runtime.replicas > 1:
+        console.print(f"[dim]{runtime.describe()}[/dim]")
+    # The chief says it for all.
+    console.quiet = not runtime.is_chief
     if not options.resume:
         Run.check_output(config)
     known = Run.schema_of(options.resume) if options.resume else None
@@ -100,16 +110,16 @@ def train(
     splits = [split.select(trained) for split in (train_split, val_split)]
     config = replace(config, **located(config))
     readers = [_reader(split, config) for split in splits]
-    with _begin(schema, config, options, splits) as job:
+    with _begin(schema, config, runtime, options, splits) as job:
         termination.sentence = how_to_go_on(job.start, job.run.directory)
         if job.start.epoch == config.epochs:
-            return Trained(job.run, val_split, interrupted=False)
+            return Trained(job.run, val_split, False, runtime.is_chief)
         try:
             interrupted = _fit(job, splits, readers, options, termination)
         except tf.errors.OpError as error:
             unreadable = explain_unreadable(train_split) or explain_unreadable(val_split)
             raise unreadable or error from error
-    return Trained(job.run, val_split, interrupted)
+    return Trained(job.run, val_split, interrupted, runtime.is_chief)
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class _Job:
     """A run that is about to be trained, from the beginning or from a checkpoint."""
 
     run: Run
+    runtime: Runtime
     model: keras.Model
     optimizer: FusedAdam
     steps: int
@@ -128,7 +139,11 @@ class _Job:
 
 @contextmanager
 def _begin(
-    schema: Schema, config: TrainConfig, options: RuntimeOptions, splits: list[Split]
+    schema: Schema,
+    config: TrainConfig,
+    runtime: Runtime,
+    options: RuntimeOptions,
+    splits: list[Split],
 ) -> Iterator[_Job]:
     """Makes the run directory, or finds the last checkpoint of the one that is to go on.
 
@@ -136,18 +151,27 @@ def _begin(
         InputError: the directory is taken, another process is training it, or it cannot go on.
     """
     goes_on = options.resume is not None and has_checkpoints(options.resume)
-    config, model = build_initial_model(schema, config, with_weights=not goes_on)
-    run = Run.reopen(config, schema) if options.resume else Run.create(config, schema)
     steps = steps_per_epoch(splits[0], config.batch_size)
-    optimizer = build_optimizer(model, config, steps)
+    with runtime.scope():
+        config, model = build_initial_model(schema, config, with_weights=not goes_on)
+        optimizer = build_optimizer(model, config, steps)
+    if not runtime.is_chief:
+        run = Run(config.output_dir or Path(), config, schema)
+    elif options.resume:
+        run = Run.reopen(config, schema)
+    else:
+        run = Run.create(config, schema)
     state = RunState(model, optimizer)
     checkpoints = Checkpoints(run.directory, fingerprint_of(config, splits))
-    with checkpoints.locked():
+    with checkpoints.locked() if runtime.is_chief else nullcontext():
         if goes_on:
             start, metrics = _restore(run, state, checkpoints)
         else:
             start, metrics = Position(run.complete_epochs() if options.resume else 0), {}
-        yield _Job(run, model, optimizer, steps, state, checkpoints, start, metrics)
+        runtime.check_agreement(
+            {"options or data": checkpoints.fingerprint, "checkpoints": str(start)}
+        )
+        yield _Job(run, runtime, model, optimizer, steps, state, checkpoints, start, metrics)
 
 
 def _fit(
@@ -163,9 +187,13 @@ def _fit(
         Whether Ctrl-C has ended it.
     """
     config, start = job.run.config, job.start
-    val_data = evaluation_dataset(
-        splits[1], readers[1], job.run.normalization, batch_size=config.batch_size
+    share, batch_size = job.runtime.share, config.batch_size
+    val_data = job.runtime.distribute(
+        evaluation_dataset(
+            splits[1], readers[1], job.run.normalization, batch_size=batch_size, share=share
+        )
     )
+    val_steps = steps_per_epoch(splits[1], batch_size)
     backbone = job.model.get_layer(config.backbone)
     trainer = None
     with Interrupt() as interrupt:
@@ -175,28 +203,34 @@ def _fit(
                 is_trained = first >= config.freeze_epochs
                 if trainer is None or is_trained != backbone.trainable:
                     backbone.trainable = is_trained
-                    trainer = compile_model(splits[0].schema, job.model, config, job.optimizer)
+                    with job.runtime.scope():
+                        trainer = compile_model(splits[0].schema, job.model, config, job.optimizer)
+                    if job.runtime.workers > 1:
+                        trainer.watch_stops()
                 done = start.step if first == start.epoch else 0
                 if done == job.steps:
-                    _end_epoch(trainer, first, val_data, callbacks)
+                    _end_epoch(trainer, first, val_data, val_steps, callbacks)
                     continue
+                train_data = training_dataset(
+                    splits[0],
+                    readers[0],
+                    job.run.normalization,
+                    batch_size=batch_size,
+                    first_epoch=first,
+                    first_step=done,
+                    epochs=last,
+                    seed=config.seed,
+                    flip=config.flip,
+                    jitter_amount=config.jitter,
+                    share=share,
+                )
                 trainer.fit(
-                    training_dataset(
-                        splits[0],
-                        readers[0],
-                        job.run.normalization,
-                        batch_size=config.batch_size,
-                        first_epoch=first,
-                        first_step=done,
-                        epochs=last,
-                        seed=config.seed,
-                        flip=config.flip,
-                        jitter_amount=config.jitter,
-                    ),
+                    job.runtime.distribute(train_data),
                     initial_epoch=first,
                     epochs=last,
                     steps_per_epoch=job.steps - done,
                     validation_data=val_data,
+                    validation_steps=val_steps,
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=0,
@@ -227,20 +261,33 @@ def _callbacks(
 
     loss_weights = {category: config.loss_weights[category] for category in splits[0].schema}
     counter = StepCounter(start, job.metrics)
-    history = HistoryFile(run.directory / HISTORY_FILE, run.schema, loss_weights, start, options)
-    best = BestModel(run, job.model, start, options)
+    is_chief = job.runtime.is_chief
+    path = run.directory / HISTORY_FILE if is_chief else None
+    history = HistoryFile(path, run.schema, loss_weights, start, options)
+    best = BestModel(run if is_chief else None, job.model, start, options)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     saving = Checkpointing(
-        counter, job.state, job.checkpoints, history, best, options, interrupt, termination
+        counter,
+        job.state,
+        job.checkpoints,
+        history,
+        best,
+        options,
+        interrupt,
+        termination,
+        is_chief,
     )
-    nan = StopOnNaN(config, counter, files_of, run.directory / "nan_batch.txt")
+    nan = StopOnNaN(
+        config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
+    )
     return [counter, history, nan, best, lines, saving], lines, best
 
 
 def _end_epoch(
     trainer: keras.Model,
     epoch: int,
-    val_data: tf.data.Dataset,
+    val_data: tf.data.Dataset | tf.distribute.DistributedDataset,
+    val_steps: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Does what `fit` does after the last step of an epoch."""
@@ -249,7 +296,9 @@ def _end_epoch(
     together.on_train_begin()
     together.on_epoch_begin(epoch)
     logs = dict(trainer.get_metrics_result())
-    scores = trainer.evaluate(val_data, callbacks=together, return_dict=True, verbose=0)
+    scores = trainer.evaluate(
+        val_data, steps=val_steps, callbacks=together, return_dict=True, verbose=0
+    )
     together.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
 
 
@@ -358,6 +407,7 @@ def build_initial_model(
         dropout=config.dropout,
         variant=config.variant,
         freeze_batch_norm=config.freeze_batch_norm,
+        sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
     )
     if weights:

@@ -1,0 +1,197 @@
+"""On what a run is carried out: one device, several, or several machines, by tf.distribute."""
+
+import contextlib
+import hashlib
+import json
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from deepfashion_tf.data.shares import Share
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The strategy of tf.distribute, and this process' place in it.
+
+    Attributes:
+        strategy: None = one device, TensorFlow's default.
+        workers: processes that train together.
+        worker: which of them this one is, from 0, the chief.
+    """
+
+    strategy: tf.distribute.Strategy | None = None
+    workers: int = 1
+    worker: int = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.worker == 0
+
+    @property
+    def replicas(self) -> int:
+        """Devices that train, on all machines."""
+        return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    @property
+    def share(self) -> Share:
+        """The replicas that this process feeds; all processes have equally many."""
+        count = self.replicas // self.workers
+        return Share(self.replicas, self.worker * count, count)
+
+    def scope(self) -> AbstractContextManager:
+        """Makes variables that are made inside it live on all replicas."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def distribute(self, dataset: tf.data.Dataset):
+        """Gives the dataset of this process' `share` to its replicas, batch by batch."""
+        if self.strategy is None:
+            return dataset
+        return self.strategy.distribute_datasets_from_function(lambda context: dataset)
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuses a batch that cannot be divided.
+
+        Raises:
+            InputError: says so.
+        """
+        if batch_size % self.replicas:
+            near = max(1, round(batch_size / self.replicas)) * self.replicas
+            raise InputError(
+                f"--batch-size {batch_size} is that of all {self.replicas} replicas together and "
+                f"does not divide by their number: make it {near}, or use other --devices."
+            )
+
+    def check_agreement(self, values: dict[str, str]) -> None:
+        """Makes sure that all workers are about to do the same; they wait for each other here.
+
+        Args:
+            values: what they must agree about -> what this worker has.
+
+        Raises:
+            InputError: another worker has something else.
+        """
+        if self.workers == 1:
+            return
+        digests = [
+            int.from_bytes(hashlib.sha256(v.encode()).digest()[:7], "big") for v in values.values()
+        ]
+        own = tf.constant([digests], tf.int64)
+        of_all = self.strategy.gather(self.strategy.run(lambda: own), axis=0).numpy()
+        different = [
+            name for name, same in zip(values, (of_all == digests).all(0), strict=True) if not same
+        ]
+        if different:
+            raise InputError(
+                f"The {self.workers} workers have different {' and '.join(different)}: start all "
+                f"of them with the same command, on the same data, and with a run directory that "
+                f"all of them see."
+            )
+
+    def describe(self) -> str:
+        """Says in a few words what trains."""
+        if self.workers > 1:
+            own = f"worker {self.worker}" if self.worker else "worker 0, the chief"
+            return f"{self.replicas} replicas of {self.workers} workers; this is {own}"
+        return f"{self.replicas} replicas"
+
+
+def make_runtime(options: RuntimeOptions) -> Runtime:
+    """Sets TensorFlow up for what was asked for. To be called before anything else of it.
+
+    Raises:
+        InputError: there are not so many devices, the cluster is described wrongly, or
+            TensorFlow has begun to work already.
+    """
+    strategy = options.strategy
+    if strategy == "auto":
+        is_cluster = _is_cluster(os.environ)
+        many = (options.devices or len(tf.config.list_physical_devices("GPU"))) > 1
+        strategy = "multi_worker" if is_cluster else "mirrored" if many else "one"
+    if strategy == "multi_worker":
+        return _multi_worker(options)
+    if strategy == "one":
+        if options.devices not in (None, 1):
+            raise InputError(
+                f"--strategy one is for one device, but --devices is {options.devices}: leave one "
+                f"of them out."
+            )
+        return Runtime()
+    return Runtime(tf.distribute.MirroredStrategy(_devices(options.devices)))
+
+
+def _devices(count: int | None) -> list[str]:
+    """Names GPUs; where there are none, CPU devices, made for it if there is but one."""
+    found = len(tf.config.list_physical_devices("GPU"))
+    if found:
+        if (count or 1) > found:
+            raise InputError(
+                f"--devices is {count}, but this machine has {found} GPUs: ask for as many."
+            )
+        return [f"GPU:{i}" for i in range(count or found)]
+    _split_cpu(count or 1)
+    return [f"CPU:{i}" for i in range(count or 1)]
+
+
+def _split_cpu(count: int) -> None:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) < count:
+            raise InputError(
+                f"--devices {count}: TensorFlow has begun to work with one CPU device; ask for "
+                f"several before anything else, in a process of its own."
+            ) from error
+
+
+def _is_cluster(environment) -> bool:
+    """Whether TF_CONFIG or Slurm has started several processes."""
+    if environment.get("TF_CONFIG"):
+        return True
+    return int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment
+
+
+def _multi_worker(options: RuntimeOptions) -> Runtime:
+    if os.environ.get("TF_CONFIG"):
+        workers, worker = _read_tf_config(os.environ["TF_CONFIG"])
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    elif _is_cluster(os.environ):
+        workers, worker = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_PROCID"])
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+    else:
+        raise InputError(
+            "--strategy multi_worker needs to know the other workers: set TF_CONFIG, start by "
+            "srun, or try --local-workers 2 on this machine."
+        )
+    if options.devices and not tf.config.list_physical_devices("GPU"):
+        _split_cpu(options.devices)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    return Runtime(strategy, workers, worker)
+
+
+def _read_tf_config(text: str) -> tuple[int, int]:
+    """Reads how many workers a TF_CONFIG names, and which this process is."""
+    example = (
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        values = json.loads(text)
+        cluster, task = values["cluster"], values["task"]
+        jobs = [job for job in ("chief", "worker") for _ in cluster.get(job, [])]
+        own = {"chief": 0, "worker": len(cluster.get("chief", []))}[task["type"]]
+        index = own + int(task["index"])
+        if not 0 <= index < len(jobs) or jobs[index] != task["type"]:
+            raise ValueError(f"the cluster has no {task['type']} {task['index']}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+        raise InputError(f"TF_CONFIG cannot be read ({reason}). It is like {example}.") from error
+    return len(jobs), index
