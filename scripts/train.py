@@ -1,12 +1,18 @@
 """Trains a model: on the built-in wardrobe, or on your data with --data-dir."""
 
+import os
+import sys
+
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.training.interrupts import Termination
+from deepfashion_tf.training.launch import launch_workers
 from deepfashion_tf.training.options import parse_command
 
 
 def main() -> int:
     command = parse_command(__doc__)
+    if command.options.local_workers and "TF_CONFIG" not in os.environ:
+        return launch_workers(command.options.local_workers, sys.argv)
     with Termination() as termination:
         import_tensorflow()
         from deepfashion_tf.evaluation.finish import finish_run

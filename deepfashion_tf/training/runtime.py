@@ -81,8 +81,13 @@ class Runtime:
         digests = [
             int.from_bytes(hashlib.sha256(v.encode()).digest()[:7], "big") for v in values.values()
         ]
-        own = tf.constant([digests], tf.int64)
-        of_all = self.strategy.gather(self.strategy.run(lambda: own), axis=0).numpy()
+
+        @tf.function
+        def gather() -> tf.Tensor:
+            own = self.strategy.run(lambda: tf.constant([digests], tf.int64))
+            return self.strategy.gather(own, axis=0)
+
+        of_all = gather().numpy()
         different = [
             name for name, same in zip(values, (of_all == digests).all(0), strict=True) if not same
         ]

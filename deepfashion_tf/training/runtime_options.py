@@ -22,6 +22,8 @@ class RuntimeOptions:
     devices: int | None = None
     """Devices of this machine to use: GPUs, or where there are none, CPU devices made to try it.
     None: all GPUs, or one."""
+    local_workers: int | None = None
+    """Start so many workers on this machine, as processes that train together on 127.0.0.1."""
     resume: Path | None = None
     """Run directory to go on with, from its last checkpoint; its options come with it. With the
     same --output-dir, a run that is not there yet is begun."""
@@ -33,6 +35,15 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         if self.devices is not None and not 1 <= self.devices <= 1024:
             raise InputError(f"--devices is {self.devices}, but must lie between 1 and 1024.")
+        if self.local_workers is not None and not 1 <= self.local_workers <= 256:
+            raise InputError(
+                f"--local-workers is {self.local_workers}, but must lie between 1 and 256."
+            )
+        if self.local_workers and self.strategy not in ("auto", "multi_worker"):
+            raise InputError(
+                f"--local-workers starts several workers, but --strategy is {self.strategy}: leave "
+                f"one of them out."
+            )
         every = self.checkpoint_every_steps
         if every is not None and every < 1:
             raise InputError(
