@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -12,6 +14,16 @@ import tensorflow as tf
 from deepfashion_tf.data.shares import Share
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.training.runtime_options import RuntimeOptions
+
+# What TensorFlow raises on the other workers when one is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +34,13 @@ class Runtime:
         strategy: None = one device, TensorFlow's default.
         workers: processes that train together.
         worker: which of them this one is, from 0, the chief.
+        addresses: "host:port" of all workers, where they are known.
     """
 
     strategy: tf.distribute.Strategy | None = None
     workers: int = 1
     worker: int = 0
+    addresses: tuple[str, ...] = ()
 
     @property
     def is_chief(self) -> bool:
@@ -98,6 +112,30 @@ class Runtime:
                 f"all of them see."
             )
 
+    def is_loss(self, error: tf.errors.OpError) -> bool:
+        """Whether an error may mean that another worker is gone.
+
+        TensorFlow finds a dead process by its closed connection, at once, and one that
+        no longer answers by its missing heartbeats, within a minute.
+        """
+        return self.workers > 1 and isinstance(error, _LOST)
+
+    def explain_loss(self, error: tf.errors.OpError) -> InputError | None:
+        """Says which worker was lost, where an error tells of that."""
+        if not self.is_loss(error):
+            return None
+        named = {int(index) for index in re.findall(r"/task:(\d+)", error.message)}
+        silent = {i for i, address in enumerate(self.addresses) if not _answers(address)}
+        lost = sorted((silent or named) - {self.worker})
+        who = ", ".join(
+            f"{i} ({self.addresses[i]})" if i < len(self.addresses) else str(i) for i in lost
+        )
+        name = f"Worker {who}" if len(lost) == 1 else f"Workers {who}" if lost else "A worker"
+        return InputError(
+            f"{name} was lost: its process has died, or does not answer. Look at what it said "
+            f"last, then start all {self.workers} workers again, with --resume."
+        )
+
     def describe(self) -> str:
         """Says in a few words what trains."""
         if self.workers > 1:
@@ -166,11 +204,12 @@ def _is_cluster(environment) -> bool:
 
 def _multi_worker(options: RuntimeOptions) -> Runtime:
     if os.environ.get("TF_CONFIG"):
-        workers, worker = _read_tf_config(os.environ["TF_CONFIG"])
+        addresses, worker = _read_tf_config(os.environ["TF_CONFIG"])
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     elif _is_cluster(os.environ):
-        workers, worker = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_PROCID"])
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+        addresses = resolver.cluster_spec().job_tasks("worker")
+        worker = int(os.environ["SLURM_PROCID"])
     else:
         raise InputError(
             "--strategy multi_worker needs to know the other workers: set TF_CONFIG, start by "
@@ -179,11 +218,21 @@ def _multi_worker(options: RuntimeOptions) -> Runtime:
     if options.devices and not tf.config.list_physical_devices("GPU"):
         _split_cpu(options.devices)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    return Runtime(strategy, workers, worker)
+    return Runtime(strategy, len(addresses), worker, tuple(addresses))
 
 
-def _read_tf_config(text: str) -> tuple[int, int]:
-    """Reads how many workers a TF_CONFIG names, and which this process is."""
+def _answers(address: str) -> bool:
+    """Whether a process listens there."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _read_tf_config(text: str) -> tuple[list[str], int]:
+    """Reads the addresses of the workers from TF_CONFIG, and which one this process is."""
     example = (
         '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
         '"task": {"type": "worker", "index": 0}}'
@@ -192,6 +241,7 @@ def _read_tf_config(text: str) -> tuple[int, int]:
         values = json.loads(text)
         cluster, task = values["cluster"], values["task"]
         jobs = [job for job in ("chief", "worker") for _ in cluster.get(job, [])]
+        addresses = [a for job in ("chief", "worker") for a in cluster.get(job, [])]
         own = {"chief": 0, "worker": len(cluster.get("chief", []))}[task["type"]]
         index = own + int(task["index"])
         if not 0 <= index < len(jobs) or jobs[index] != task["type"]:
@@ -199,4 +249,4 @@ def _read_tf_config(text: str) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
         raise InputError(f"TF_CONFIG cannot be read ({reason}). It is like {example}.") from error
-    return len(jobs), index
+    return addresses, index

@@ -100,6 +100,17 @@ def train(
         console.print(f"[dim]{runtime.describe()}[/dim]")
     # The chief says it for all.
     console.quiet = not runtime.is_chief
+    try:
+        return _train(config, runtime, options, termination)
+    except tf.errors.OpError as error:
+        raise runtime.explain_loss(error) or error from error
+    finally:
+        console.quiet = False
+
+
+def _train(
+    config: TrainConfig, runtime: Runtime, options: RuntimeOptions, termination: Termination
+) -> Trained:
     if not options.resume:
         Run.check_output(config)
     known = Run.schema_of(options.resume) if options.resume else None
@@ -117,6 +128,8 @@ def train(
         try:
             interrupted = _fit(job, splits, readers, options, termination)
         except tf.errors.OpError as error:
+            if runtime.is_loss(error):
+                raise
             unreadable = explain_unreadable(train_split) or explain_unreadable(val_split)
             raise unreadable or error from error
     return Trained(job.run, val_split, interrupted, runtime.is_chief)
