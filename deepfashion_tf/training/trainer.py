@@ -52,7 +52,8 @@ class Trainer(keras.Model):
     def test_step(self, data) -> dict[str, tf.Tensor]:
         images, labels = data
         self.compute_metrics(images, labels, self(images, training=False))
-        return self._logs({})
+        # Keras wants at least one number.
+        return self._logs({"done": tf.constant(1.0)})
 
     def _logs(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         if self.watches_stops:
