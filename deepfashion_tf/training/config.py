@@ -99,6 +99,10 @@ class TrainConfig:
     """Factor of the learning rate for the backbone: below 1 its weights change less."""
     freeze_batch_norm: bool = False
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What the network computes in. Its weights, the heads and the losses are float32 in any."""
+    jit: bool = False
+    """Compile the training step with XLA; each size of batch is compiled once more."""
     seed: int = 0
     """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 
