@@ -1,5 +1,7 @@
 """The benchmark runs and counts; how fast anything is, no test says."""
 
+import dataclasses
+
 import pytest
 
 from deepfashion_tf.benchmark.rates import race
@@ -32,3 +34,19 @@ def test_images_without_boxes_are_no_benchmark(challenge):
     (challenge / "split" / "train_bbox.txt").unlink()
     with pytest.raises(InputError, match="without a box"):
         check_boxes(read_split(challenge, "train"), challenge)
+
+
+def test_precisions_are_measured_beside_float32(monkeypatch):
+    from deepfashion_tf.benchmark import precision
+    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+    from deepfashion_tf.training.config import TrainConfig
+
+    name = BACKBONES["resnet50"]
+    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
+    monkeypatch.setitem(VARIANTS, name, narrow)
+    monkeypatch.setattr(precision, "STEPS", 1)
+    config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)
+    names = [rate.name for rate in precision.benchmark_precision(config, rounds=1)]
+    bases = [name for name in names if "jit" not in name]
+    assert bases[:2] == [precision.PLAIN, "mixed_bfloat16"]
+    assert names == [*bases, *(f"{name}, jit" for name in bases)]

@@ -21,6 +21,8 @@ SCHEMA = builtin_schema()
 
 README = Path(__file__).parents[1] / "README.md"
 RNG = np.random.default_rng(0)
+# The gap between 1 and the next number.
+EPSILON = {"bfloat16": 2.0**-7, "float16": 2.0**-10}
 
 
 # --- Grouped convolution -----------------------------------------------------------------
@@ -51,6 +53,34 @@ def test_grouped_convolution_is_its_definition(channels, groups, strides, side):
     np.testing.assert_allclose(outputs, expected, atol=1e-4)
     np.testing.assert_allclose(gradient, tape.gradient(loss, kernel), rtol=1e-3, atol=1e-2)
     assert layer.compute_output_shape(images.shape) == outputs.shape
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_grouped_convolution_of_low_precision_is_its_definition(strides, precision):
+    """The kernel and its gradient are float32; between them everything is rounded."""
+    layer = GroupedConv2D(32, strides, dtype=f"mixed_{precision}")
+    images = tf.constant(RNG.normal(size=(4, 8, 8, 128)).astype("float32"))
+    layer.build(images.shape)
+    assert layer.kernel.dtype == "float32"
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)
+        outputs = layer(images)
+        # As if a loss were the mean over the batch.
+        loss = tf.reduce_mean(tf.cast(outputs, "float32") ** 2)
+    assert outputs.dtype == precision
+    gradients = tape.gradient(loss, [layer.kernel.value, images])
+    kernel = tf.Variable(layer.kernel.value)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        expected = grouped_reference(images, kernel, 32, strides)
+        loss = tf.reduce_mean(expected**2)
+    expected = [expected, *tape.gradient(loss, [kernel, images])]
+    for ours, plain in zip([outputs, *gradients], expected, strict=True):
+        ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
+        error = np.linalg.norm(ours - plain) / np.linalg.norm(plain)
+        # Factors and answer are rounded by up to half a step each; the sums are not.
+        assert error < 1.5 * EPSILON[precision]
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -103,6 +133,34 @@ def test_fused_batch_norm_is_keras_batch_norm():
         results.append([outputs, layer(images), *gradients, *moving])
     for fused, plain in zip(*results, strict=True):
         np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_fused_batch_norm_of_low_precision_has_statistics_in_float32(precision):
+    """Keras' own layer computes in float32 and rounds its answer: so does the kernel."""
+    images = tf.cast(RNG.normal(2, 3, (4, 5, 6, 7)), precision)
+    results = []
+    for kind in (FusedBatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(epsilon=1e-5, momentum=0.9, dtype=f"mixed_{precision}")
+        layer.build(images.shape)
+        layer.gamma.assign(np.linspace(0.5, 2, 7))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 3)
+        assert outputs.dtype == layer(images).dtype == precision
+        weights = [layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance]
+        assert {variable.dtype for variable in weights} == {"float32"}
+        gradients = tape.gradient(loss, [images, layer.gamma.value, layer.beta.value])
+        moving = [layer.moving_mean, layer.moving_variance]
+        results.append([outputs, layer(images), *gradients, *moving])
+    step = EPSILON[precision]
+    for fused, plain in zip(*results, strict=True):
+        fused, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (fused, plain))
+        # Each number is rounded once, perhaps to the other neighbour; sums of 120 such.
+        np.testing.assert_allclose(fused, plain, rtol=2 * step, atol=2 * step * np.abs(plain).max())
+    for fused, plain in zip(results[0][-2:], results[1][-2:], strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-5)
 
 
 def test_frozen_batch_norm_does_not_move():

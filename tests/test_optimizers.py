@@ -81,7 +81,7 @@ def test_treated_variables_step_shorter_and_later(first_step):
     slow, fast = (keras.Variable(np.ones(3), name=name) for name in ("slow", "fast"))
     optimizer = FusedAdam(0.1)
     optimizer.build([slow, fast])
-    optimizer.treat([slow], scale=0.01, first_step=first_step)
+    optimizer.treat([slow], scale=0.01)
     alone = keras.Variable(np.ones(3), name="alone")
     reference = keras.optimizers.Adam(0.001)
     reference.build([alone])
@@ -95,3 +95,30 @@ def test_treated_variables_step_shorter_and_later(first_step):
             reference.apply([gradient], [alone])
     np.testing.assert_allclose(slow, alone, rtol=1e-5)
     assert np.abs(fast - slow).max() > 0.1
+
+
+def test_a_step_that_overflows_while_some_are_frozen_changes_nothing():
+    """Neither weights nor state; and thawing is the first step of an Adam of their own."""
+    slow, fast = (keras.Variable(np.ones(3), name=name) for name in ("slow", "fast"))
+    adam = FusedAdam(0.1)
+    optimizer = keras.optimizers.LossScaleOptimizer(adam, initial_scale=8.0)
+    optimizer.build([slow, fast])
+    adam.treat([slow])
+    alone = keras.Variable(np.ones(3), name="alone")
+    reference = keras.optimizers.Adam(0.1)
+    reference.build([alone])
+    gradient = keras.ops.convert_to_tensor([8.0, -4.0, 2.0])
+    optimizer.apply([gradient], [fast])
+    before = [np.array(variable) for variable in (slow, fast, *adam.variables)]
+    for overflow in (np.inf, np.nan):
+        optimizer.apply([gradient * overflow], [fast])
+        for old, variable in zip(before, (slow, fast, *adam.variables), strict=True):
+            np.testing.assert_array_equal(old, variable)
+    # Halved twice.
+    assert float(optimizer.dynamic_scale) == 2.0
+    for _ in range(3):
+        optimizer.apply([gradient, gradient], [slow, fast])
+        reference.apply([gradient / 2.0], [alone])
+        # The same formula in another order of operations.
+        np.testing.assert_allclose(slow, alone, rtol=1e-6)
+    assert int(optimizer.iterations) == 4

@@ -46,17 +46,16 @@ def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> list[Rat
     return [Rate(name, tuple(rates)) for name, rates in values.items()]
 
 
-def print_rates(title: str, rates: list[Rate], peer: str, limit: str) -> None:
-    """Prints medians, their spread, and how they stand to a peer and to the machine's limit."""
+def print_rates(title: str, rates: list[Rate], *others: str) -> None:
+    """Prints medians, their spread, and how they stand to others: a peer, the machine's limit."""
     medians = {rate.name: rate.median for rate in rates}
     table = Table(title=title, caption=f"medians; {machine()}", title_justify="left")
     table.add_column("", no_wrap=True)
-    for heading in ("images/s", "lowest", "highest", f"/ {peer}", f"/ {limit}"):
+    for heading in ("images/s", "lowest", "highest", *(f"/ {other}" for other in others)):
         table.add_column(heading, justify="right")
     for rate in rates:
         ratios = [
-            f"{rate.median / medians[other]:.2f}" if other in medians else "-"
-            for other in (peer, limit)
+            f"{rate.median / medians[other]:.2f}" if other in medians else "-" for other in others
         ]
         extremes = (f"{value:.0f}" for value in (min(rate.values), max(rate.values)))
         table.add_row(rate.name, f"{rate.median:.0f}", *extremes, *ratios)

@@ -1,6 +1,7 @@
 """The many-headed model: backbone, optional fully connected layers, one softmax a category."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import keras
 from keras import layers
@@ -24,6 +25,7 @@ def build_model(
     freeze_batch_norm: bool = False,
     sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
+    precision: str = "float32",
 ) -> keras.Model:
     """Builds the report's model with random weights.
 
@@ -41,6 +43,8 @@ def build_model(
             whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
+        precision: name of the Keras dtype policy of all but the heads: "float32",
+            "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
     Returns:
         A Functional model from normalized images, float32 ``[batch, size, size, 3]``,
@@ -53,14 +57,17 @@ def build_model(
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
     images = keras.Input((image_size, image_size, 3), name="images")
-    network = build_backbone(backbone, image_size, representation, variant)
+    with _dtype_policy(precision):
+        network = build_backbone(backbone, image_size, representation, variant)
     for layer in network.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.freeze_statistics = freeze_batch_norm
             layer.synchronized = sync_batch_norm
     features = network(images)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
-        features = layers.Dense(width, activation="relu", name=f"fc{index + 1}")(features)
+        features = layers.Dense(width, activation="relu", dtype=precision, name=f"fc{index + 1}")(
+            features
+        )
     outputs = {}
     for category, attributes in schema.items():
         x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
@@ -73,3 +80,14 @@ def build_model(
             name=category,
         )(x)
     return keras.Model(images, outputs, name=f"{backbone}_attributes")
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Makes the layers that are built in the context of a policy; the global one comes back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+KERNEL_DTYPES = ("float32", "bfloat16", "float16")
+
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -11,9 +13,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras composes the training pass of a dozen element-wise ops, each of which
     reads and writes the whole feature map; with `FusedAdam` it makes a third
     more images a second of an SE-ResNet-50 on two cores. Variables, weights files and the
-    result are those of the parent. Where the fused kernel has no equal
-    (masks, lower precision) the parent's pass is used. With ``synchronized`` all replicas
-    normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
+    result are those of the parent. Images of bfloat16 or float16 are normalized by
+    statistics, gamma and beta of float32, as the parent does. With ``synchronized`` all
+    replicas normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
+    Where the fused kernel has no equal (masks) the parent's pass is used.
 
     Args:
         freeze_statistics: normalize with the moving mean and variance in training, too,
@@ -35,7 +38,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         training = training and not self.freeze_statistics
         fused = training and self.trainable and mask is None
-        if not fused or self.compute_dtype != "float32":
+        if not fused or self.compute_dtype not in KERNEL_DTYPES:
             return super().call(inputs, training=training, mask=mask)
         replicas = tf.distribute.get_replica_context()
         if self.synchronized and replicas is not None and replicas.num_replicas_in_sync > 1:

@@ -11,7 +11,7 @@ class FusedAdam(keras.optimizers.Adam):
     A ResNet-50 has 160 variables: tracing and optimizing the composed update takes
     longer than building the network. State, arguments and results are Keras' own;
     both add epsilon to the uncorrected root. Some variables can be given a smaller
-    step, or a later start: see `treat`.
+    step, and may begin later: see `treat`.
 
     Raises:
         ValueError: ``amsgrad`` is asked for, which the kernel does not know.
@@ -24,25 +24,42 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad: use keras.optimizers.Adam")
-        self._treated: dict[int, tuple[float, int]] = {}
+        self._treated: dict[int, tuple[float, keras.Variable]] = {}
 
-    def treat(self, variables, *, scale: float = 1.0, first_step: int = 0) -> None:
-        """Treats some variables in another way than the rest.
+    def treat(self, variables, *, scale: float = 1.0) -> None:
+        """Treats some variables, which get their gradients together, in another way than the rest.
+
+        Bias correction counts the steps that *they* have made: counted from the beginning,
+        it would make the first step of variables that were frozen three times as long. The
+        count is part of the optimizer's state, because nobody can tell beforehand how many
+        steps a loss scaler will leave out.
 
         Args:
             variables: Keras variables, among those that the optimizer is built for.
             scale: factor of the learning rate.
-            first_step: the step, counted from 0, in which they get their first gradient.
-                Bias correction counts from there; counted from the beginning it would make
-                their first step three times as long.
         """
+        steps = self.add_variable(
+            (), dtype="int", aggregation="only_first_replica", name="treated_iterations"
+        )
         indices = map(self._get_variable_index, variables)
-        self._treated |= dict.fromkeys(indices, (scale, first_step))
+        self._treated |= dict.fromkeys(indices, (scale, steps))
+
+    def apply(self, grads, trainable_variables=None) -> None:
+        super().apply(grads, trainable_variables)
+        known = self._trainable_variables if trainable_variables is None else trainable_variables
+        updated = {
+            self._get_variable_index(variable)
+            for gradient, variable in zip(grads, known, strict=True)
+            if gradient is not None
+        }
+        counters = [steps for index, (_, steps) in self._treated.items() if index in updated]
+        for steps in {id(steps): steps for steps in counters}.values():
+            steps.assign_add(1)
 
     def update_step(self, gradient, variable, learning_rate) -> None:
         index = self._get_variable_index(variable)
-        scale, first_step = self._treated.get(index, (1.0, 0))
-        step = tf.cast(self.iterations + 1 - first_step, variable.dtype)
+        scale, steps = self._treated.get(index, (1.0, self.iterations))
+        step = tf.cast(steps + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_handle(self._momentums[index]),

@@ -422,6 +422,7 @@ def build_initial_model(
         freeze_batch_norm=config.freeze_batch_norm,
         sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
+        precision=config.precision,
     )
     if weights:
         load_weights(weights, model.get_layer(config.backbone))
@@ -443,27 +444,31 @@ def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
     return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
 
 
-def build_optimizer(model: keras.Model, config: TrainConfig, steps: int) -> FusedAdam:
+def build_optimizer(
+    model: keras.Model, config: TrainConfig, steps: int
+) -> keras.optimizers.Optimizer:
     """Builds Adam for all weights of a model, those that are frozen at first included.
 
     Args:
         model: has a layer named as the backbone.
-        config: learning rate, schedule, and how the backbone is treated.
+        config: learning rate, schedule, precision, and how the backbone is treated.
         steps: steps of one epoch.
+
+    Returns:
+        A `FusedAdam`, in float16 inside an optimizer that scales the loss: gradients that
+        a half takes for 0 would be lost. It leaves out the steps that overflow.
     """
     learning_rate = config.learning_rate
     if config.schedule == "cosine":
         learning_rate = keras.optimizers.schedules.CosineDecay(
             config.learning_rate, decay_steps=config.epochs * steps
         )
-    optimizer = FusedAdam(learning_rate)
+    adam = FusedAdam(learning_rate)
+    scaled = config.precision == "mixed_float16"
+    optimizer = keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
-    optimizer.treat(
-        model.get_layer(config.backbone).trainable_variables,
-        scale=config.backbone_lr_scale,
-        first_step=config.freeze_epochs * steps,
-    )
+    adam.treat(model.get_layer(config.backbone).trainable_variables, scale=config.backbone_lr_scale)
     return optimizer
 
 
@@ -492,6 +497,7 @@ def compile_model(
         loss=losses,
         loss_weights={category: config.loss_weights[category] for category in schema},
         metrics=category_metrics(losses),
+        jit_compile=config.jit,
     )
     return trainer
 

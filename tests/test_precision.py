@@ -1,0 +1,194 @@
+"""Mixed precision and XLA: every backbone, from training to the exported model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
+from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.losses import logits_of
+from deepfashion_tf.training.train import build_optimizer, compile_model, train
+
+SCHEMA = builtin_schema()
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# The gap between 1 and the next number.
+EPSILON = {"float32": 2.0**-23, "mixed_bfloat16": 2.0**-7, "mixed_float16": 2.0**-10}
+
+
+@pytest.fixture(autouse=True)
+def narrow_backbones(monkeypatch):
+    """Gives each backbone four narrow blocks; the grouped one keeps several groups."""
+    for name in BACKBONES.values():
+        groups = 8 if VARIANTS[name].groups > 1 else 1
+        narrow = {"blocks": (1, 1, 1, 1), "base_width": 8 // groups, "groups": groups}
+        monkeypatch.setitem(VARIANTS, name, dataclasses.replace(VARIANTS[name], **narrow))
+
+
+def batch(images: int = 8) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    labels = {
+        category: rng.integers(0, len(attributes), images, np.int32)
+        for category, attributes in SCHEMA.items()
+    }
+    return rng.normal(size=(images, 32, 32, 3)).astype("float32"), labels
+
+
+def seeded_model(config: TrainConfig) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_model(
+        SCHEMA, config.backbone, image_size=32, dropout=0.0, fc_layers=2, precision=config.precision
+    )
+
+
+def compiled(config: TrainConfig) -> keras.Model:
+    model = seeded_model(config)
+    return compile_model(SCHEMA, model, config, build_optimizer(model, config, steps=1))
+
+
+def fit(trainer: keras.Model, steps: int = 1) -> list[float]:
+    """Trains on the same batch again and again; gives the loss of each step."""
+    images, labels = batch()
+    data = tf.data.Dataset.from_tensors((images, labels))
+    history = trainer.fit(data, epochs=steps, shuffle=False, verbose=0).history
+    return np.sum([history[f"{category}_labelled_loss"] for category in SCHEMA], axis=0)
+
+
+def small_config(**options) -> TrainConfig:
+    return TrainConfig(image_size=32, **options).for_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_all_but_the_heads_computes_in_it(backbone, precision):
+    model = seeded_model(small_config(backbone=backbone, precision=precision))
+    compute_dtype = keras.DTypePolicy(precision).compute_dtype
+    inner = model.get_layer(backbone).layers[1:]
+    for layer in [*inner, model.get_layer("fc1"), model.get_layer("fc2")]:
+        assert layer.compute_dtype == compute_dtype, layer.name
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    images, _ = batch()
+    assert model.get_layer(backbone)(images).dtype == compute_dtype
+    for probabilities in model(images).values():
+        assert probabilities.dtype == logits_of(probabilities).dtype == "float32"
+        # Not their logarithm: the losses find what was before the softmax.
+        assert probabilities._keras_logits is logits_of(probabilities)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_answers_are_those_of_float32_but_for_rounding(backbone, precision):
+    exact = seeded_model(small_config(backbone=backbone))
+    model = seeded_model(small_config(backbone=backbone, precision=precision))
+    images, _ = batch()
+    answers = model(images)
+    for category, expected in exact(images).items():
+        # Some thirty layers one after another, each of which rounds.
+        np.testing.assert_allclose(answers[category], expected, atol=10 * EPSILON[precision])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, precision):
+    config = small_config(
+        data_dir=challenge,
+        output_dir=tmp_path / "run",
+        weights="none",
+        backbone=backbone,
+        precision=precision,
+        batch_size=4,
+        epochs=1,
+    )
+    trained = train(config)
+    model = trained.run.load_model()
+    policies = {layer.dtype_policy.name for layer in model.get_layer(backbone).layers[1:]}
+    assert policies == {precision}
+    assert evaluate(trained.run, trained.val).images == 6
+    expected = predict_split(trained.run, model, trained.val)
+    exported = tf.saved_model.load(str(export_run(trained.run)))
+    answers = exported.signatures["serving_default"](
+        image_bytes=tf.stack([tf.io.read_file(path) for path in trained.val.keys]),
+        boxes=tf.constant(trained.val.boxes),
+    )
+    assert set(answers) == set(SCHEMA)
+    for category, probabilities in expected.items():
+        assert answers[category].dtype == probabilities.dtype == "float32"
+        # The same ops in the same order; another graph may fuse them and round elsewhere.
+        atol = max(1e-4, 4 * EPSILON[precision])
+        np.testing.assert_allclose(answers[category], probabilities, atol=atol)
+
+
+def test_an_overflow_while_the_backbone_is_frozen_leaves_the_first_step_after_it_finite():
+    config = small_config(backbone="resnet50", precision="mixed_float16", freeze_epochs=1)
+    model = seeded_model(config)
+    optimizer = build_optimizer(model, config, steps=2)
+    backbone = model.get_layer("resnet50")
+
+    def step(scale: float, frozen: bool) -> float:
+        """Gives the largest change of a weight of the backbone; the rest changes or not."""
+        backbone.trainable = not frozen
+        trainer = compile_model(SCHEMA, model, config, optimizer)
+        optimizer.dynamic_scale.assign(scale)
+        before = [np.array(variable) for variable in backbone.trainable_variables]
+        assert np.isfinite(fit(trainer)).all()
+        pairs = zip(before, backbone.trainable_variables, strict=True)
+        return max((np.abs(old - np.array(new)).max() for old, new in pairs), default=0.0)
+
+    heads = [model.get_layer(category).kernel for category in SCHEMA]
+    before = [np.array(kernel) for kernel in heads]
+    step(2.0**127, frozen=True)
+    assert int(optimizer.iterations) == 0 and float(optimizer.dynamic_scale) == 2.0**126
+    for old, kernel in zip(before, heads, strict=True):
+        np.testing.assert_array_equal(old, kernel)
+    step(2.0**10, frozen=True)
+    assert not any(np.array_equal(old, kernel) for old, kernel in zip(before, heads, strict=True))
+    change = step(2.0**10, frozen=False)
+    assert int(optimizer.iterations) == 2
+    # Adam's first step is the learning rate in the gradient's direction.
+    assert change == pytest.approx(config.learning_rate, rel=0.01)
+    assert all(np.isfinite(variable).all() for variable in model.variables)
+
+
+# The last backbone has all the layers that the others have, and grouped convolutions.
+@pytest.mark.parametrize(
+    ("backbone", "precision"),
+    [
+        *((backbone, "float32") for backbone in BACKBONES),
+        *(("seresnext50", precision) for precision in PRECISIONS[1:]),
+    ],
+)
+def test_xla_gives_the_same_losses(backbone, precision):
+    """Without dropout, which XLA draws by another algorithm."""
+    config = small_config(backbone=backbone, precision=precision, learning_rate=1e-4)
+    losses = []
+    for jit in (False, True):
+        trainer = compiled(dataclasses.replace(config, jit=jit))
+        assert trainer.jit_compile is jit
+        losses.append(fit(trainer, steps=4))
+    # The other order of operations rounds otherwise, and XLA rounds less often where it
+    # fuses; steps of Adam magnify that, as far as a gradient near 0 changes its sign.
+    np.testing.assert_allclose(*losses, rtol=max(1e-4, 4 * EPSILON[precision]))
+    assert losses[1][-1] < 0.9 * losses[1][0]
+
+
+def test_a_run_is_trained_by_xla(challenge, tmp_path):
+    """Six images in batches of four: the last one is smaller, in training and validation."""
+    config = small_config(
+        data_dir=challenge,
+        output_dir=tmp_path / "run",
+        weights="none",
+        backbone="resnet50",
+        batch_size=4,
+        epochs=1,
+        jit=True,
+    )
+    trained = train(config)
+    assert evaluate(trained.run, trained.val).images == 6
+    assert (trained.run.directory / "history.csv").read_text().count("\n") == 2
