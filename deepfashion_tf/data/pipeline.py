@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from deepfashion_tf.data.decode import image_fault
+from deepfashion_tf.data.check import BadImages, find_bad_images
 from deepfashion_tf.data.images import (
     JITTERS,
     Normalization,
@@ -23,11 +23,10 @@ from deepfashion_tf.data.images import (
 )
 from deepfashion_tf.data.plain import decode_plain, make_plain
 from deepfashion_tf.data.split import Split
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
-_TOLD = 10  # faults, after which no more are looked for
 _FETCHED = 32  # images whose bytes are asked for in one call
 
 
@@ -91,8 +90,8 @@ def cached_reader(
     Crops are kept as uint8: size² × 3 bytes an image.
 
     Raises:
-        InputError: the crops do not fit into the memory that is free, or an image
-            cannot be decoded.
+        InputError: the crops do not fit into the memory that is free.
+        BadImages: some images cannot be decoded.
     """
     count = len(split)
     needed = count * image_size**2 * 3
@@ -117,35 +116,15 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
 
     Raises:
-        InputError: names the images that cannot be decoded.
+        BadImages: names the images that cannot be decoded, all of them.
     """
     crops = _crops_in_order(split, DirectReader(split, image_size)).map(lambda index, crop: crop)
     crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise explain_unreadable(split) or error from error
-
-
-def explain_unreadable(split: Split) -> InputError | None:
-    """Finds the images of a split that cannot be decoded, and says so in an InputError."""
-    broken = []
-    for row, (key, box) in enumerate(zip(split.keys, split.boxes, strict=True)):
-        try:
-            fault = image_fault(split.encoded(row), box)
-        except OSError as error:
-            fault = f"cannot be read ({error.strerror or error})"
-        if fault:
-            broken.append(f"{key} {fault}")
-        if len(broken) == _TOLD:
-            break
-    if not broken:
-        return None
-    count = f"{len(broken)}{' or more' if len(broken) == _TOLD else ''}"
-    return InputError(
-        f"{count} of the {len(split)} images listed in {split.source} cannot be used: "
-        f"{list_some(broken)}. Replace them, or take their rows out of the lists."
-    )
+        found = find_bad_images([split])
+        raise (BadImages(found) if found else error) from error
 
 
 def training_dataset(

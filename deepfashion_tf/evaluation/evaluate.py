@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset, explain_unreadable
+from deepfashion_tf.data.check import BadImages, find_bad_images
+from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.scores import Scores, score
@@ -42,7 +43,8 @@ def predict_split(
                 done += len(images)
                 on_progress(done, len(split))
     except tf.errors.OpError as error:
-        raise explain_unreadable(split) or error from error
+        found = find_bad_images([split])
+        raise (BadImages(found) if found else error) from error
     return {category: np.concatenate(values) for category, values in parts.items()}
 
 

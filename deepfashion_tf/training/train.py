@@ -6,12 +6,12 @@ from itertools import pairwise
 import keras
 import tensorflow as tf
 
+from deepfashion_tf.data.check import BadImages, find_bad_images
 from deepfashion_tf.data.pipeline import (
     DirectReader,
     Reader,
     cached_reader,
     evaluation_dataset,
-    explain_unreadable,
     steps_per_epoch,
     training_dataset,
 )
@@ -107,7 +107,8 @@ def train(config: TrainConfig) -> Trained:
     except KeyboardInterrupt:
         interrupted = True
     except tf.errors.OpError as error:
-        raise explain_unreadable(train_split) or explain_unreadable(val_split) or error from error
+        found = find_bad_images([train_split, val_split])
+        raise (BadImages(found) if found else error) from error
     finally:
         lines.close()
     if not best.is_saved:
