@@ -12,7 +12,9 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from deepfashion_tf.data.check import BadImages, find_bad_images
+from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
+from deepfashion_tf.data.decode import image_fault
+from deepfashion_tf.data.headers import UNREADABLE
 from deepfashion_tf.data.images import (
     JITTERS,
     Normalization,
@@ -21,13 +23,15 @@ from deepfashion_tf.data.images import (
     normalize,
     squash_resize,
 )
-from deepfashion_tf.data.plain import decode_plain, make_plain
-from deepfashion_tf.data.split import Split
+from deepfashion_tf.data.plain import Box, decode_plain, make_plain
+from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.schema import UNLABELLED
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
 _FETCHED = 32  # images whose bytes are asked for in one call
+_GREY = 127  # near the mean of photographs, so that it moves batch norm little
 
 
 class Reader(Protocol):
@@ -36,8 +40,10 @@ class Reader(Protocol):
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         """Turns ``(index, *others)``, index scalar int64, into ``(index, fetched, *others)``."""
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """Makes a crop, uint8 ``[size, size, 3]``."""
+    def crop(
+        self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
 
 
 class DirectReader:
@@ -59,13 +65,75 @@ class DirectReader:
         return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        split = self._split
-        images = [make_plain(split.encoded(row), tuple(split.boxes[row])) for row in indices]
-        encoded, boxes = zip(*images, strict=True)
+        encoded, boxes = zip(*map(self._read_one, indices), strict=True)
         return np.array(encoded, object), np.array(boxes, np.int32)
 
-    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        return squash_resize(decode_plain(*fetched), self._size)
+    def _read_one(self, row: int) -> tuple[bytes, Box]:
+        return make_plain(self._split.encoded(row), tuple(self._split.boxes[row]))
+
+    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        return squash_resize(decode_plain(*fetched), self._size), tf.constant(True)
+
+
+class SkippingReader(DirectReader):
+    """A DirectReader that has a grey image in the place of one that cannot be read.
+
+    Only Python can catch what the decoder raises, so that an image costs one more call.
+
+    Args:
+        split: the images.
+        image_size: side of the crops.
+        on_bad: is told the key and the fault of each image that cannot be read, once.
+
+    Attributes:
+        bad: the rows that could not be read when they were last asked for.
+    """
+
+    def __init__(self, split: Split, image_size: int, on_bad: Callable[[str, str], None]) -> None:
+        super().__init__(split, image_size)
+        self.bad: set[int] = set()
+        self._on_bad = on_bad
+        self._blank = np.full((image_size, image_size, 3), _GREY, np.uint8)
+        self._make_crop = tf.function(
+            super().crop,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([], tf.int64),
+                (tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)),
+            ],
+        )
+
+    def _read_one(self, row: int) -> tuple[bytes, Box]:
+        encoded = b""
+        try:
+            encoded = self._split.encoded(row)
+            return make_plain(encoded, tuple(self._split.boxes[row]))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            fault = image_fault(encoded, self._split.boxes[row]) if encoded else None
+            self._note(row, fault or (UNREADABLE if encoded else reading_fault(error)))
+        return b"", WHOLE_IMAGE
+
+    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        image, counted = tf.numpy_function(
+            self._crop_one, [index, *fetched], [tf.uint8, tf.bool], stateful=False
+        )
+        return tf.ensure_shape(image, self._blank.shape), tf.ensure_shape(counted, ())
+
+    def _crop_one(self, row: int, encoded: bytes, box: np.ndarray) -> tuple[np.ndarray, bool]:
+        if encoded:
+            try:
+                image, _ = self._make_crop(row, (encoded, box))
+                self.bad.discard(int(row))
+                return image.numpy(), True
+            except tf.errors.OpError:
+                self._note(row, image_fault(encoded, box) or UNREADABLE)
+        return self._blank, False
+
+    def _note(self, row: int, fault: str) -> None:
+        self.bad.add(int(row))
+        self._on_bad(self._split.keys[row], fault)
+        if len(self.bad) == len(self._split):
+            raise ValueError(f"no image of {self._split.name} is left")
 
 
 class CachedReader:
@@ -78,8 +146,8 @@ class CachedReader:
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         return rows.map(lambda index, *others: (index, index, *others))
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._crops, index)
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self._crops, index), tf.constant(True)
 
 
 def cached_reader(
@@ -118,7 +186,9 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     Raises:
         BadImages: names the images that cannot be decoded, all of them.
     """
-    crops = _crops_in_order(split, DirectReader(split, image_size)).map(lambda index, crop: crop)
+    crops = _crops_in_order(split, DirectReader(split, image_size)).map(
+        lambda index, crop, counted: crop
+    )
     crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
@@ -160,10 +230,11 @@ def training_dataset(
         return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
 
     def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor):
-        return index, flip_where(reader.crop(index, fetched), flip), amounts
+        image, counted = reader.crop(index, fetched)
+        return index, flip_where(image, flip), counted, amounts
 
-    def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor):
-        return indices, jitter(images, amounts) if jitter_amount else images
+    def change(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, amounts: tf.Tensor):
+        return indices, jitter(images, amounts) if jitter_amount else images, counted
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         images = reader.fetch(draw_epoch(epoch)).map(read, num_parallel_calls=PARALLEL)
@@ -183,7 +254,7 @@ def evaluation_dataset(
 
 def _crops_in_order(split: Split, reader: Reader) -> tf.data.Dataset:
     rows = reader.fetch(tf.data.Dataset.range(len(split)).map(lambda index: (index,)))
-    return rows.map(lambda i, fetched: (i, reader.crop(i, fetched)), num_parallel_calls=PARALLEL)
+    return rows.map(lambda i, fetched: (i, *reader.crop(i, fetched)), num_parallel_calls=PARALLEL)
 
 
 def _with_labels(
@@ -191,9 +262,12 @@ def _with_labels(
 ) -> tf.data.Dataset:
     labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
 
-    def finish(indices: tf.Tensor, images: tf.Tensor):
+    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor):
         # On whole batches: one op an epoch step instead of one an image.
-        of_batch = {category: tf.gather(values, indices) for category, values in labels.items()}
+        of_batch = {
+            category: tf.where(counted, tf.gather(values, indices), UNLABELLED)
+            for category, values in labels.items()
+        }
         return normalize(images, normalization), of_batch
 
     return on_own_threads(batches.map(finish, num_parallel_calls=1).prefetch(_PREFETCH))

@@ -100,6 +100,11 @@ class Run:
         return self.directory / "model.keras"
 
     @property
+    def bad_images_path(self) -> Path:
+        """Names what a run that skips bad images has skipped; not there if it was nothing."""
+        return self.directory / "bad_images.txt"
+
+    @property
     def normalization(self) -> Normalization:
         """The normalization that belongs to the run's network and its weights."""
         # Runs of before there were variants have those of `imagenet`.
@@ -128,7 +133,8 @@ class Run:
         if data is not None or data_dir is not None:
             source = replace(source, data=data, data_dir=data_dir, wardrobe_dir=None)
         wanted = Schema.load(schema) if schema else self.schema
-        (found,) = open_splits(source, [split], wanted)
+        check_images = self.config.on_bad_image == "error"
+        (found,) = open_splits(source, [split], wanted, check_images)
         differences = self.schema.differences(found.schema)
         if differences:
             raise InputError(

@@ -6,11 +6,8 @@ from itertools import pairwise
 import keras
 import tensorflow as tf
 
-from deepfashion_tf.data.check import BadImages, find_bad_images
+from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import (
-    DirectReader,
-    Reader,
-    cached_reader,
     evaluation_dataset,
     steps_per_epoch,
     training_dataset,
@@ -21,7 +18,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
-from deepfashion_tf.progress import console, progress_bar
+from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.callbacks import (
     BestModel,
@@ -34,6 +31,7 @@ from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
+from deepfashion_tf.training.readers import open_readers
 from deepfashion_tf.training.run import Run
 
 
@@ -60,16 +58,25 @@ def train(config: TrainConfig) -> Trained:
 
     Raises:
         InputError: the data cannot be used, or the loss became NaN.
+        BadImages: some images cannot be read; at the start nothing is left behind.
     """
     Run.check_output(config)
-    train_split, val_split = open_splits(config, ["train", "val"])
+    # Where every image is decoded at the start, that tells all faults at once.
+    headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
+    splits = open_splits(config, ["train", "val"], check_images=headers)
+    train_split, val_split = splits
     schema = train_split.schema
     config = check_labels(train_split, val_split, config.for_schema(schema))
+    skipped = SkippedImages()
+    (train_split, train_reader), (val_split, val_reader) = open_readers(splits, config, skipped)
+    if skipped:
+        # The last labelled image of a category may be gone.
+        config = check_labels(train_split, val_split, config)
     config, model = build_initial_model(schema, replace(config, **located(config)))
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
-    train_reader, val_reader = (_reader(split, config) for split in splits)
     run = Run.create(config, schema)
+    skipped.keep_in(run.bad_images_path)
     val_data = evaluation_dataset(
         splits[1], val_reader, run.normalization, batch_size=config.batch_size
     )
@@ -107,8 +114,9 @@ def train(config: TrainConfig) -> Trained:
     except KeyboardInterrupt:
         interrupted = True
     except tf.errors.OpError as error:
-        found = find_bad_images([train_split, val_split])
-        raise (BadImages(found) if found else error) from error
+        found = [] if config.cache else find_bad_images([train_split, val_split])
+        kept = f"What earlier epochs gave is kept in {run.directory}; replace them and train again"
+        raise (BadImages(found, kept) if found else error) from error
     finally:
         lines.close()
     if not best.is_saved:
@@ -253,10 +261,3 @@ def compile_model(
         metrics=category_metrics(losses),
     )
     return trainer
-
-
-def _reader(split: Split, config: TrainConfig) -> Reader:
-    if not config.cache:
-        return DirectReader(split, config.image_size)
-    with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
-        return cached_reader(split, config.image_size, on_progress)
