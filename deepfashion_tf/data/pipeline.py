@@ -94,14 +94,12 @@ class SkippingReader(DirectReader):
         self.bad: set[int] = set()
         self._on_bad = on_bad
         self._blank = np.full((image_size, image_size, 3), _GREY, np.uint8)
+        # Traced here: the threads that first call it at once would trace it each.
         self._make_crop = tf.function(
-            super().crop,
+            lambda encoded, box: squash_resize(decode_plain(encoded, box), image_size),
             autograph=False,
-            input_signature=[
-                tf.TensorSpec([], tf.int64),
-                (tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)),
-            ],
-        )
+            input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+        ).get_concrete_function()
 
     def _read_one(self, row: int) -> tuple[bytes, Box]:
         encoded = b""
@@ -122,7 +120,7 @@ class SkippingReader(DirectReader):
     def _crop_one(self, row: int, encoded: bytes, box: np.ndarray) -> tuple[np.ndarray, bool]:
         if encoded:
             try:
-                image, _ = self._make_crop(row, (encoded, box))
+                image = self._make_crop(tf.constant(encoded), tf.constant(box))
                 self.bad.discard(int(row))
                 return image.numpy(), True
             except tf.errors.OpError:
