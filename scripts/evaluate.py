@@ -27,14 +27,18 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
+    from deepfashion_tf.data.check import SkippedImages
+    from deepfashion_tf.errors import list_some
     from deepfashion_tf.evaluation.evaluate import evaluate
     from deepfashion_tf.evaluation.table import print_scores
     from deepfashion_tf.training.run import Run
 
     trained = Run.load(options.run)
     split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
-    scores = evaluate(trained, split)
-    print_scores(scores, str(options.run), trained.config.untrained)
+    skipped = SkippedImages()
+    scores = evaluate(trained, split, skipped)
+    which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
+    print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))
     path = trained.metrics_path(split, own_data=options.data is options.data_dir is None)
     scores.save(path)
     print(f"Scores: {path}")

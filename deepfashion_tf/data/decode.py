@@ -67,6 +67,14 @@ def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
+# For callers outside a graph: op by op it takes four times as long.
+decode_compiled = tf.function(
+    decode_and_crop,
+    autograph=False,
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+)
+
+
 def image_fault(encoded: bytes, box: tuple[int, int, int, int] | None = None) -> str | None:
     """Says why an image cannot be used, whatever the bytes are.
 
@@ -87,7 +95,7 @@ def image_fault(encoded: bytes, box: tuple[int, int, int, int] | None = None) ->
             spelled = ",".join(map(str, box))
             return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"
     try:
-        decode_and_crop(tf.constant(encoded), tf.constant(box, tf.int32))
+        decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
     except tf.errors.ResourceExhaustedError:
         return "takes more memory than is free"
     except tf.errors.OpError:

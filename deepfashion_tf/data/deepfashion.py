@@ -58,7 +58,7 @@ def read_split(
         raise InputError(f"{source} lists no image: write one image name a line.")
     labels = _read_labels(folder, split, len(names), schema, candidates, faults)
     boxes, box_line = _read_boxes(folder, split, len(names), faults)
-    root = _image_root(folder, names[0])
+    root = _image_root(folder, names)
     images = tuple(str(root / name) for name in names)
     if check_images:
         _check_images(images, boxes, source, (folder / f"{split}_bbox.txt", box_line), faults)
@@ -84,10 +84,12 @@ def find_annotations(data_dir: str | Path) -> Path:
     raise InputError(f"No data set was found in {root}: {_LAYOUT_HELP}.")
 
 
-def _image_root(folder: Path, first_name: str) -> Path:
+def _image_root(folder: Path, names: list[str]) -> Path:
     """Finds the folder that the listed names are relative to."""
     candidates = (folder.parent, folder, folder.parent / "Img", folder.parent / "img")
-    return next((root for root in candidates if is_file(root / first_name)), folder.parent)
+    # Of several, since the first may be one of those that are missing.
+    found = (root for name in names[:100] for root in candidates if is_file(root / name))
+    return next(found, folder.parent)
 
 
 def _candidates(folder: Path, schema: Schema) -> list[Schema]:

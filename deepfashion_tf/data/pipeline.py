@@ -12,7 +12,9 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
+from deepfashion_tf.data.headers import UNREADABLE
 from deepfashion_tf.data.images import (
     JITTERS,
     Normalization,
@@ -21,17 +23,17 @@ from deepfashion_tf.data.images import (
     normalize,
     squash_resize,
 )
-from deepfashion_tf.data.plain import decode_plain, make_plain
+from deepfashion_tf.data.plain import Box, decode_plain, make_plain
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
-from deepfashion_tf.data.split import Split
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.data.split import WHOLE_IMAGE, Split
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import UNLABELLED
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
-_TOLD = 10  # faults, after which no more are looked for
 ALONE = Share()
 _FETCHED = 32  # images whose bytes are asked for in one call
+_GREY = 127  # near the mean of photographs, so that it moves batch norm little
 
 
 class Reader(Protocol):
@@ -40,8 +42,10 @@ class Reader(Protocol):
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         """Turns ``(index, *others)``, index scalar int64, into ``(index, fetched, *others)``."""
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]) -> tf.Tensor:
-        """Makes a crop, uint8 ``[size, size, 3]``."""
+    def crop(
+        self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
 
 
 class DirectReader:
@@ -63,13 +67,73 @@ class DirectReader:
         return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        split = self._split
-        images = [make_plain(split.encoded(row), tuple(split.boxes[row])) for row in indices]
-        encoded, boxes = zip(*images, strict=True)
+        encoded, boxes = zip(*map(self._read_one, indices), strict=True)
         return np.array(encoded, object), np.array(boxes, np.int32)
 
-    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        return squash_resize(decode_plain(*fetched), self._size)
+    def _read_one(self, row: int) -> tuple[bytes, Box]:
+        return make_plain(self._split.encoded(row), tuple(self._split.boxes[row]))
+
+    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        return squash_resize(decode_plain(*fetched), self._size), tf.constant(True)
+
+
+class SkippingReader(DirectReader):
+    """A DirectReader that has a grey image in the place of one that cannot be read.
+
+    Only Python can catch what the decoder raises, so that an image costs one more call.
+
+    Args:
+        split: the images.
+        image_size: side of the crops.
+        on_bad: is told the key and the fault of each image that cannot be read, once.
+
+    Attributes:
+        bad: the rows that could not be read when they were last asked for.
+    """
+
+    def __init__(self, split: Split, image_size: int, on_bad: Callable[[str, str], None]) -> None:
+        super().__init__(split, image_size)
+        self.bad: set[int] = set()
+        self._on_bad = on_bad
+        self._blank = np.full((image_size, image_size, 3), _GREY, np.uint8)
+        # Traced here: the threads that first call it at once would trace it each.
+        self._make_crop = tf.function(
+            lambda encoded, box: squash_resize(decode_plain(encoded, box), image_size),
+            autograph=False,
+            input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+        ).get_concrete_function()
+
+    def _read_one(self, row: int) -> tuple[bytes, Box]:
+        encoded = b""
+        try:
+            encoded = self._split.encoded(row)
+            return make_plain(encoded, tuple(self._split.boxes[row]))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            fault = image_fault(encoded, self._split.boxes[row]) if encoded else None
+            self._note(row, fault or (UNREADABLE if encoded else reading_fault(error)))
+        return b"", WHOLE_IMAGE
+
+    def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        image, counted = tf.numpy_function(
+            self._crop_one, [index, *fetched], [tf.uint8, tf.bool], stateful=False
+        )
+        return tf.ensure_shape(image, self._blank.shape), tf.ensure_shape(counted, ())
+
+    def _crop_one(self, row: int, encoded: bytes, box: np.ndarray) -> tuple[np.ndarray, bool]:
+        if encoded:
+            try:
+                image = self._make_crop(tf.constant(encoded), tf.constant(box))
+                self.bad.discard(int(row))
+                return image.numpy(), True
+            except tf.errors.OpError:
+                self._note(row, image_fault(encoded, box) or UNREADABLE)
+        return self._blank, False
+
+    def _note(self, row: int, fault: str) -> None:
+        self.bad.add(int(row))
+        self._on_bad(self._split.keys[row], fault)
+        if len(self.bad) == len(self._split):
+            raise ValueError(f"no image of {self._split.name} is left")
 
 
 class CachedReader:
@@ -82,8 +146,8 @@ class CachedReader:
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         return rows.map(lambda index, *others: (index, index, *others))
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._crops, index)
+    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self._crops, index), tf.constant(True)
 
 
 def cached_reader(
@@ -94,8 +158,8 @@ def cached_reader(
     Crops are kept as uint8: size² × 3 bytes an image.
 
     Raises:
-        InputError: the crops do not fit into the memory that is free, or an image
-            cannot be decoded.
+        InputError: the crops do not fit into the memory that is free.
+        BadImages: some images cannot be decoded.
     """
     count = len(split)
     needed = count * image_size**2 * 3
@@ -120,7 +184,7 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
 
     Raises:
-        InputError: names the images that cannot be decoded.
+        BadImages: names the images that cannot be decoded, all of them.
     """
     rows = np.arange(len(split))
     crops = _crops(DirectReader(split, image_size), rows, rows >= 0)
@@ -129,28 +193,8 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     try:
         yield from crops.as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise explain_unreadable(split) or error from error
-
-
-def explain_unreadable(split: Split) -> InputError | None:
-    """Finds the images of a split that cannot be decoded, and says so in an InputError."""
-    broken = []
-    for row, (key, box) in enumerate(zip(split.keys, split.boxes, strict=True)):
-        try:
-            fault = image_fault(split.encoded(row), box)
-        except OSError as error:
-            fault = f"cannot be read ({error.strerror or error})"
-        if fault:
-            broken.append(f"{key} {fault}")
-        if len(broken) == _TOLD:
-            break
-    if not broken:
-        return None
-    count = f"{len(broken)}{' or more' if len(broken) == _TOLD else ''}"
-    return InputError(
-        f"{count} of the {len(split)} images listed in {split.source} cannot be used: "
-        f"{list_some(broken)}. Replace them, or take their rows out of the lists."
-    )
+        found = find_bad_images([split])
+        raise (BadImages(found) if found else error) from error
 
 
 def training_dataset(
@@ -206,7 +250,8 @@ def training_dataset(
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
 
     def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor, counted):
-        return index, flip_where(reader.crop(index, fetched), flip), amounts, counted
+        image, is_read = reader.crop(index, fetched)
+        return index, flip_where(image, flip), amounts, counted & is_read
 
     def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor, counted: tf.Tensor):
         changed = jitter(images, amounts * jitter_amount) if jitter_amount else images
@@ -249,10 +294,12 @@ def evaluation_dataset(
 
 def _crops(reader: Reader, rows: np.ndarray, counted: np.ndarray) -> tf.data.Dataset:
     items = reader.fetch(tf.data.Dataset.from_tensor_slices((rows, counted)))
-    return items.map(
-        lambda index, fetched, counted: (index, reader.crop(index, fetched), counted),
-        num_parallel_calls=PARALLEL,
-    )
+
+    def crop(index: tf.Tensor, fetched: tf.Tensor, counted: tf.Tensor):
+        image, is_read = reader.crop(index, fetched)
+        return index, image, counted & is_read
+
+    return items.map(crop, num_parallel_calls=PARALLEL)
 
 
 def _batched(images: tf.data.Dataset, plan: Plan, sizes: tf.Tensor | None) -> tf.data.Dataset:

@@ -7,17 +7,11 @@ bytes, it can turn a rare image into a plain one, by the very same function.
 
 import tensorflow as tf
 
-from deepfashion_tf.data.decode import corners_inside, decode_and_crop, decode_jpeg
+from deepfashion_tf.data.decode import corners_inside, decode_compiled, decode_jpeg
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
 Box = tuple[int, int, int, int]
-
-_decode_any = tf.function(
-    decode_and_crop,
-    autograph=False,
-    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
-)
 
 
 def make_plain(encoded: bytes, box: Box) -> tuple[bytes, Box]:
@@ -39,7 +33,7 @@ def make_plain(encoded: bytes, box: Box) -> tuple[bytes, Box]:
         raise ValueError(f"the image {fault}")
     if is_plain(encoded):
         return encoded, box
-    pixels = _decode_any(tf.constant(encoded), tf.constant(box, tf.int32))
+    pixels = decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
     return tf.io.encode_png(pixels, compression=1).numpy(), WHOLE_IMAGE
 
 

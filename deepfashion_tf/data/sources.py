@@ -32,7 +32,12 @@ class Source(Protocol):
     wardrobe_test: int
 
 
-def open_splits(source: Source, names: Sequence[str], schema: Schema | None = None) -> list[Split]:
+def open_splits(
+    source: Source,
+    names: Sequence[str],
+    schema: Schema | None = None,
+    check_images: bool = True,
+) -> list[Split]:
     """Opens splits of the data set that the options name.
 
     Args:
@@ -40,6 +45,8 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
         names: "train", "val", "test".
         schema: the categories; None = those of the file ``source.schema``, else the data's
             own, else the built-in ones.
+        check_images: looks at every image's header; False where somebody else will say which
+            images cannot be read.
 
     Raises:
         InputError: the data set cannot be used.
@@ -48,15 +55,22 @@ def open_splits(source: Source, names: Sequence[str], schema: Schema | None = No
         schema = Schema.load(source.schema)
     data = source.data_name
     if data.startswith(PREFIX):
-        found = read_tfds(data, names, schema, split_seed=source.split_seed, offline=source.offline)
+        found = read_tfds(
+            data,
+            names,
+            schema,
+            split_seed=source.split_seed,
+            offline=source.offline,
+            check_images=check_images,
+        )
     elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
         path = absolute(expand_user(Path(data), "--data"))
-        found = read_table(path, names, schema, source.split_seed)
+        found = read_table(path, names, schema, source.split_seed, check_images)
     else:
         if data == "wardrobe":
             _check_drawable(schema)
         folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
-        found = [read_split(folder, name, schema) for name in names]
+        found = [read_split(folder, name, schema, check_images) for name in names]
     return found if source.crop else [split.without_boxes() for split in found]
 
 

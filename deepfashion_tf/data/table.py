@@ -30,7 +30,11 @@ _SPELLINGS = {
 
 
 def read_table(
-    path: Path, names: Sequence[str], schema: Schema | None = None, split_seed: int = 0
+    path: Path,
+    names: Sequence[str],
+    schema: Schema | None = None,
+    split_seed: int = 0,
+    check_images: bool = True,
 ) -> list[Split]:
     """Reads splits of a table.
 
@@ -39,6 +43,7 @@ def read_table(
         names: "train", "val", "test".
         schema: the categories; None = the built-in ones.
         split_seed: seeds the division of a table without a column ``split``.
+        check_images: also looks at every image's header.
 
     Returns:
         The splits. Without boxes an image is used whole.
@@ -54,7 +59,8 @@ def read_table(
     boxes = _read_boxes(table, faults)
     split_of = _read_splits(table, faults)
     faults.raise_if_any(f"{path} cannot be used")
-    _check_images(table, images, boxes, faults)
+    if check_images:
+        _check_images(table, images, boxes, faults)
     faults.raise_if_any(f"{path} cannot be used")
     if split_of is None:
         split_of = divide(labels, _groups(table), split_seed)

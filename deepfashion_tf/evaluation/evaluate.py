@@ -4,7 +4,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset, explain_unreadable
+from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
+from deepfashion_tf.data.pipeline import (
+    DirectReader,
+    Reader,
+    SkippingReader,
+    evaluation_dataset,
+)
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.scores import Scores, score
@@ -13,7 +19,11 @@ from deepfashion_tf.training.run import Run
 
 
 def predict_split(
-    run: Run, model: keras.Model, split: Split, task: str = "predicting"
+    run: Run,
+    model: keras.Model,
+    split: Split,
+    task: str = "predicting",
+    reader: Reader | None = None,
 ) -> dict[str, np.ndarray]:
     """Answers for every image of a split, in order.
 
@@ -22,14 +32,15 @@ def predict_split(
         model: outputs named by category.
         split: the images.
         task: what the progress bar says.
+        reader: gives the images; None = decodes each, and stops where one cannot be read.
 
     Returns:
         category -> probabilities, float32 ``[images, classes]``.
 
     Raises:
-        InputError: an image cannot be decoded.
+        BadImages: an image cannot be decoded.
     """
-    reader = DirectReader(split, run.config.image_size)
+    reader = reader or DirectReader(split, run.config.image_size)
     batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
     answer = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
     parts: dict[str, list[np.ndarray]] = {category: [] for category in run.schema}
@@ -42,7 +53,8 @@ def predict_split(
                 done += len(images)
                 on_progress(done, len(split))
     except tf.errors.OpError as error:
-        raise explain_unreadable(split) or error from error
+        found = find_bad_images([split])
+        raise (BadImages(found) if found else error) from error
     return {category: np.concatenate(values) for category, values in parts.items()}
 
 
@@ -51,8 +63,15 @@ def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([values.argmax(axis=-1) for values in probabilities.values()], axis=1)
 
 
-def evaluate(run: Run, split: Split) -> Scores:
+def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Scores:
     """Scores a run's best model on a split, in the categories that it was trained in.
+
+    Images that cannot be read are no part of the scores if the run's training skips such.
+
+    Args:
+        run: the run.
+        split: the images.
+        skipped: takes what cannot be read; None = nobody asks.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -63,7 +82,14 @@ def evaluate(run: Run, split: Split) -> Scores:
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
             f"use scripts/predict.py."
         )
-    probabilities = predict_split(run, run.load_model(), split, f"evaluating {split.name} images")
+    task, reader = f"evaluating {split.name} images", None
+    if run.config.on_bad_image == "skip":
+        skipped = SkippedImages() if skipped is None else skipped
+        reader = SkippingReader(split, run.config.image_size, skipped.note)
+    probabilities = predict_split(run, run.load_model(), split, task, reader)
     known = split.select(run.trained)
     answered = answers({category: probabilities[category] for category in run.trained})
+    if reader and reader.bad:
+        read = np.setdiff1d(np.arange(len(split)), list(reader.bad))
+        known, answered = known.take(read, split.name), answered[read]
     return score(known, answered)

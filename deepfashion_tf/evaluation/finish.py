@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.tfds import PREFIX
 from deepfashion_tf.evaluation.curves import save_curves
@@ -27,11 +28,13 @@ def finish_run(run: Run, val: Split, is_complete: bool = True) -> Scores:
     Raises:
         InputError: the model file or an image cannot be read.
     """
-    scores = evaluate(run, val)
+    skipped = SkippedImages(run.bad_images_path)
+    skipped.keep_in(run.bad_images_path)
+    scores = evaluate(run, val, skipped)
     scores.save(run.directory / "metrics.json")
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
-    print_scores(scores, title, run.config.untrained)
+    print_scores(scores, title, run.config.untrained, (len(skipped), str(run.bad_images_path)))
     if is_complete:
         remove_checkpoints(run.directory)
     names = sorted(path.name + "/" * path.is_dir() for path in run.directory.iterdir())

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.progress import console
 
 
-def print_scores(scores: Scores, title: str, untrained: Sequence[str] = ()) -> None:
+def print_scores(
+    scores: Scores, title: str, untrained: Sequence[str] = (), skipped: tuple[int, str] = (0, "")
+) -> None:
     """Prints the table, and says in words what it would be wrong to overlook.
 
     Args:
         scores: of one split.
         title: above the table.
         untrained: categories that the model was not trained in; they are not scored.
+        skipped: how many images could not be read, and which, or where that is said.
     """
     table = Table(title=f"{title}: {scores.images} {scores.split} images")
     table.add_column("category")
@@ -44,6 +48,14 @@ def print_scores(scores: Scores, title: str, untrained: Sequence[str] = ()) -> N
     if untrained:
         console.print(
             f"Not learnt, since no training image was labelled in it: {', '.join(untrained)}.",
+            soft_wrap=True,
+        )
+    count, which = skipped
+    if count:
+        images = "1 image" if count == 1 else f"{count} images"
+        console.print(
+            f"[yellow]{images} could not be read and {'was' if count == 1 else 'were'} skipped: "
+            f"{escape(which)}[/yellow]",
             soft_wrap=True,
         )
 

@@ -73,6 +73,10 @@ class TrainConfig:
     """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
     cache: bool = True
     """Keep decoded crops in memory: size * size * 3 bytes an image."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What images that cannot be read do: end the run, or stay out, named in bad_images.txt."""
+    check_images: bool = True
+    """Decode every image once before an uncached training; reading the cache does it anyway."""
 
     loss: Literal["focal", "cross_entropy"] = "focal"
     """Focal loss (Lin et al. 2017) or cross-entropy (the report's eq. 6)."""

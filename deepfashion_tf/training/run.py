@@ -22,6 +22,7 @@ from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 
+BAD_IMAGES_FILE = "bad_images.txt"
 HISTORY_FILE = "history.csv"
 SCHEMA_FILE = "schema.yaml"
 
@@ -137,6 +138,11 @@ class Run:
         return self.directory / "model.keras"
 
     @property
+    def bad_images_path(self) -> Path:
+        """Names what a run that skips bad images has skipped; not there if it was nothing."""
+        return self.directory / BAD_IMAGES_FILE
+
+    @property
     def normalization(self) -> Normalization:
         """The normalization that belongs to the run's network and its weights."""
         # Runs of before there were variants have those of `imagenet`.
@@ -165,7 +171,8 @@ class Run:
         if data is not None or data_dir is not None:
             source = replace(source, data=data, data_dir=data_dir, wardrobe_dir=None)
         wanted = Schema.load(schema) if schema else self.schema
-        (found,) = open_splits(source, [split], wanted)
+        check_images = self.config.on_bad_image == "error"
+        (found,) = open_splits(source, [split], wanted, check_images)
         differences = self.schema.differences(found.schema)
         if differences:
             raise InputError(

@@ -10,13 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import (
-    DirectReader,
     Reader,
     batch_rows,
-    cached_reader,
     evaluation_dataset,
-    explain_unreadable,
     steps_per_epoch,
     training_dataset,
 )
@@ -26,7 +24,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
-from deepfashion_tf.progress import console, progress_bar
+from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.callbacks import (
     BestModel,
@@ -42,7 +40,8 @@ from deepfashion_tf.training.interrupts import Interrupt, Termination
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
-from deepfashion_tf.training.run import HISTORY_FILE, Run
+from deepfashion_tf.training.readers import open_readers
+from deepfashion_tf.training.run import BAD_IMAGES_FILE, HISTORY_FILE, Run
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import (
@@ -91,6 +90,7 @@ def train(
 
     Raises:
         InputError: the data cannot be used, the loss became NaN, or the disk is full.
+        BadImages: some images cannot be read; at the start nothing is left behind.
         Terminated: SIGTERM came, and the state is saved.
     """
     options, termination = options or RuntimeOptions(), termination or Termination()
@@ -114,24 +114,36 @@ def _train(
     if not options.resume:
         Run.check_output(config)
     known = Run.schema_of(options.resume) if options.resume else None
-    train_split, val_split = open_splits(config, ["train", "val"], known)
-    schema = train_split.schema
-    config = check_labels(train_split, val_split, config.for_schema(schema))
+    # Where every image is decoded at the start, that tells all faults at once.
+    headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
+    splits = open_splits(config, ["train", "val"], known, check_images=headers)
+    schema = splits[0].schema
+    config = check_labels(*splits, config.for_schema(schema))
+    skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
+    (train_split, train_reader), (val_split, val_reader) = open_readers(splits, config, skipped)
+    if skipped:
+        # The last labelled image of a category may be gone.
+        config = check_labels(train_split, val_split, config)
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
     config = replace(config, **located(config))
-    readers = [_reader(split, config) for split in splits]
     with _begin(schema, config, runtime, options, splits) as job:
+        if runtime.is_chief:
+            skipped.keep_in(job.run.bad_images_path)
         termination.sentence = how_to_go_on(job.start, job.run.directory)
         if job.start.epoch == config.epochs:
             return Trained(job.run, val_split, False, runtime.is_chief)
         try:
-            interrupted = _fit(job, splits, readers, options, termination)
+            interrupted = _fit(job, splits, [train_reader, val_reader], options, termination)
         except tf.errors.OpError as error:
             if runtime.is_loss(error):
                 raise
-            unreadable = explain_unreadable(train_split) or explain_unreadable(val_split)
-            raise unreadable or error from error
+            found = [] if config.cache else find_bad_images([train_split, val_split])
+            kept = (
+                f"What was computed is kept. Replace them, and go on with "
+                f"--resume {job.run.directory}"
+            )
+            raise (BadImages(found, kept) if found else error) from error
     return Trained(job.run, val_split, interrupted, runtime.is_chief)
 
 
@@ -500,10 +512,3 @@ def compile_model(
         jit_compile=config.jit,
     )
     return trainer
-
-
-def _reader(split: Split, config: TrainConfig) -> Reader:
-    if not config.cache:
-        return DirectReader(split, config.image_size)
-    with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
-        return cached_reader(split, config.image_size, on_progress)

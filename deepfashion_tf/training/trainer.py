@@ -45,13 +45,14 @@ class Trainer(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        self.compute_metrics(images, labels, outputs)
         # Keras will take the mean over replicas, which makes it the sum of the parts.
-        return self._logs({LOSS: loss * self.distribute_strategy.num_replicas_in_sync})
+        loss *= self.distribute_strategy.num_replicas_in_sync
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
+        self.compute_metrics(images, labels, outputs)
+        return self._logs({LOSS: loss})
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
-        images, labels = data
-        self.compute_metrics(images, labels, self(images, training=False))
+        super().test_step(data)
         # Keras wants at least one number.
         return self._logs({"done": tf.constant(1.0)})
 
