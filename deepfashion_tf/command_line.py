@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Callable
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import is_disk_full
+from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a script's `main` and exits: 0 or what it returns, 2 on bad input, 130 on Ctrl-C.
+    """Runs a script's `main` and exits: 0 or what it returns, 2 on bad input, 130 on Ctrl-C,
+    143 on SIGTERM.
 
     Bad input is an InputError, or an operating-system error such as a full disk or
     a folder that may not be written; both are told in one sentence on stderr.
@@ -21,6 +24,9 @@ def run(main: Callable[[], int | None]) -> None:
         code = main() or 0
     except InputError as error:
         code = _fail(str(error))
+    except Terminated as end:
+        print(f"\n{end}", file=sys.stderr)
+        code = TERMINATED
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         code = 130
@@ -38,8 +44,7 @@ def _fail(sentence: str) -> int:
 
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    # HDF5 names the error in its text alone.
-    if error.errno == errno.ENOSPC or "No space left" in str(error):
+    if is_disk_full(error):
         return f"The disk is full{where}: free some space and start again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission{where}: name a file or folder that this user may use."

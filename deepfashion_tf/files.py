@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError
+
+_UNFINISHED = ".unfinished-"
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: a file would take the place of a folder, or a folder that of a file.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{path.name}-", dir=path.parent))
     try:
         # The suffix stays: writers choose their format by it.
         temporary = folder / path.name
@@ -43,11 +46,34 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and renames it."""
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed process was writing into a folder by `whole_or_nothing`."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether an error says that no space, or no quota, is left."""
+    # HDF5 names the error in its text alone.
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
+def write_atomically(path: Path, text: str, only_new: bool = False) -> None:
+    """Writes a text file under a temporary name and renames it.
+
+    Raises:
+        FileExistsError: `only_new`, and the file is there, if only since this moment.
+    """
     with whole_or_nothing(path) as temporary:
         # File names may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        if only_new:
+            # Unlike renaming, linking fails where a file is.
+            try:
+                os.link(temporary, path)
+            except PermissionError:
+                # A file system without links.
+                path.touch(exist_ok=False)
 
 
 def is_folder(path: str | Path) -> bool:

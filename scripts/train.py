@@ -1,21 +1,31 @@
 """Trains a model: on the built-in wardrobe, or on your data with --data-dir."""
 
+import os
+import sys
+
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.training.options import parse_config
+from deepfashion_tf.training.interrupts import Termination
+from deepfashion_tf.training.launch import launch_workers
+from deepfashion_tf.training.options import parse_command
 
 
 def main() -> int:
-    config = parse_config(__doc__)
-    import_tensorflow()
-    from deepfashion_tf.evaluation.finish import finish_run
-    from deepfashion_tf.serving.export import export_run
-    from deepfashion_tf.training.train import train
+    command = parse_command(__doc__)
+    if command.options.local_workers and "TF_CONFIG" not in os.environ:
+        return launch_workers(command.options.local_workers, sys.argv)
+    with Termination() as termination:
+        import_tensorflow()
+        from deepfashion_tf.evaluation.finish import finish_run
+        from deepfashion_tf.serving.export import export_run
+        from deepfashion_tf.training.train import train
 
-    trained = train(config)
-    if trained.interrupted:
-        print("\nInterrupted: the best epoch so far is scored and exported.")
-    export_run(trained.run)
-    finish_run(trained.run, trained.val)
+        trained = train(command.config, command.options, termination)
+        if not trained.is_chief:
+            return 0
+        if trained.interrupted:
+            print("\nInterrupted: the best epoch so far is scored and exported.")
+        export_run(trained.run)
+        finish_run(trained.run, trained.val, is_complete=not trained.interrupted)
     return 130 if trained.interrupted else 0
 
 

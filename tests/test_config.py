@@ -7,10 +7,14 @@ import pytest
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.options import parse_config
+from deepfashion_tf.training.options import parse_command
 from deepfashion_tf.training.recipes import RECIPES
 
 SCHEMA = builtin_schema()
+
+
+def parse_config(args: list[str]) -> TrainConfig:
+    return parse_command("", args).config
 
 
 def test_a_config_survives_its_file(tmp_path):
@@ -84,10 +88,10 @@ def test_the_report_recipe_is_the_reports():
 
 
 def test_the_recipe_gives_the_defaults_and_options_win():
-    assert parse_config("", []) == RECIPES["demo"]()
-    with_data = parse_config("", ["--data-dir", "somewhere"])
+    assert parse_config([]) == RECIPES["demo"]()
+    with_data = parse_config(["--data-dir", "somewhere"])
     assert with_data == dataclasses.replace(RECIPES["photographs"](), data_dir=Path("somewhere"))
-    report = parse_config("", ["--recipe=report", "--epochs", "3", "--data-dir", "x", "--no-flip"])
+    report = parse_config(["--recipe=report", "--epochs", "3", "--data-dir", "x", "--no-flip"])
     assert (report.recipe, report.image_size, report.epochs, report.flip) == (
         "report",
         224,
@@ -101,7 +105,7 @@ def test_loss_weights_on_the_command_line():
         ["--loss-weights.fabric", "2", "--loss-weights.fit=0"],
         ["--loss-weights", "fabric", "2", "fit", "0"],
     ):
-        config = parse_config("", ["--epochs", "3", *options]).for_schema(SCHEMA)
+        config = parse_config(["--epochs", "3", *options]).for_schema(SCHEMA)
         assert config.loss_weights == {**SCHEMA.loss_weights, "fabric": 2.0, "fit": 0.0}
 
 
@@ -121,7 +125,7 @@ def test_names_that_the_schema_does_not_have_are_refused():
 
 
 def test_attributes_weighted_on_the_command_line():
-    config = parse_config("", ["--alpha", "0.5", "--class-alpha", "leather", "4", "faux", "6"])
+    config = parse_config(["--alpha", "0.5", "--class-alpha", "leather", "4", "faux", "6"])
     assert config.alpha_of(SCHEMA, "sleeve") == 0.5
     assert config.alpha_of(SCHEMA, "fabric") == (0.5, 0.5, 0.5, 2.0, 3.0, 0.5)
 
@@ -131,7 +135,7 @@ def test_attributes_weighted_on_the_command_line():
 )
 def test_wrong_options_end_with_exit_code_2(options, capsys):
     with pytest.raises(SystemExit) as raised:
-        parse_config("", options)
+        parse_config(options)
     assert raised.value.code == 2
     assert options[-1].lstrip("-") in capsys.readouterr().err
 
@@ -139,3 +143,53 @@ def test_wrong_options_end_with_exit_code_2(options, capsys):
 def test_the_file_is_plain_json(tmp_path):
     TrainConfig().save(tmp_path / "config.json")
     assert json.loads((tmp_path / "config.json").read_text())["backbone"] == "seresnet50"
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run directory as the training leaves its options there."""
+    config = TrainConfig(data=str(tmp_path / "data"), epochs=4).for_schema(SCHEMA)
+    (tmp_path / "run").mkdir()
+    config.save(tmp_path / "run" / "config.json")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--epochs", "4", "--backbone=seresnet50", "--recipe", "demo"],
+        ["--data-dir", "{folder}/data", "--loss-weights.fabric", "1.0"],
+        ["--output-dir", "{folder}/../{name}/run", "--checkpoint-every-steps", "3"],
+    ],
+)
+def test_a_run_goes_on_with_its_own_options(run, tmp_path, options):
+    names = {"folder": tmp_path, "name": tmp_path.name}
+    options = [option.format(**names) for option in options]
+    config = parse_config(["--resume", str(run), *options])
+    saved = TrainConfig.load(run / "config.json")
+    assert config == dataclasses.replace(saved, output_dir=run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "5"], r"cannot go on with --epochs 5 \(it has 4\)"),
+        (["--data", "elsewhere.csv"], r"--data \S+elsewhere.csv \(it has \S+data\)"),
+        (["--loss-weights.fit", "3"], "--loss-weights"),
+        (["--no-flip", "--seed=2"], "--(seed 2|flip False)"),
+        (["--output-dir", "elsewhere"], "name two folders"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_options(run, options, message):
+    with pytest.raises(InputError, match=message):
+        parse_config(["--resume", str(run), *options])
+
+
+def test_a_run_that_is_not_there_yet_is_begun_by_the_same_command(tmp_path):
+    options = ["--resume", str(tmp_path / "new"), "--output-dir", str(tmp_path / "new")]
+    command = parse_command("", [*options, "--epochs", "2"])
+    assert command.options.resume is None
+    assert (command.config.epochs, command.config.output_dir) == (2, tmp_path / "new")
+    with pytest.raises(InputError, match="is no run directory"):
+        parse_command("", options[:2])

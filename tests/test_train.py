@@ -228,9 +228,11 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, mon
 
     monkeypatch.setattr(module, "build_model", broken)
     with pytest.raises(
-        InputError, match=r"no longer a number at epoch 1, step 1:.*--learning-rate"
+        InputError, match=r"no longer a number at epoch 1, step 1:.*--learning-rate.*img/0000"
     ):
         train(small_config(challenge, tmp_path))
+    named = (tmp_path / "run" / "nan_batch.txt").read_text().splitlines()
+    assert len(named) == 3 and all(name.startswith("img/") for name in named)
 
 
 def test_an_output_directory_with_something_in_it_is_refused(challenge, tmp_path):
@@ -265,8 +267,7 @@ def test_each_head_has_its_loss_and_its_weight():
 
 
 def test_a_validation_loss_that_is_no_number_is_told():
-    stop = StopOnNaN(TrainConfig())
-    stop.on_epoch_begin(2)
+    stop = StopOnNaN(TrainConfig(), None, None, None)
     stop.on_epoch_end(2, {"row": {"val_loss": 0.5}})
     for value in (np.nan, np.inf):
         with pytest.raises(InputError, match="validation loss is no longer a number after epoch 3"):

@@ -22,12 +22,15 @@ from deepfashion_tf.data.images import (
     squash_resize,
 )
 from deepfashion_tf.data.plain import decode_plain, make_plain
+from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.schema import UNLABELLED
 
 PARALLEL = 2 * (os.cpu_count() or 1)
 _PREFETCH = 4  # batches
 _TOLD = 10  # faults, after which no more are looked for
+ALONE = Share()
 _FETCHED = 32  # images whose bytes are asked for in one call
 
 
@@ -119,7 +122,9 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
     Raises:
         InputError: names the images that cannot be decoded.
     """
-    crops = _crops_in_order(split, DirectReader(split, image_size)).map(lambda index, crop: crop)
+    rows = np.arange(len(split))
+    crops = _crops(DirectReader(split, image_size), rows, rows >= 0)
+    crops = crops.map(lambda index, crop, counted: crop)
     crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
@@ -159,52 +164,100 @@ def training_dataset(
     flip: bool = True,
     jitter_amount: float = 0.0,
     first_epoch: int = 0,
+    first_step: int = 0,
+    share: Share = ALONE,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, flipped, jittered, normalized batches.
 
     Order, flips and jitter of epoch e depend on (seed, e) alone: the same seed gives the
-    same batches, and a stream that starts at `first_epoch` goes on as if it had
-    never been away.
+    same batches, and a stream that starts at `first_step` of `first_epoch` goes on as if
+    it had never been away.
+
+    Args:
+        split: the images.
+        reader: where their crops come from.
+        normalization: of the network.
+        batch_size: of all replicas together.
+        epochs: where the stream ends.
+        seed: of order, flips and jitter.
+        flip: mirror images at random.
+        jitter_amount: 0 to 1, in units of `jitter`.
+        first_epoch: where the stream begins.
+        first_step: steps of that epoch to leave out.
+        share: the replicas to feed; the same order is divided among them, so that they
+            see together what one device would.
 
     Returns:
-        ``steps_per_epoch(split, batch_size)`` batches an epoch of ``(images, labels)``:
+        ``steps_per_epoch(split, batch_size)`` batches an epoch and replica of ``(images, labels)``:
         float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``.
     """
     count = len(split)
+    plan = training_plan(count, batch_size, share)
+    done = first_step * share.count  # batches of the first epoch
 
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        key = _epoch_key(seed, epoch)
         order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
         # A key each: with one key, what is drawn would follow from the order.
         flips = tf.random.stateless_uniform([count], key + [0, 2**41]) < (0.5 if flip else 0.0)
         amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
-        return tf.data.Dataset.from_tensor_slices((order, flips, amounts * jitter_amount))
+        drawn = [tf.gather(values, plan.places) for values in (order, flips, amounts)]
+        rows = tf.data.Dataset.from_tensor_slices((*drawn, plan.counted))
+        return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
 
-    def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor):
-        return index, flip_where(reader.crop(index, fetched), flip), amounts
+    def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor, counted):
+        return index, flip_where(reader.crop(index, fetched), flip), amounts, counted
 
-    def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor):
-        return indices, jitter(images, amounts) if jitter_amount else images
+    def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor, counted: tf.Tensor):
+        changed = jitter(images, amounts * jitter_amount) if jitter_amount else images
+        return indices, changed, counted
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         images = reader.fetch(draw_epoch(epoch)).map(read, num_parallel_calls=PARALLEL)
-        return images.batch(batch_size).map(change)
+        sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
+        return _batched(images, plan, sizes).map(change)
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
     return _with_labels(batches, split, normalization)
 
 
+def batch_rows(split: Split, *, batch_size: int, seed: int, epoch: int, step: int) -> np.ndarray:
+    """Tells which rows of a split `training_dataset` puts into a batch: int64 ``[<= batch]``."""
+    rows = tf.range(len(split), dtype=tf.int64)
+    key = _epoch_key(seed, tf.constant(epoch, tf.int64))
+    order = tf.random.experimental.stateless_shuffle(rows, key)
+    return order[step * batch_size : (step + 1) * batch_size].numpy()
+
+
+def _epoch_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(seed, tf.int64), epoch])
+
+
 def evaluation_dataset(
-    split: Split, reader: Reader, normalization: Normalization, *, batch_size: int
+    split: Split,
+    reader: Reader,
+    normalization: Normalization,
+    *,
+    batch_size: int,
+    share: Share = ALONE,
 ) -> tf.data.Dataset:
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
-    images = _crops_in_order(split, reader)
-    return _with_labels(images.batch(batch_size), split, normalization)
+    plan = evaluation_plan(len(split), batch_size, share)
+    images = _crops(reader, plan.places, plan.counted)
+    return _with_labels(_batched(images, plan, plan.sizes), split, normalization)
 
 
-def _crops_in_order(split: Split, reader: Reader) -> tf.data.Dataset:
-    rows = reader.fetch(tf.data.Dataset.range(len(split)).map(lambda index: (index,)))
-    return rows.map(lambda i, fetched: (i, reader.crop(i, fetched)), num_parallel_calls=PARALLEL)
+def _crops(reader: Reader, rows: np.ndarray, counted: np.ndarray) -> tf.data.Dataset:
+    items = reader.fetch(tf.data.Dataset.from_tensor_slices((rows, counted)))
+    return items.map(
+        lambda index, fetched, counted: (index, reader.crop(index, fetched), counted),
+        num_parallel_calls=PARALLEL,
+    )
+
+
+def _batched(images: tf.data.Dataset, plan: Plan, sizes: tf.Tensor | None) -> tf.data.Dataset:
+    batches = images.batch(int(plan.sizes[0]))
+    return batches if plan.is_even else batches.rebatch(sizes)
 
 
 def _with_labels(
@@ -212,9 +265,12 @@ def _with_labels(
 ) -> tf.data.Dataset:
     labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
 
-    def finish(indices: tf.Tensor, images: tf.Tensor):
+    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor):
         # On whole batches: one op an epoch step instead of one an image.
-        of_batch = {category: tf.gather(values, indices) for category, values in labels.items()}
+        of_batch = {
+            category: tf.where(counted, tf.gather(values, indices), UNLABELLED)
+            for category, values in labels.items()
+        }
         return normalize(images, normalization), of_batch
 
     return on_own_threads(batches.map(finish, num_parallel_calls=1).prefetch(_PREFETCH))

@@ -10,13 +10,19 @@ from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.state import remove_checkpoints
 
 
-def finish_run(run: Run, val: Split) -> Scores:
+def finish_run(run: Run, val: Split, is_complete: bool = True) -> Scores:
     """Scores the best model on the validation split, writes metrics.json and curves.png.
 
     What is scored is the file model.keras, loaded again, not the model in memory.
     Ends with the table and with where everything lies.
+
+    Args:
+        run: trained and, where that is wanted, exported.
+        val: the validation split.
+        is_complete: all epochs are done, so that the checkpoints are not needed any more.
 
     Raises:
         InputError: the model file or an image cannot be read.
@@ -26,6 +32,8 @@ def finish_run(run: Run, val: Split) -> Scores:
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
     print_scores(scores, title, run.config.untrained)
+    if is_complete:
+        remove_checkpoints(run.directory)
     names = sorted(path.name + "/" * path.is_dir() for path in run.directory.iterdir())
     console.print(f"Run: {run.directory}/  {', '.join(names)}", soft_wrap=True)
     return scores

@@ -23,6 +23,7 @@ def build_model(
     dropout: float = 0.1,
     variant: str | None = None,
     freeze_batch_norm: bool = False,
+    sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
     precision: str = "float32",
 ) -> keras.Model:
@@ -38,6 +39,8 @@ def build_model(
         variant: key of VARIANTS; None = the backbone's own.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
+        sync_batch_norm: where several replicas train, normalize by the statistics of the
+            whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
         precision: name of the Keras dtype policy of all but the heads: "float32",
@@ -59,6 +62,7 @@ def build_model(
     for layer in network.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.freeze_statistics = freeze_batch_norm
+            layer.synchronized = sync_batch_norm
     features = network(images)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", dtype=precision, name=f"fc{index + 1}")(

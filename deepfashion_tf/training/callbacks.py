@@ -1,23 +1,32 @@
-"""Keras callbacks: the history file, the best model, the lines in the terminal, the NaN stop."""
+"""Keras callbacks: history, best model, checkpoints, the lines in the terminal, the NaN stop."""
 
 import csv
 import io
 import math
-import os
-import signal
-import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import write_atomically
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.files import is_disk_full, write_atomically
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.interrupts import Interrupt, Terminated, Termination
 from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.state import (
+    Checkpoints,
+    Position,
+    RunState,
+    assign_metrics,
+    metric_arrays,
+)
+from deepfashion_tf.training.trainer import STOP
 
 
 def history_columns(schema: Schema) -> list[str]:
@@ -68,138 +77,325 @@ def _nan_mean(values) -> float:
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty."""
+    """Rewrites history.csv whole after each epoch; a value that nobody can know is left empty.
 
-    def __init__(self, path: Path, schema: Schema, loss_weights: dict[str, float]) -> None:
+    Args:
+        path: the file; None = another process writes it.
+        schema: its columns.
+        loss_weights: weight of each category that is trained.
+        start: with the rows so far.
+        options: what to do when the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        schema: Schema,
+        loss_weights: dict[str, float],
+        start: Position,
+        options: RuntimeOptions,
+    ) -> None:
         super().__init__()
         self.path = path
         self.columns = history_columns(schema)
         self.loss_weights = loss_weights
-        self.rows: list[dict] = []
+        self.options = options
+        self.rows: list[dict] = list(start.rows)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
+        if self.path is None:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({k: "" if v != v else v for k, v in row.items()})
-        write_atomically(self.path, text.getvalue())
+        with unless_disk_full(self.options, self.path, f"the row of epoch {epoch + 1}"):
+            write_atomically(self.path, text.getvalue())
 
 
 class BestModel(keras.callbacks.Callback):
     """Saves the model whenever validation mean accuracy is higher than ever before.
+
+    Args:
+        run: where; None = another process saves it.
+        model: what.
+        start: with the best epoch so far.
+        options: what to do when the disk is full.
 
     Attributes:
         epoch: the best one so far, counted from 1; None before the end of the first.
         is_saved: whether the best model so far is on disk; Ctrl-C may come in between.
     """
 
-    def __init__(self, run: Run, model: keras.Model) -> None:
+    def __init__(
+        self, run: Run | None, model: keras.Model, start: Position, options: RuntimeOptions
+    ) -> None:
         super().__init__()
-        self.run = run
-        self.best = model
-        self.epoch: int | None = None
-        self.value = -math.inf
-        self.is_saved = False
+        self.run, self.best, self.options = run, model, options
+        self.epoch, self.value = start.best_epoch, start.best_value
+        self.is_saved = self.epoch is not None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         value = logs["row"]["val_mean_accuracy"]
         if value > self.value or self.epoch is None:
+            before = self.epoch, self.value, self.is_saved
             self.epoch, self.value, self.is_saved = epoch + 1, value, False
-            self.save()
+            what = f"the model of epoch {epoch + 1}"
+            with unless_disk_full(self.options, self.run and self.run.model_path, what):
+                self.save()
+            if not self.is_saved:
+                # The best one is what lies on the disk.
+                self.epoch, self.value, self.is_saved = before
 
     def save(self) -> None:
         """Saves the weights as they are now."""
-        self.run.save_model(self.best)
+        if self.run:
+            self.run.save_model(self.best)
         self.is_saved = True
+
+
+class StepCounter(keras.callbacks.Callback):
+    """Knows where the training is; stands first in the list of callbacks.
+
+    Args:
+        start: where this process begins.
+        metrics: totals and counts so far of the epoch that `start` stands in.
+
+    Attributes:
+        epoch: epochs done.
+        step: steps done in the epoch after them.
+    """
+
+    def __init__(self, start: Position, metrics: dict[str, np.ndarray]) -> None:
+        super().__init__()
+        self.start, self.metrics = start, metrics
+        self.epoch, self.step = start.epoch, start.step
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        self.epoch, self.step = epoch, 0
+        if epoch == self.start.epoch and self.start.step:
+            self.step = self.start.step
+            assign_metrics(self.model, self.metrics)
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self.step += 1
 
 
 class StopOnNaN(keras.callbacks.Callback):
     """Ends a run whose loss is no longer a number.
 
+    Args:
+        config: of the run.
+        counter: the step.
+        files_of: ``(epoch, step) -> names`` of the images of a batch, both counted from 0.
+        path: file for these names; None = another process writes it.
+
     Raises:
-        InputError: says at which step, and what to change.
+        InputError: says at which step, on which images, and what to change.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        counter: StepCounter,
+        files_of: Callable[[int, int], list[str]],
+        path: Path | None,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.epoch = 0
-
-    def on_epoch_begin(self, epoch, logs=None) -> None:
-        self.epoch = epoch + 1
+        self.config, self.counter, self.files_of, self.path = config, counter, files_of, path
 
     def on_train_batch_end(self, batch, logs=None) -> None:
-        if not np.isfinite(logs["loss"]):
-            raise InputError(
-                f"The loss is no longer a number at epoch {self.epoch}, step {batch + 1}: train "
-                f"again with a lower --learning-rate (it is {self.config.learning_rate:g}); "
-                f"what earlier epochs gave is kept."
-            )
+        if np.isfinite(logs["loss"]).all():
+            return
+        epoch, step = self.counter.epoch, self.counter.step
+        names = self.files_of(epoch, step - 1)
+        if self.path:
+            write_atomically(self.path, "".join(f"{name}\n" for name in names))
+        raise InputError(
+            f"The loss is no longer a number at epoch {epoch + 1}, step {step}: {self._advice()} "
+            f"The images of that step: {list_some(names, most=3)} ({self.path} has them all)."
+        )
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         if not math.isfinite(logs["row"]["val_loss"]):
             raise InputError(
-                f"The validation loss is no longer a number after epoch {self.epoch}: train again "
-                f"with a lower --learning-rate (it is {self.config.learning_rate:g}); what "
-                f"earlier epochs gave is kept."
+                f"The validation loss is no longer a number after epoch {epoch + 1}: "
+                f"{self._advice()}"
             )
 
+    def _advice(self) -> str:
+        return (
+            f"train again with a lower --learning-rate (it is {self.config.learning_rate:g}); "
+            f"the best epoch before it, and the checkpoint before it, are kept."
+        )
 
-class StopOnInterrupt(keras.callbacks.Callback):
-    """Ends the training after the step in which Ctrl-C comes; a second Ctrl-C ends it at once.
 
-    Python loses a KeyboardInterrupt that comes while it is called back from C, as when
-    HDF5 writes a model; a note that is read between two steps is not lost. To be used
-    as a context around ``fit``.
+class Checkpointing(keras.callbacks.Callback):
+    """Saves a checkpoint after each epoch, every so many steps, and when the run is to end.
 
-    Raises:
-        KeyboardInterrupt: between two steps.
+    It stands last in the list: what the others write of an epoch is written when its
+    checkpoint is.
+
+    Args:
+        counter: the step.
+        state: the run's variables.
+        checkpoints: where they are saved.
+        history: the rows so far.
+        best: the best epoch so far.
+        options: how often, and what to do when the disk is full.
+        interrupt: whether Ctrl-C came.
+        termination: whether SIGTERM came.
+        is_chief: whether this process is the one that writes.
     """
 
-    def __enter__(self) -> "StopOnInterrupt":
-        self.asked = False
-        self.before = None
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._note)
-        return self
+    def __init__(
+        self,
+        counter: StepCounter,
+        state: RunState,
+        checkpoints: Checkpoints,
+        history: HistoryFile,
+        best: BestModel,
+        options: RuntimeOptions,
+        interrupt: Interrupt,
+        termination: Termination,
+        is_chief: bool,
+    ) -> None:
+        super().__init__()
+        self.is_chief = is_chief
+        self.counter, self.state, self.checkpoints = counter, state, checkpoints
+        self.history, self.best, self.options = history, best, options
+        self.interrupt, self.termination = interrupt, termination
+        self._metrics: dict[str, np.ndarray] = {}
 
-    def __exit__(self, *exception) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
+    def on_train_begin(self, logs=None) -> None:
+        # Alone, no worker may leave at once.
+        self.termination.unsaved = self.model.watches_stops
+        if self.is_chief and not self.checkpoints.files():
+            # Going on needs the weights that the run began with, wherever they came from.
+            self._save()
 
-    def _note(self, number, frame) -> None:
-        self.asked = True
-        # rich takes a lock that the interrupted line may hold.
-        os.write(2, b"\nCtrl-C: ending after this step; once more ends at once.\n")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        if self._is_asked:
+            self.model.ask_to_stop()
 
     def on_train_batch_end(self, batch, logs=None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
+        self.termination.unsaved = True
+        every = self.options.checkpoint_every_steps
+        is_due = every and self.counter.step % every == 0
+        if self._must_end(logs) or is_due:
+            self.model.average_statistics()
+            self._metrics = metric_arrays(self.model)
+            self._save()
+        self._end_if_asked(logs)
+
+    def on_test_begin(self, logs=None) -> None:
+        self.model.average_statistics()
+        # The validation counts with the same variables.
+        self._metrics = metric_arrays(self.model)
+
+    def on_test_batch_begin(self, batch, logs=None) -> None:
+        self.on_train_batch_begin(batch)
+
+    def on_test_batch_end(self, batch, logs=None) -> None:
+        if self._must_end(logs):
+            self._save()
+        self._end_if_asked(logs)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        self.on_train_batch_end(epoch)
+        self.counter.epoch, self.counter.step, self._metrics = epoch + 1, 0, {}
+        self._save()
+        if not self.model.watches_stops:
+            self._end_if_asked({})
+
+    @property
+    def _is_asked(self) -> bool:
+        return self.termination.asked or self.interrupt.asked
+
+    def _must_end(self, logs: dict) -> bool:
+        """Whether all workers end here: those that watch each other go by what all know."""
+        if self.model.watches_stops:
+            return bool(np.any(logs[STOP]))
+        return self._is_asked
+
+    def _end_if_asked(self, logs: dict) -> None:
+        if not self._must_end(logs):
+            return
+        if self.interrupt.asked:
+            raise KeyboardInterrupt
+        raise Terminated(f"SIGTERM: {self.termination.sentence}")
+
+    def _save(self) -> None:
+        if not self.is_chief:
+            return
+        position = Position(
+            epoch=self.counter.epoch,
+            step=self.counter.step,
+            rows=self.history.rows,
+            best_epoch=self.best.epoch,
+            best_value=self.best.value,
+        )
+        arrays = self.state.arrays()
+        broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if broken and (position.epoch or position.step):
+            raise InputError(
+                f"After {position}, {len(broken)} of {len(arrays)} weights are no longer numbers, "
+                f"{broken[0]} the first: train again with a lower --learning-rate; the checkpoint "
+                f"before it is kept."
+            )
+        with unless_disk_full(self.options, self.checkpoints.directory, f"the state {position}"):
+            self.checkpoints.save({**arrays, **self._metrics}, position)
+            self.termination.unsaved = self.model.watches_stops
+            self.termination.sentence = how_to_go_on(position, self.checkpoints.directory.parent)
+
+
+def how_to_go_on(position: Position, run: Path) -> str:
+    """Says where a run stands and with which command it goes on."""
+    return f"{position} is saved. To go on: python scripts/train.py --resume {run}"
+
+
+@contextmanager
+def unless_disk_full(options: RuntimeOptions, path: Path | None, what: str) -> Iterator[None]:
+    """Says that the disk is full where something is written, and goes on or stops.
+
+    Raises:
+        InputError: the disk is full, and ``options.on_full_disk`` is "stop".
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        sentence = f"The disk is full: {what} could not be saved in {path}; what was is kept."
+        if options.on_full_disk == "stop":
+            raise InputError(
+                f"{sentence} Free some space and go on with --resume {path.parent}."
+            ) from error
+        console.print(f"[yellow]{sentence} The training goes on.[/yellow]", soft_wrap=True)
 
 
 class EpochLines(keras.callbacks.Callback):
     """Shows a bar with the time left while training, and prints a line an epoch."""
 
-    def __init__(self, config: TrainConfig, steps: int, images: int, best: BestModel) -> None:
+    def __init__(
+        self, config: TrainConfig, steps: int, images: int, best: BestModel, start: Position
+    ) -> None:
         super().__init__()
-        self.config, self.images, self.best = config, images, best
-        self.epochs = config.epochs
+        self.config, self.best = config, best
+        self.epochs, self.images_a_step = config.epochs, images / steps
         self.progress = make_progress("steps")
-        self.task = self.progress.add_task("epoch 1", total=self.epochs * steps, rate="")
+        self.task = self.progress.add_task(
+            "", total=self.epochs * steps, completed=start.epoch * steps + start.step, rate=""
+        )
 
     def on_train_begin(self, logs=None) -> None:
         self.progress.start()
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
-        self.began = time.monotonic()
+        self.began, self.steps, self.losses = time.monotonic(), 0, 0.0
         if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
             frozen = epoch < self.config.freeze_epochs
             console.print(
@@ -209,19 +405,23 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.trained = time.monotonic()
-        self.progress.update(
-            self.task, advance=1, rate=f"[dim]loss[/dim] {float(logs['loss']):.3f}"
-        )
+        self.steps += 1
+        self.losses += float(np.mean(logs["loss"]))
+        rate = f"[dim]loss[/dim] {self.losses / self.steps:.3f}"
+        self.progress.update(self.task, advance=1, rate=rate)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         row = logs["row"]
-        rate = self.images / (self.trained - self.began)
+        rate = ""
+        if self.steps:
+            seconds = self.trained - self.began
+            rate = f"  [dim]{self.steps * self.images_a_step / seconds:.0f} images/s[/dim]"
         mark = "  [green]best[/green]" if self.best.epoch == epoch + 1 else ""
         console.print(
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['loss']:.3f}  acc {row['mean_accuracy']:.3f}"
             f"  [dim]|[/dim]  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
-            f"  [dim]{rate:.0f} images/s[/dim]{mark}",
+            f"{rate}{mark}",
             soft_wrap=True,
         )
 

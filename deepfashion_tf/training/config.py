@@ -14,6 +14,7 @@ from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import variants_of
 from deepfashion_tf.schema import Schema
 
+CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir")
 
@@ -104,6 +105,8 @@ class TrainConfig:
     mixed_float16 is many times slower."""
     jit: bool = False
     """Compile the training step with XLA; each size of batch is compiled once more."""
+    sync_batch_norm: bool = True
+    """Where several devices train: normalize by the whole batch, or by each device's part of it."""
     seed: int = 0
     """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 
@@ -216,13 +219,17 @@ class TrainConfig:
             return self.alpha
         return tuple(self.alpha * weight for weight in found)
 
-    def save(self, path: Path) -> None:
-        """Writes the config as JSON."""
+    def save(self, path: Path, only_new: bool = False) -> None:
+        """Writes the config as JSON.
+
+        Raises:
+            FileExistsError: the file is there, and `only_new` was asked for.
+        """
         values = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        write_atomically(path, json.dumps(values, indent=2) + "\n")
+        write_atomically(path, json.dumps(values, indent=2) + "\n", only_new=only_new)
 
     @classmethod
     def load(cls, path: Path) -> "TrainConfig":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -58,7 +59,9 @@ def logits_of(probabilities):
 class FocalLoss(keras.losses.Loss):
     """Focal loss of softmax probabilities, the mean over the *labelled* examples of a batch.
 
-    A batch in which nobody is labelled has the loss 0.
+    The batch is that of all replicas together: each replica's part of the mean is divided
+    by the number of labelled examples on all of them. A batch in which nobody is
+    labelled has the loss 0.
 
     Args:
         gamma: focusing parameter, >= 0; 0 is cross-entropy.
@@ -75,10 +78,15 @@ class FocalLoss(keras.losses.Loss):
         return focal_loss(labels, logits_of(probabilities), self.gamma, self.alpha)
 
     def call(self, labels, probabilities):
-        # Keras will divide by the batch size: make that the number of labelled ones.
-        labelled = ops.cast(ops.cast(labels, "int32") >= 0, "float32")
-        count = ops.cast(ops.shape(labelled)[0], "float32")
-        scale = count / ops.maximum(ops.sum(labelled), 1.0)
+        # Keras will divide by this replica's batch size and by the number of replicas, and
+        # add up: make all that the number of labelled ones.
+        labelled = ops.sum(ops.cast(ops.cast(labels, "int32") >= 0, "float32"))
+        count = ops.cast(ops.shape(labels)[0], "float32")
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync > 1:
+            count *= replicas.num_replicas_in_sync
+            labelled = replicas.all_reduce(tf.distribute.ReduceOp.SUM, labelled)
+        scale = count / ops.maximum(labelled, 1.0)
         return scale * self.per_example(labels, probabilities)
 
     def get_config(self) -> dict:

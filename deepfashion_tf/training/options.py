@@ -1,33 +1,83 @@
-"""The command line of scripts/train.py, generated from TrainConfig."""
+"""The command line of scripts/train.py, generated from TrainConfig and RuntimeOptions."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tyro
 
-from deepfashion_tf.training.config import WARDROBES, TrainConfig
+from deepfashion_tf.data.sources import located
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import absolute
+from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.training.recipes import RECIPES
+from deepfashion_tf.training.runtime_options import RuntimeOptions
 
 
-def parse_config(description: str, args: Sequence[str] | None = None) -> TrainConfig:
-    """Parses options on top of the recipe's defaults.
+@dataclass(frozen=True)
+class Command:
+    """What scripts/train.py is asked for."""
+
+    config: tyro.conf.OmitArgPrefixes[TrainConfig]
+    options: tyro.conf.OmitArgPrefixes[RuntimeOptions]
+
+
+def parse_command(description: str, args: Sequence[str] | None = None) -> Command:
+    """Parses options on top of the recipe's defaults, or of the run that is to go on.
 
     Args:
         description: the first lines of ``--help``.
         args: the options; None = those of this process.
 
     Returns:
-        The config. On a wrong option the process ends with a sentence and exit code 2.
+        The command. On a wrong option the process ends with a sentence and exit code 2.
+
+    Raises:
+        InputError: the run to go on with is none, or has other options than those given.
     """
     args = _join_weights(sys.argv[1:] if args is None else list(args))
-    recipe = _recipe(args)
-    return tyro.cli(
-        TrainConfig,
-        description=description,
-        default=RECIPES[recipe](),
-        args=args,
-    )
+    default = Command(RECIPES[_recipe(args)](), RuntimeOptions())
+    command = tyro.cli(Command, description=description, default=default, args=args)
+    if command.options.resume is None:
+        return command
+    return _go_on(command, {arg.partition("=")[0].lstrip("-").replace("-", "_") for arg in args})
+
+
+def _go_on(command: Command, given: set[str]) -> Command:
+    """Takes the options of the run that is to go on, and compares those given with them.
+
+    A run that is not there yet is begun, if ``--output-dir`` names the same folder.
+    """
+    asked, directory = command.config, command.options.resume
+    is_same = asked.output_dir is not None and absolute(asked.output_dir) == absolute(directory)
+    if is_same and not (directory / CONFIG_FILE).is_file():
+        return dataclasses.replace(
+            command, options=dataclasses.replace(command.options, resume=None)
+        )
+    config = TrainConfig.load(directory / CONFIG_FILE)
+    if "output_dir" in given and not is_same:
+        raise InputError(
+            f"--output-dir {asked.output_dir} and --resume {directory} name two folders: a run "
+            f"goes on in its own; leave --output-dir out."
+        )
+    wanted = dataclasses.asdict(asked)
+    if not asked.is_wardrobe:
+        wanted |= located(asked)
+        given |= {"data"} & {name.replace("data_dir", "data") for name in given}
+    differences = []
+    # Where files lie may change; whether they hold the same is looked at when they are read.
+    for name in given.intersection(wanted) - {"output_dir", "data_dir", "wardrobe_dir", "schema"}:
+        value, other = getattr(config, name), wanted[name]
+        if other != value and not (isinstance(value, dict) and other.items() <= value.items()):
+            differences.append(f"--{name.replace('_', '-')} {other} (it has {value})")
+    if differences:
+        raise InputError(
+            f"The run {directory} cannot go on with {', '.join(differences)}: leave that out, or "
+            f"train anew, with another --output-dir."
+        )
+    return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=directory))
 
 
 def _recipe(args: list[str]) -> str:

@@ -13,15 +13,16 @@ from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import expand_user, is_folder, whole_or_nothing
+from deepfashion_tf.files import expand_user, is_folder, remove_unfinished, whole_or_nothing
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import senet  # noqa: F401
 from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
 from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 
+HISTORY_FILE = "history.csv"
 SCHEMA_FILE = "schema.yaml"
 
 
@@ -42,8 +43,11 @@ class Run:
         """
         directory = config.output_dir
         if directory and os.path.lexists(directory) and not _is_empty_folder(directory):
+            unfinished = (directory / CONFIG_FILE).is_file()
+            advice = f", or go on with it by --resume {directory}" if unfinished else ""
             raise InputError(
-                f"--output-dir {directory} exists and is not empty: name another, or remove it."
+                f"--output-dir {directory} exists and is not empty: name another, or remove "
+                f"it{advice}."
             )
 
     @classmethod
@@ -61,16 +65,27 @@ class Run:
             directory.mkdir(parents=True, exist_ok=True)
         else:
             directory = _make_numbered(Path("saved_models") / f"{config.backbone}-{config.recipe}")
-        run = cls(directory, config, schema)
         try:
             # Whoever makes this file first has the directory.
-            (directory / "config.json").touch(exist_ok=False)
+            config.save(directory / CONFIG_FILE, only_new=True)
         except FileExistsError as error:
             raise InputError(
                 f"--output-dir {directory} was taken by another run just now: name another."
             ) from error
-        config.save(directory / "config.json")
         schema.save(directory / SCHEMA_FILE)
+        return cls(directory, config, schema)
+
+    @classmethod
+    def reopen(cls, config: TrainConfig, schema: Schema) -> "Run":
+        """Opens the run ``config.output_dir`` again, to train it further.
+
+        What a process that was killed has left half written is removed, and a schema
+        that it did not come to write is written.
+        """
+        run = cls(config.output_dir, config, schema)
+        remove_unfinished(run.directory)
+        if not (run.directory / SCHEMA_FILE).exists():
+            schema.save(run.directory / SCHEMA_FILE)
         return run
 
     @classmethod
@@ -86,9 +101,31 @@ class Run:
                 f"There is no run directory {directory}: scripts/train.py makes them, "
                 f"in saved_models/."
             )
-        config = TrainConfig.load(directory / "config.json")
+        config = TrainConfig.load(directory / CONFIG_FILE)
+        return cls(directory, config, cls.schema_of(directory) or builtin_schema())
+
+    @staticmethod
+    def schema_of(directory: Path) -> Schema | None:
+        """Reads a run directory's schema; None where it has none."""
         path = directory / SCHEMA_FILE
-        return cls(directory, config, Schema.load(path) if path.exists() else builtin_schema())
+        return Schema.load(path) if path.exists() else None
+
+    def complete_epochs(self) -> int:
+        """Counts the epochs of a run without checkpoints: none, or all.
+
+        Raises:
+            InputError: it has some, which would be lost by beginning anew.
+        """
+        history = self.directory / HISTORY_FILE
+        if not history.is_file():
+            return 0
+        rows = len(history.read_text(encoding="utf-8").splitlines()) - 1
+        if rows < self.config.epochs or not self.model_path.is_file():
+            raise InputError(
+                f"{self.directory} has {rows} of {self.config.epochs} epochs and no checkpoints to "
+                f"go on from: train anew, with another --output-dir."
+            )
+        return self.config.epochs
 
     @property
     def trained(self) -> list[str]:

@@ -1,14 +1,19 @@
 """Trains one run: `train` reads the data, builds, compiles and fits the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.pipeline import (
     DirectReader,
     Reader,
+    batch_rows,
     cached_reader,
     evaluation_dataset,
     explain_unreadable,
@@ -25,16 +30,30 @@ from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.callbacks import (
     BestModel,
+    Checkpointing,
     EpochLines,
     HistoryFile,
-    StopOnInterrupt,
+    StepCounter,
     StopOnNaN,
+    how_to_go_on,
 )
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.interrupts import Interrupt, Termination
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import HISTORY_FILE, Run
+from deepfashion_tf.training.runtime import Runtime, make_runtime
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.state import (
+    METRICS,
+    Checkpoints,
+    Position,
+    RunState,
+    fingerprint_of,
+    has_checkpoints,
+)
+from deepfashion_tf.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -45,74 +64,283 @@ class Trained:
         run: the run directory, with config.json, history.csv and model.keras.
         val: the validation split that the best epoch was chosen by.
         interrupted: Ctrl-C ended the training early.
+        is_chief: this process has written the run directory.
     """
 
     run: Run
     val: Split
     interrupted: bool
+    is_chief: bool = True
 
 
-def train(config: TrainConfig) -> Trained:
+def train(
+    config: TrainConfig,
+    options: RuntimeOptions | None = None,
+    termination: Termination | None = None,
+) -> Trained:
     """Trains a model and keeps the best epoch by validation mean accuracy.
 
-    Ctrl-C ends the training; what the epochs so far have given is kept, and before
-    the end of the first one the weights as they are.
+    After each epoch, and as often as `options` tells, all that the run needs to go on
+    is saved. Ctrl-C ends the training; what the epochs so far have given is kept, and
+    before the end of the first one the weights as they are.
+
+    Args:
+        config: what is computed; of the run itself where ``options.resume`` names one.
+        options: how it is carried out; None = the defaults.
+        termination: whether SIGTERM came; None = it is not listened to.
 
     Raises:
-        InputError: the data cannot be used, or the loss became NaN.
+        InputError: the data cannot be used, the loss became NaN, or the disk is full.
+        Terminated: SIGTERM came, and the state is saved.
     """
-    Run.check_output(config)
-    train_split, val_split = open_splits(config, ["train", "val"])
+    options, termination = options or RuntimeOptions(), termination or Termination()
+    runtime = make_runtime(options)
+    runtime.check_batch_size(config.batch_size)
+    if runtime.replicas > 1:
+        console.print(f"[dim]{runtime.describe()}[/dim]")
+    # The chief says it for all.
+    console.quiet = not runtime.is_chief
+    try:
+        return _train(config, runtime, options, termination)
+    except tf.errors.OpError as error:
+        raise runtime.explain_loss(error) or error from error
+    finally:
+        console.quiet = False
+
+
+def _train(
+    config: TrainConfig, runtime: Runtime, options: RuntimeOptions, termination: Termination
+) -> Trained:
+    if not options.resume:
+        Run.check_output(config)
+    known = Run.schema_of(options.resume) if options.resume else None
+    train_split, val_split = open_splits(config, ["train", "val"], known)
     schema = train_split.schema
     config = check_labels(train_split, val_split, config.for_schema(schema))
-    config, model = build_initial_model(schema, replace(config, **located(config)))
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
-    train_reader, val_reader = (_reader(split, config) for split in splits)
-    run = Run.create(config, schema)
-    val_data = evaluation_dataset(
-        splits[1], val_reader, run.normalization, batch_size=config.batch_size
+    config = replace(config, **located(config))
+    readers = [_reader(split, config) for split in splits]
+    with _begin(schema, config, runtime, options, splits) as job:
+        termination.sentence = how_to_go_on(job.start, job.run.directory)
+        if job.start.epoch == config.epochs:
+            return Trained(job.run, val_split, False, runtime.is_chief)
+        try:
+            interrupted = _fit(job, splits, readers, options, termination)
+        except tf.errors.OpError as error:
+            if runtime.is_loss(error):
+                raise
+            unreadable = explain_unreadable(train_split) or explain_unreadable(val_split)
+            raise unreadable or error from error
+    return Trained(job.run, val_split, interrupted, runtime.is_chief)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that is about to be trained, from the beginning or from a checkpoint."""
+
+    run: Run
+    runtime: Runtime
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    steps: int
+    state: RunState
+    checkpoints: Checkpoints
+    start: Position
+    metrics: dict[str, np.ndarray]
+
+
+@contextmanager
+def _begin(
+    schema: Schema,
+    config: TrainConfig,
+    runtime: Runtime,
+    options: RuntimeOptions,
+    splits: list[Split],
+) -> Iterator[_Job]:
+    """Makes the run directory, or finds the last checkpoint of the one that is to go on.
+
+    Raises:
+        InputError: the directory is taken, another process is training it, or it cannot go on.
+    """
+    goes_on = options.resume is not None and has_checkpoints(options.resume)
+    steps = steps_per_epoch(splits[0], config.batch_size)
+    with runtime.scope():
+        config, model = build_initial_model(schema, config, with_weights=not goes_on)
+        optimizer = build_optimizer(model, config, steps)
+    if not runtime.is_chief:
+        run = Run(config.output_dir or Path(), config, schema)
+    elif options.resume:
+        run = Run.reopen(config, schema)
+    else:
+        run = Run.create(config, schema)
+    state = RunState(model, optimizer)
+    checkpoints = Checkpoints(run.directory, fingerprint_of(config, splits))
+    with checkpoints.locked() if runtime.is_chief else nullcontext():
+        if goes_on:
+            start, metrics = _restore(run, state, checkpoints)
+        else:
+            start, metrics = Position(run.complete_epochs() if options.resume else 0), {}
+        runtime.check_agreement(
+            {"options or data": checkpoints.fingerprint, "checkpoints": str(start)}
+        )
+        yield _Job(run, runtime, model, optimizer, steps, state, checkpoints, start, metrics)
+
+
+def _fit(
+    job: _Job,
+    splits: list[Split],
+    readers: list[Reader],
+    options: RuntimeOptions,
+    termination: Termination,
+) -> bool:
+    """Trains what is left of the epochs.
+
+    Returns:
+        Whether Ctrl-C has ended it.
+    """
+    config, start = job.run.config, job.start
+    share, batch_size = job.runtime.share, config.batch_size
+    val_data = job.runtime.distribute(
+        evaluation_dataset(
+            splits[1], readers[1], job.run.normalization, batch_size=batch_size, share=share
+        )
     )
-    steps = steps_per_epoch(train_split, config.batch_size)
-    optimizer = build_optimizer(model, config, steps)
-    best = BestModel(run, model)
-    lines = EpochLines(config, steps, len(train_split), best)
-    loss_weights = {category: config.loss_weights[category] for category in trained}
-    history = HistoryFile(run.directory / "history.csv", schema, loss_weights)
-    interrupted = False
-    try:
-        with StopOnInterrupt() as stop:
-            for first, last in phases(config):
-                model.get_layer(config.backbone).trainable = first >= config.freeze_epochs
-                compile_model(splits[0].schema, model, config, optimizer).fit(
-                    training_dataset(
-                        splits[0],
-                        train_reader,
-                        run.normalization,
-                        batch_size=config.batch_size,
-                        first_epoch=first,
-                        epochs=last,
-                        seed=config.seed,
-                        flip=config.flip,
-                        jitter_amount=config.jitter,
-                    ),
+    val_steps = steps_per_epoch(splits[1], batch_size)
+    backbone = job.model.get_layer(config.backbone)
+    trainer = None
+    with Interrupt() as interrupt:
+        callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
+        try:
+            for first, last in phases(config, start):
+                is_trained = first >= config.freeze_epochs
+                if trainer is None or is_trained != backbone.trainable:
+                    backbone.trainable = is_trained
+                    with job.runtime.scope():
+                        trainer = compile_model(splits[0].schema, job.model, config, job.optimizer)
+                    if job.runtime.workers > 1:
+                        trainer.watch_stops()
+                done = start.step if first == start.epoch else 0
+                if done == job.steps:
+                    _end_epoch(trainer, first, val_data, val_steps, callbacks)
+                    continue
+                train_data = training_dataset(
+                    splits[0],
+                    readers[0],
+                    job.run.normalization,
+                    batch_size=batch_size,
+                    first_epoch=first,
+                    first_step=done,
+                    epochs=last,
+                    seed=config.seed,
+                    flip=config.flip,
+                    jitter_amount=config.jitter,
+                    share=share,
+                )
+                trainer.fit(
+                    job.runtime.distribute(train_data),
                     initial_epoch=first,
                     epochs=last,
-                    steps_per_epoch=steps,
+                    steps_per_epoch=job.steps - done,
                     validation_data=val_data,
-                    callbacks=[history, StopOnNaN(config), best, lines, stop],
+                    validation_steps=val_steps,
+                    callbacks=callbacks,
                     shuffle=False,
                     verbose=0,
                 )
-    except KeyboardInterrupt:
-        interrupted = True
-    except tf.errors.OpError as error:
-        raise explain_unreadable(train_split) or explain_unreadable(val_split) or error from error
-    finally:
-        lines.close()
-    if not best.is_saved:
-        best.save()
-    return Trained(run, val_split, interrupted)
+        except KeyboardInterrupt:
+            if not best.is_saved:
+                best.save()
+            return True
+        finally:
+            lines.close()
+    return False
+
+
+def _callbacks(
+    job: _Job,
+    splits: list[Split],
+    options: RuntimeOptions,
+    interrupt: Interrupt,
+    termination: Termination,
+) -> tuple[list[keras.callbacks.Callback], EpochLines, BestModel]:
+    """Makes the callbacks, in the order in which each needs what those before it did."""
+    run, config, start = job.run, job.run.config, job.start
+
+    def files_of(epoch: int, step: int) -> list[str]:
+        batch_size, seed = config.batch_size, config.seed
+        rows = batch_rows(splits[0], batch_size=batch_size, seed=seed, epoch=epoch, step=step)
+        return [str(splits[0].keys[row]) for row in rows]
+
+    loss_weights = {category: config.loss_weights[category] for category in splits[0].schema}
+    counter = StepCounter(start, job.metrics)
+    is_chief = job.runtime.is_chief
+    path = run.directory / HISTORY_FILE if is_chief else None
+    history = HistoryFile(path, run.schema, loss_weights, start, options)
+    best = BestModel(run if is_chief else None, job.model, start, options)
+    lines = EpochLines(config, job.steps, len(splits[0]), best, start)
+    saving = Checkpointing(
+        counter,
+        job.state,
+        job.checkpoints,
+        history,
+        best,
+        options,
+        interrupt,
+        termination,
+        is_chief,
+    )
+    nan = StopOnNaN(
+        config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
+    )
+    return [counter, history, nan, best, lines, saving], lines, best
+
+
+def _end_epoch(
+    trainer: keras.Model,
+    epoch: int,
+    val_data: tf.data.Dataset | tf.distribute.DistributedDataset,
+    val_steps: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Does what `fit` does after the last step of an epoch."""
+    together = keras.callbacks.CallbackList(callbacks, model=trainer)
+    trainer._maybe_symbolic_build()
+    together.on_train_begin()
+    together.on_epoch_begin(epoch)
+    logs = dict(trainer.get_metrics_result())
+    scores = trainer.evaluate(
+        val_data, steps=val_steps, callbacks=together, return_dict=True, verbose=0
+    )
+    together.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
+
+
+def _restore(
+    run: Run, state: RunState, checkpoints: Checkpoints
+) -> tuple[Position, dict[str, np.ndarray]]:
+    """Puts the last usable checkpoint into the variables.
+
+    Returns:
+        Its position, and the metrics of an epoch that it stands in the middle of.
+
+    Raises:
+        InputError: no checkpoint is usable, or the best model is gone.
+    """
+    found = checkpoints.load(state.arrays())
+    if not found:
+        raise InputError(
+            f"None of the checkpoints in {checkpoints.directory} can be used, so {run.directory} "
+            f"cannot go on: train anew, with another --output-dir."
+        )
+    arrays, position = found
+    if position.best_epoch is not None and not run.model_path.is_file():
+        raise InputError(
+            f"{run.model_path}, the best epoch so far, is missing, so {run.directory} cannot go "
+            f"on: put it back, or train anew, with another --output-dir."
+        )
+    state.assign(arrays)
+    console.print(f"{run.directory} goes on after {position}.", soft_wrap=True)
+    return position, {k: v for k, v in arrays.items() if k.startswith(METRICS)}
 
 
 def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
@@ -150,8 +378,15 @@ def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
     return replace(config, untrained=untrained)
 
 
-def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfig, keras.Model]:
+def build_initial_model(
+    schema: Schema, config: TrainConfig, with_weights: bool = True
+) -> tuple[TrainConfig, keras.Model]:
     """Builds the model and loads the weights that the config names; the rest is drawn by seed.
+
+    Args:
+        schema: the categories.
+        config: of the run.
+        with_weights: False = all is left random, since a checkpoint will fill it.
 
     Returns:
         The config, now with the weights' source, variant and hash, and the model.
@@ -163,7 +398,7 @@ def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfi
     if source is None:
         source = "none" if config.is_wardrobe else "imagenet"
     weights = None
-    if source != "none":
+    if source != "none" and with_weights:
         weights = find_weights(
             source, config.backbone, variant=config.variant, offline=config.offline
         )
@@ -185,6 +420,7 @@ def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfi
         dropout=config.dropout,
         variant=config.variant,
         freeze_batch_norm=config.freeze_batch_norm,
+        sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
         precision=config.precision,
     )
@@ -196,10 +432,16 @@ def build_initial_model(schema: Schema, config: TrainConfig) -> tuple[TrainConfi
     return config, model
 
 
-def phases(config: TrainConfig) -> list[tuple[int, int]]:
-    """Splits the epochs ``[first, last)`` where the backbone begins to be trained."""
-    edges = sorted({0, config.freeze_epochs, config.epochs})
-    return list(pairwise(edges))
+def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
+    """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
+
+    Edges are where the backbone begins to be trained, and the end of an epoch that
+    `start` stands in the middle of.
+    """
+    edges = {start.epoch, config.freeze_epochs, config.epochs}
+    if start.step:
+        edges.add(start.epoch + 1)
+    return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
 
 
 def build_optimizer(
@@ -248,7 +490,7 @@ def compile_model(
     gamma = config.gamma if config.loss == "focal" else 0.0
     losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
     outputs = {category: model.get_layer(category).output for category in schema}
-    trainer = keras.Model(model.inputs, outputs)
+    trainer = Trainer(model.inputs, outputs)
     schema.check("the model's outputs", dict.fromkeys(trainer.output_names))
     trainer.compile(
         optimizer=optimizer,

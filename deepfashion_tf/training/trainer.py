@@ -1,0 +1,92 @@
+"""The Keras model that is trained, on one device, on several, or on several machines."""
+
+import keras
+import tensorflow as tf
+
+LOSS, STOP = "loss", "stop"
+
+
+class Trainer(keras.Model):
+    """A functional model whose `fit` works under every strategy of tf.distribute.
+
+    Losses, metrics, optimizer and callbacks are Keras' own. Three things are not, since
+    Keras 3's own fail under ``MultiWorkerMirroredStrategy`` (keras-team/keras issue
+    20585): the variables of metrics are made from the model's own inputs instead of
+    from a batch that is spread over machines; a step's logs are the loss of that step,
+    in the shape in which Keras reduces it over workers; and an epoch's metrics are read
+    outside the steps, where tf.distribute sums their totals and counts over all replicas.
+    """
+
+    def watch_stops(self) -> None:
+        """Makes each step tell whether `ask_to_stop` was called on any worker.
+
+        All workers must leave the training after the same step: one that is alone in a
+        reduction waits forever.
+        """
+        # In a list, Keras takes it for no part of the model.
+        self._asked = [tf.Variable(0.0, trainable=False)]
+
+    @property
+    def watches_stops(self) -> bool:
+        """Whether `watch_stops` was called."""
+        return hasattr(self, "_asked")
+
+    def ask_to_stop(self) -> None:
+        """Makes the logs of the next step say ``stop`` on every worker that watches."""
+        if self.watches_stops:
+            self._asked[0].assign(1.0)
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        images, labels = data
+        with tf.GradientTape() as tape:
+            outputs = self(images, training=True)
+            # This replica's part of the loss of the whole batch: see `FocalLoss`.
+            loss = self.compute_loss(images, labels, outputs, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.compute_metrics(images, labels, outputs)
+        # Keras will take the mean over replicas, which makes it the sum of the parts.
+        return self._logs({LOSS: loss * self.distribute_strategy.num_replicas_in_sync})
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        images, labels = data
+        self.compute_metrics(images, labels, self(images, training=False))
+        # Keras wants at least one number.
+        return self._logs({"done": tf.constant(1.0)})
+
+    def _logs(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        if self.watches_stops:
+            values[STOP] = self._asked[0].read_value()
+        return {name: tf.reshape(value, [1]) for name, value in values.items()}
+
+    def average_statistics(self) -> None:
+        """Gives all replicas the mean of their moving statistics.
+
+        Without synchronized batch norm each replica follows its own part of the batches.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            self._average()
+
+    @tf.function
+    def _average(self) -> None:
+        variables = [v.value for v in self.non_trainable_variables if v.dtype == "float32"]
+        sizes = [v.shape.num_elements() for v in variables]
+
+        def of_replica() -> None:
+            replicas = tf.distribute.get_replica_context()
+            values = tf.concat([tf.reshape(v, [-1]) for v in variables], axis=0)
+            mean = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+            for variable, part in zip(variables, tf.split(mean, sizes), strict=True):
+                variable.assign(tf.reshape(part, variable.shape))
+
+        self.distribute_strategy.run(of_replica)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        with self.distribute_strategy.scope():
+            images = tf.TensorSpec(self.inputs[0].shape, tf.float32)
+            labels = {name: tf.TensorSpec([None], tf.int32) for name in self.output_names}
+            self._symbolic_build(data_batch=(images, labels))
+
+    def _get_metrics_result_or_logs(self, logs) -> dict:
+        return self.get_metrics_result()
