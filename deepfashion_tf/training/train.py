@@ -96,6 +96,7 @@ def train(
     options, termination = options or RuntimeOptions(), termination or Termination()
     runtime = make_runtime(options)
     runtime.check_batch_size(config.batch_size)
+    runtime.check_jit(config.jit)
     if runtime.replicas > 1:
         console.print(f"[dim]{runtime.describe()}[/dim]")
     # The chief says it for all.
