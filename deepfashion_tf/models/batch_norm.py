@@ -13,10 +13,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras composes the training pass of a dozen element-wise ops, each of which
     reads and writes the whole feature map; with `FusedAdam` it makes a third
     more images a second of an SE-ResNet-50 on two cores. Variables, weights files and the
-    result are those of the parent. Images of bfloat16 or
-    float16 are normalized by statistics, gamma and beta of float32, as the parent does; with
-    masks the parent's pass is used. With ``synchronized`` all replicas
-    normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
+    result are those of the parent. Images of bfloat16 or float16 are normalized by
+    statistics, gamma and beta of float32, as the parent does. With ``synchronized`` all
+    replicas normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
+    Where the fused kernel has no equal (masks) the parent's pass is used.
 
     Args:
         freeze_statistics: normalize with the moving mean and variance in training, too,

@@ -216,7 +216,7 @@ def _is_cluster(environment) -> bool:
 
 def _multi_worker(options: RuntimeOptions) -> Runtime:
     if os.environ.get("TF_CONFIG"):
-        addresses, worker = _read_tf_config(os.environ["TF_CONFIG"])
+        addresses, worker = read_tf_config(os.environ["TF_CONFIG"])
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     elif _is_cluster(os.environ):
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
@@ -243,7 +243,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _read_tf_config(text: str) -> tuple[list[str], int]:
+def read_tf_config(text: str) -> tuple[list[str], int]:
     """Reads the addresses of the workers from TF_CONFIG, and which one this process is."""
     example = (
         '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '

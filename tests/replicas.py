@@ -1,0 +1,139 @@
+"""Trains some steps on one device and on several, and prints how far apart they come.
+
+To be run by itself, since TensorFlow makes its devices once a process:
+``python tests/replicas.py --data FOLDER [--devices 2] [--learning-rate 1e-3] …``
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tyro
+
+from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.pipeline import cached_reader, evaluation_dataset, training_dataset
+from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.models import variants
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.runtime import Runtime, make_runtime
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.train import build_initial_model, build_optimizer, compile_model
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    devices: int = 2
+    learning_rate: float = 1e-3
+    image_size: int = 32
+    batch_size: int = 8
+    steps: int = 20
+    images: int = 43
+    sync_batch_norm: bool = True
+    narrow: bool = True
+
+
+def train_some_steps(options: Options, runtime: Runtime, mixed: bool = False) -> dict:
+    """Trains as `train` does; `mixed` = the images of a batch stand in another order."""
+    config = TrainConfig(
+        backbone="seresnet50",
+        data=str(options.data),
+        weights="none",
+        image_size=options.image_size,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        representation="pooled",
+        dropout=0.0,
+        sync_batch_norm=options.sync_batch_norm,
+    )
+    train, val = open_splits(config, ["train", "val"])
+    config = config.for_schema(train.schema)
+    train = train.take(np.arange(options.images), "train")
+    # A third of the labels is missing, not evenly among the halves of a batch.
+    hidden = np.random.default_rng(0).random(train.labels.shape) < np.linspace(0, 0.6, 6)
+    train = dataclasses.replace(train, labels=np.where(hidden, -1, train.labels))
+    with runtime.scope():
+        config, model = build_initial_model(train.schema, config)
+        optimizer = build_optimizer(model, config, options.steps)
+        trainer = compile_model(train.schema, model, config, optimizer)
+    normalization = NORMALIZATIONS["torch"]
+    data = training_dataset(
+        train,
+        cached_reader(train, options.image_size),
+        normalization,
+        batch_size=options.batch_size,
+        epochs=options.steps,
+        seed=0,
+        share=runtime.share,
+    )
+    if mixed:
+        data = data.map(
+            lambda images, labels: (images[::-1], {c: v[::-1] for c, v in labels.items()})
+        )
+    losses = []
+    keep = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: losses.append(float(np.mean(logs["loss"])))
+    )
+    trainer.fit(
+        runtime.distribute(data), steps_per_epoch=options.steps, callbacks=[keep], verbose=0
+    )
+    trainer.average_statistics()
+    weights = {v.path: np.asarray(v) for v in model.variables}
+    val_data = evaluation_dataset(
+        val,
+        cached_reader(val, options.image_size),
+        normalization,
+        batch_size=options.batch_size,
+        share=runtime.share,
+    )
+    steps = -(-len(val) // options.batch_size)
+    scores = trainer.evaluate(
+        runtime.distribute(val_data), steps=steps, verbose=0, return_dict=True
+    )
+    return {"losses": np.array(losses), "weights": weights, "scores": scores}
+
+
+def differences(ours: dict, theirs: dict) -> dict:
+    """The largest ones: of a step's loss, of a weight, of a moving statistic over its size."""
+    apart = {k: np.abs(a - theirs["weights"][k]) for k, a in ours["weights"].items()}
+    moving = {
+        k: v / np.maximum(1, np.abs(ours["weights"][k])) for k, v in apart.items() if "/moving" in k
+    }
+    accuracy = [k for k in ours["scores"] if k.endswith("accuracy")]
+    return {
+        "first_loss": float(np.abs(ours["losses"] - theirs["losses"])[0]),
+        "loss": float(np.abs(ours["losses"] - theirs["losses"]).max()),
+        "weight": float(max(v.max() for k, v in apart.items() if k not in moving)),
+        "statistic": float(max(v.max() for v in moving.values())),
+        "accuracies_equal": all(ours["scores"][k] == theirs["scores"][k] for k in accuracy),
+    }
+
+
+def main() -> None:
+    options = tyro.cli(Options)
+    if options.narrow:
+        variants.VARIANTS["timm.seresnet50"] = dataclasses.replace(
+            variants.VARIANTS["timm.seresnet50"], blocks=(1, 1, 1, 1), base_width=8
+        )
+    runtime = make_runtime(RuntimeOptions(devices=options.devices))
+    alone = train_some_steps(options, Runtime())
+    print(
+        json.dumps(
+            {
+                "last_loss": alone["losses"][-1],
+                "replicas": differences(train_some_steps(options, runtime), alone),
+                # One device and the same batches, summed up in another order.
+                "order": differences(train_some_steps(options, Runtime(), mixed=True), alone),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Several devices and several processes: that they compute what one does.
+
+Rounding is amplified by training: at Adam's usual rate one device differs from itself by
+0.3 in the loss of step 20, if only the images stand in another order inside each batch. The
+bounds here hold where that order changes less than they allow (a low rate).
+"""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BOUND = 1e-5  # after 20 steps
+LIMIT = 420  # seconds for one process on a busy machine
+
+
+def compare(wardrobe: Path, *options) -> dict:
+    command = [sys.executable, "tests/replicas.py", "--data", str(wardrobe), *map(str, options)]
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, timeout=LIMIT, capture_output=True, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("devices", "batch_size", "images"),
+    # The last batch has 10 of 16 images; then 2, fewer than there are replicas.
+    [(2, 16, 42), (4, 8, 42)],
+)
+def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images):
+    """Losses, weights, moving statistics; a third of the labels is missing."""
+    options = ("--devices", devices, "--batch-size", batch_size, "--images", images)
+    found = compare(wardrobe, *options, "--learning-rate", 1e-5, "--image-size", 64)
+    assert found["replicas"]["loss"] < BOUND
+    assert found["replicas"]["weight"] < BOUND
+    assert found["replicas"]["accuracies_equal"]
+    assert found["order"]["weight"] < BOUND, "rounding alone breaks the bound: choose another rate"
+
+
+@pytest.mark.slow
+def test_batch_norm_that_is_not_synchronized_is_another_training(wardrobe):
+    found = compare(wardrobe, "--no-sync-batch-norm", "--learning-rate", 1e-5)
+    assert found["replicas"]["first_loss"] > 100 * BOUND
+
+
+@pytest.fixture(scope="module")
+def command(wardrobe):
+    def of(run: Path, *more) -> list[str]:
+        options = "--backbone resnet50 --image-size 32 --batch-size 8 --representation pooled"
+        options += " --weights none --variant timm.resnet50 --dropout 0 --learning-rate 1e-5"
+        folders = ["--data-dir", str(wardrobe), "--output-dir", str(run), "--resume", str(run)]
+        return [sys.executable, "scripts/train.py", *options.split(), *folders, *map(str, more)]
+
+    return of
+
+
+def history(run: Path) -> list[dict]:
+    with (run / "history.csv").open(newline="") as file:
+        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_process(command, tmp_path):
+    """Six steps, and a validation split that three batches of eight do not divide evenly."""
+    for name, more in (("one", []), ("two", ["--local-workers", 2])):
+        subprocess.run(
+            command(tmp_path / name, "--epochs", 1, *more), cwd=ROOT, check=True, timeout=LIMIT
+        )
+    (one,), (two,) = history(tmp_path / "one"), history(tmp_path / "two")
+    for name, value in one.items():
+        if name.startswith("val_") and name.endswith("accuracy"):
+            assert two[name] == value
+        elif name.endswith("loss"):
+            assert two[name] == pytest.approx(value, abs=BOUND, rel=BOUND)
+    assert {p.name for p in (tmp_path / "two").iterdir()} == {
+        p.name for p in (tmp_path / "one").iterdir()
+    }
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """The processes that the launcher has started, the chief first."""
+    children = psutil.Process(process.pid).children()
+    tasks = {json.loads(child.environ()["TF_CONFIG"])["task"]["index"]: child for child in children}
+    return [tasks[index] for index in sorted(tasks)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path, victim):
+    run = tmp_path / "run"
+    options = ("--epochs", 40, "--local-workers", 2)
+    process = subprocess.Popen(
+        command(run, *options),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stdout:
+        if line.startswith("epoch  1"):
+            break
+    began = time.monotonic()
+    workers_of(process)[victim].send_signal(signal.SIGKILL)
+    said = process.communicate(timeout=LIMIT)[1]
+    assert time.monotonic() - began < 60
+    assert process.returncode != 0
+    assert f"Worker {victim} (127.0.0.1:" in said and "was lost" in said
+    assert f"Worker {victim} was ended by SIGKILL" in said
+    assert "Traceback" not in said
+    assert not any(psutil.pid_exists(worker.pid) for worker in psutil.Process().children(True))
+    # One process goes on where two were: the state is the same.
+    epochs = len(history(run))
+    process = subprocess.Popen(
+        [sys.executable, "scripts/train.py", "--resume", str(run)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith(f"epoch {epochs + 1:>2}/40") or line.startswith(f"epoch {epochs:>2}/40"):
+            break
+    else:
+        pytest.fail("the run did not go on")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 143
+    assert [row["epoch"] for row in history(run)] == list(range(1, len(history(run)) + 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--devices", "3"], "--batch-size 8 .* all 3 replicas .* make it 9"),
+        (["--strategy", "one", "--devices", "2"], "--strategy one is for one device"),
+        (["--strategy", "multi_worker"], "set TF_CONFIG"),
+        (["--local-workers", "2", "--strategy", "mirrored"], "--local-workers"),
+        (["--devices", "0"], "--devices is 0"),
+    ],
+)
+def test_what_cannot_be_distributed_is_told(command, tmp_path, options, message):
+    done = subprocess.run(
+        command(tmp_path / "run", *options),
+        cwd=ROOT,
+        check=False,
+        timeout=LIMIT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no json", "cannot be read"),
+        ('{"cluster": {"worker": ["a:1"]}}', "task"),
+        (
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+            "no worker 2",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+            "'ps'",
+        ),
+    ],
+)
+def test_a_cluster_that_is_described_wrongly_is_told(text, message):
+    from deepfashion_tf.errors import InputError
+    from deepfashion_tf.training.runtime import read_tf_config
+
+    with pytest.raises(InputError, match=message):
+        read_tf_config(text)
+
+
+def test_the_chief_comes_first_in_a_cluster():
+    from deepfashion_tf.training.runtime import read_tf_config
+
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    for task, index in (("chief", 0), ("worker", 1)):
+        text = json.dumps({"cluster": cluster, "task": {"type": task, "index": index}})
+        expected = index if task == "chief" else index + 1
+        assert read_tf_config(text) == (["a:1", "b:1", "c:1"], expected)
