@@ -1,12 +1,14 @@
 """Mixed precision and XLA: every backbone, from training to the exported model."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
@@ -14,6 +16,7 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import logits_of
+from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.train import build_optimizer, compile_model, train
 
 SCHEMA = builtin_schema()
@@ -192,3 +195,11 @@ def test_a_run_is_trained_by_xla(challenge, tmp_path):
     trained = train(config)
     assert evaluate(trained.run, trained.val).images == 6
     assert (trained.run.directory / "history.csv").read_text().count("\n") == 2
+
+
+def test_xla_for_several_replicas_is_refused():
+    several = Runtime(SimpleNamespace(num_replicas_in_sync=2))
+    several.check_jit(False)
+    Runtime().check_jit(True)
+    with pytest.raises(InputError, match="--jit compiles the step of one device, but 2 replicas"):
+        several.check_jit(True)

@@ -96,6 +96,7 @@ def train(
     options, termination = options or RuntimeOptions(), termination or Termination()
     runtime = make_runtime(options)
     runtime.check_batch_size(config.batch_size)
+    runtime.check_jit(config.jit)
     if runtime.replicas > 1:
         console.print(f"[dim]{runtime.describe()}[/dim]")
     # The chief says it for all.
@@ -154,7 +155,7 @@ class _Job:
     run: Run
     runtime: Runtime
     model: keras.Model
-    optimizer: FusedAdam
+    optimizer: keras.optimizers.Optimizer
     steps: int
     state: RunState
     checkpoints: Checkpoints
