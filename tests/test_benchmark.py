@@ -50,3 +50,34 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
     bases = [name for name in names if "jit" not in name]
     assert bases[:2] == [precision.PLAIN, "mixed_bfloat16"]
     assert names == [*bases, *(f"{name}, jit" for name in bases)]
+
+
+def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
+    from deepfashion_tf.benchmark import precision, scaling
+    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+    from deepfashion_tf.training.config import TrainConfig
+
+    name = BACKBONES["resnet50"]
+    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
+    monkeypatch.setitem(VARIANTS, name, narrow)
+    monkeypatch.setattr(precision, "STEPS", 1)
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)
+    scaling.benchmark_saving(config, images=5000, rounds=2)
+    assert "an epoch of 5000 images takes" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
+    from deepfashion_tf.benchmark import scaling
+    from deepfashion_tf.training.config import TrainConfig
+
+    said = "".join(f"epoch {i}/3  loss 1.0  |  val loss 2.0  {i}7 images/s\n" for i in (1, 2, 3))
+    done = scaling.subprocess.CompletedProcess([], 0, said, "")
+    monkeypatch.setattr(scaling.subprocess, "run", lambda *args, **options: done)
+    rates = scaling.benchmark_workers(TrainConfig(), workers=2, rounds=2)
+    assert [rate.name for rate in rates] == [scaling.ALONE, "2 workers"]
+    assert rates[0].values == (27.0, 37.0) * 2
+    done.stdout = "epoch 1/3"
+    with pytest.raises(InputError, match="nothing was measured"):
+        scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1)

@@ -34,17 +34,19 @@ def compare(wardrobe: Path, *options) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "batch_size", "images"),
-    # The last batch has 10 of 16 images; then 2, fewer than there are replicas.
-    [(2, 16, 42), (4, 8, 42)],
+    # The last batch is full; has one image for each replica; has fewer than there are replicas.
+    [(2, 16, 48), (4, 8, 44), (2, 16, 33)],
 )
 def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images):
     """Losses, weights, moving statistics; a third of the labels is missing."""
     options = ("--devices", devices, "--batch-size", batch_size, "--images", images)
     found = compare(wardrobe, *options, "--learning-rate", 1e-5, "--image-size", 64)
-    assert found["replicas"]["loss"] < BOUND
-    assert found["replicas"]["weight"] < BOUND
-    assert found["replicas"]["accuracies_equal"]
-    assert found["order"]["weight"] < BOUND, "rounding alone breaks the bound: choose another rate"
+    replicas, order = found["replicas"], found["order"]
+    assert replicas["first_loss"] < BOUND
+    assert replicas["accuracies_equal"]
+    # Small batches amplify rounding: then the bound is what another order inside the batch does.
+    for name in ("loss", "weight", "statistic"):
+        assert replicas[name] < max(BOUND, 20 * order[name]), name
 
 
 @pytest.mark.slow
@@ -111,14 +113,15 @@ def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path
         if line.startswith("epoch  1"):
             break
     began = time.monotonic()
-    workers_of(process)[victim].send_signal(signal.SIGKILL)
+    workers = workers_of(process)
+    workers[victim].send_signal(signal.SIGKILL)
     said = process.communicate(timeout=LIMIT)[1]
     assert time.monotonic() - began < 60
     assert process.returncode != 0
     assert f"Worker {victim} (127.0.0.1:" in said and "was lost" in said
     assert f"Worker {victim} was ended by SIGKILL" in said
     assert "Traceback" not in said
-    assert not any(psutil.pid_exists(worker.pid) for worker in psutil.Process().children(True))
+    assert not any(worker.is_running() for worker in workers)
     # One process goes on where two were: the state is the same.
     epochs = len(history(run))
     process = subprocess.Popen(

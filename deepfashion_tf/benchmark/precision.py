@@ -10,6 +10,7 @@ from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.state import RunState
 from deepfashion_tf.training.train import build_initial_model, build_optimizer, compile_model
 
 PLAIN = "float32"
@@ -35,14 +36,16 @@ def benchmark_precision(config: TrainConfig, rounds: int) -> list[Rate]:
     for jit in (False, True):
         for precision in precisions:
             name = f"{precision}, jit" if jit else precision
-            contestants[name] = _steps(replace(config, precision=precision, jit=jit))
+            contestants[name], _ = steps_of(replace(config, precision=precision, jit=jit))
     return race(contestants, rounds)
 
 
-def _steps(config: TrainConfig) -> Callable[[], int]:
+def steps_of(config: TrainConfig) -> tuple[Callable[[], int], RunState]:
+    """Makes a function that trains some steps and says on how many images, and its state."""
     schema = builtin_schema()
     config, model = build_initial_model(schema, config.for_schema(schema))
-    trainer = compile_model(schema, model, config, build_optimizer(model, config, STEPS))
+    optimizer = build_optimizer(model, config, STEPS)
+    trainer = compile_model(schema, model, config, optimizer)
     rng = np.random.default_rng(0)
     shape = (config.batch_size, config.image_size, config.image_size, 3)
     labels = {
@@ -56,4 +59,4 @@ def _steps(config: TrainConfig) -> Callable[[], int]:
         trainer.fit(data, shuffle=False, verbose=0)
         return STEPS * config.batch_size
 
-    return run
+    return run, RunState(model, optimizer)

@@ -1,0 +1,82 @@
+"""What scripts/benchmark.py can measure, each from its options to its table."""
+
+from pathlib import Path
+from typing import Protocol
+
+from deepfashion_tf.benchmark import input as reading
+from deepfashion_tf.benchmark import precision, scaling
+from deepfashion_tf.benchmark.rates import print_rates
+from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.training.config import TrainConfig
+
+
+class Options(Protocol):
+    """The options of scripts/benchmark.py."""
+
+    data: str | None
+    data_dir: Path | None
+    schema: Path | None
+    image_size: int | None
+    backbone: str
+    batch_size: int
+    rounds: int
+
+
+def contest_input(options: Options) -> None:
+    """Images a second from JPEG files into normalized batches."""
+    config = TrainConfig(
+        data=options.data,
+        data_dir=options.data_dir,
+        schema=options.schema,
+        wardrobe_train=512,
+        wardrobe_val=1,
+        wardrobe_test=0,
+    )
+    (split,) = open_splits(config, ["train"])
+    reading.check_boxes(split, split.source)
+    size = options.image_size or 224
+    rates = reading.benchmark_input(split, size, options.rounds)
+    print_rates(f"Input: {len(split)} images to {size} px", rates, reading.PEER, reading.LIMIT)
+
+
+def contest_precision(options: Options) -> None:
+    """Training steps in each precision, with and without XLA."""
+    config = _config(options)
+    rates = precision.benchmark_precision(config, options.rounds)
+    print_rates(_title(config), rates, precision.PLAIN)
+
+
+def contest_workers(options: Options) -> None:
+    """A training by two workers beside one process."""
+    config = _config(options)
+    rates = scaling.benchmark_workers(config, workers=2, rounds=options.rounds)
+    print_rates(_title(config), rates, scaling.ALONE)
+
+
+def contest_saving(options: Options) -> None:
+    """What a checkpoint costs of an epoch of 5,000 images."""
+    scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
+
+
+def _config(options: Options) -> TrainConfig:
+    return TrainConfig(
+        backbone=options.backbone,
+        weights="none",
+        representation="pooled",
+        image_size=options.image_size or 64,
+        batch_size=options.batch_size,
+        wardrobe_train=640,
+        wardrobe_val=64,
+    )
+
+
+def _title(config: TrainConfig) -> str:
+    return f"Training: {config.backbone}, {config.image_size} px, batches of {config.batch_size}"
+
+
+CONTESTS = {
+    "input": contest_input,
+    "precision": contest_precision,
+    "workers": contest_workers,
+    "saving": contest_saving,
+}

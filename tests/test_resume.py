@@ -1,0 +1,192 @@
+"""Runs that end at every kind of moment, and go on: to the same end, bit for bit."""
+
+import csv
+import dataclasses
+import errno
+import os
+import signal
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.training import callbacks
+from deepfashion_tf.training.callbacks import StepCounter
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.interrupts import Terminated, Termination
+from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.state import Checkpoints, has_checkpoints
+from deepfashion_tf.training.train import train
+
+
+@pytest.fixture
+def config(challenge, tmp_path, tiny) -> TrainConfig:
+    """Three steps an epoch, dropout and jitter; the backbone is thawed after one epoch."""
+    return TrainConfig(
+        data_dir=challenge,
+        output_dir=tmp_path / "run",
+        backbone="resnet50",
+        image_size=32,
+        batch_size=2,
+        epochs=3,
+        weights="none",
+        jitter=1.0,
+        schedule="cosine",
+        freeze_epochs=1,
+    )
+
+
+@pytest.fixture
+def expected(config, tmp_path):
+    """The same run, which nobody has stopped: its rows and its last checkpoint."""
+    return ends_of(train(dataclasses.replace(config, output_dir=tmp_path / "expected")).run)
+
+
+def ends_of(run: Run) -> tuple[list[dict], dict[str, np.ndarray]]:
+    with (run.directory / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    checkpoints = Checkpoints(run.directory, "")
+    (path, *_) = checkpoints.files()
+    assert path.name.startswith("epoch-000003-step-00000000")
+    arrays = load_file(path)
+    best = {f"best/{i:05}": np.asarray(v) for i, v in enumerate(run.load_model().variables)}
+    return rows, {**arrays, **best}
+
+
+def resume(config: TrainConfig) -> Run:
+    saved = TrainConfig.load(config.output_dir / "config.json")
+    saved = dataclasses.replace(saved, output_dir=config.output_dir)
+    return train(saved, RuntimeOptions(resume=config.output_dir)).run
+
+
+def assert_same(ours, theirs) -> None:
+    assert ours[0] == theirs[0]
+    assert ours[1].keys() == theirs[1].keys()
+    for name, array in ours[1].items():
+        np.testing.assert_array_equal(array, theirs[1][name], err_msg=name)
+
+
+def when(monkeypatch, method: str, epoch: int, step: int, action) -> None:
+    """Does something once, when a callback's method is reached at a step."""
+    before = getattr(StepCounter, method)
+    done = []
+
+    def reached(self, *args, **options):
+        before(self, *args, **options)
+        if (self.epoch, self.step) == (epoch, step) and not done:
+            done.append(True)
+            action()
+
+    monkeypatch.setattr(StepCounter, method, reached)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_after_ctrl_c(config, expected, monkeypatch, epoch, step):
+    when(
+        monkeypatch,
+        "on_train_batch_end",
+        epoch,
+        step,
+        lambda: os.kill(os.getpid(), signal.SIGINT),
+    )
+    assert train(config).interrupted
+    assert_same(ends_of(resume(config)), expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "epoch", "step"),
+    [("on_train_batch_end", 1, 2), ("on_test_batch_end", 0, 3), ("on_test_batch_end", 2, 3)],
+)
+def test_after_sigterm(config, expected, monkeypatch, method, epoch, step):
+    """While training, and while an epoch is validated."""
+    termination = Termination()
+    when(monkeypatch, method, epoch, step, lambda: setattr(termination, "asked", True))
+    with pytest.raises(Terminated, match=rf"epoch {epoch + 1}, step {step} is saved.*--resume"):
+        train(config, termination=termination)
+    assert not termination.unsaved
+    assert_same(ends_of(resume(config)), expected)
+
+
+def test_after_a_crash_the_checkpoint_before_it_is_used(config, expected, monkeypatch):
+    """Every two steps there is one; the crash comes at a third, and the last file is cut off."""
+
+    def crash():
+        raise MemoryError
+
+    when(monkeypatch, "on_train_batch_end", 1, 3, crash)
+    with pytest.raises(MemoryError):
+        train(config, RuntimeOptions(checkpoint_every_steps=1))
+    last, before = Checkpoints(config.output_dir, "").files()
+    assert (last.name[:27], before.name[:27]) == (
+        "epoch-000001-step-00000002.",
+        "epoch-000001-step-00000001.",
+    )
+    last.write_bytes(last.read_bytes()[:-1])
+    assert_same(ends_of(resume(config)), expected)
+
+
+def test_a_run_that_is_complete_is_not_trained_again(config, expected):
+    train(config)
+    assert_same(ends_of(resume(config)), expected)
+
+
+def test_other_data_are_not_gone_on_with(config, monkeypatch):
+    when(monkeypatch, "on_epoch_begin", 1, 0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert train(config).interrupted
+    labels = config.data_dir / "split" / "train_attr.txt"
+    labels.write_text(labels.read_text().replace("5 0 2 0 2 2", "4 0 2 0 2 2"))
+    with pytest.raises(InputError, match="of other options or of other data"):
+        resume(config)
+
+
+def fail_at(monkeypatch, owner, method: str, call: int) -> None:
+    """Makes the disk full at one call of a method."""
+    write = getattr(owner, method)
+    calls = []
+
+    def full(self, *args, **options):
+        calls.append(1)
+        if len(calls) == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint")
+        return write(self, *args, **options)
+
+    monkeypatch.setattr(owner, method, full)
+
+
+def test_a_full_disk_at_a_checkpoint_stops_with_the_last_good_one_kept(
+    config, expected, monkeypatch
+):
+    """The first is that of the beginning, the third that after the second epoch."""
+    with monkeypatch.context() as patch:
+        fail_at(patch, Checkpoints, "save", call=3)
+        with pytest.raises(InputError, match=r"disk is full.*epoch 2.*--resume \S+run"):
+            train(config)
+    assert has_checkpoints(config.output_dir)
+    assert_same(ends_of(resume(config)), expected)
+
+
+def test_a_full_disk_at_a_checkpoint_is_told_and_gone_past_if_asked_for(
+    config, expected, monkeypatch, capsys
+):
+    fail_at(monkeypatch, Checkpoints, "save", call=3)
+    run = train(config, RuntimeOptions(on_full_disk="continue")).run
+    assert "The disk is full: the state epoch 2" in " ".join(capsys.readouterr().out.split())
+    assert_same(ends_of(run), expected)
+
+
+def test_a_best_model_that_found_no_space_is_not_taken_for_saved(config, monkeypatch):
+    """Epoch 2 is the best; the disk has space again at epoch 3, which beats what is on it."""
+    values = iter([0.1, 0.9, 0.5])
+    row = callbacks.history_row
+    given = lambda *args: row(*args) | {"val_mean_accuracy": next(values)}  # noqa: E731
+    monkeypatch.setattr(callbacks, "history_row", given)
+    fail_at(monkeypatch, Run, "save_model", call=2)
+    run = train(config, RuntimeOptions(on_full_disk="continue")).run
+    arrays = ends_of(run)[1]
+    # The model on the disk is that of the last epoch: the weights of the last checkpoint.
+    for index, variable in enumerate(run.load_model().variables):
+        name = next(n for n in arrays if n.startswith(f"model/{index:05}/"))
+        np.testing.assert_array_equal(arrays[name], variable)
