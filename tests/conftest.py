@@ -75,6 +75,10 @@ def challenge(tmp_path) -> Path:
 @pytest.fixture
 def tiny(monkeypatch):
     """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
+    make_tiny(monkeypatch)
+
+
+def make_tiny(monkeypatch) -> None:
     from deepfashion_tf.models.variants import VARIANTS, Variant
 
     variant = Variant("resnet50", blocks=(1, 1, 1, 1), base_width=8)

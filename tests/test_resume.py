@@ -4,10 +4,12 @@ import csv
 import dataclasses
 import errno
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
+from conftest import make_tiny, write_lines
 from safetensors.numpy import load_file
 
 from deepfashion_tf.errors import InputError
@@ -21,15 +23,14 @@ from deepfashion_tf.training.state import Checkpoints, has_checkpoints
 from deepfashion_tf.training.train import train
 
 
-@pytest.fixture
-def config(challenge, tmp_path, tiny) -> TrainConfig:
+def config_of(data, output_dir) -> TrainConfig:
     """Three steps an epoch, dropout and jitter; the backbone is thawed after one epoch."""
     return TrainConfig(
-        data_dir=challenge,
-        output_dir=tmp_path / "run",
+        data_dir=data,
+        output_dir=output_dir,
         backbone="resnet50",
         image_size=32,
-        batch_size=2,
+        batch_size=16,
         epochs=3,
         weights="none",
         jitter=1.0,
@@ -39,9 +40,16 @@ def config(challenge, tmp_path, tiny) -> TrainConfig:
 
 
 @pytest.fixture
-def expected(config, tmp_path):
+def config(wardrobe, tmp_path, tiny) -> TrainConfig:
+    return config_of(wardrobe, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def expected(wardrobe, tmp_path_factory):
     """The same run, which nobody has stopped: its rows and its last checkpoint."""
-    return ends_of(train(dataclasses.replace(config, output_dir=tmp_path / "expected")).run)
+    with pytest.MonkeyPatch.context() as patch:
+        make_tiny(patch)
+        return ends_of(train(config_of(wardrobe, tmp_path_factory.mktemp("runs") / "run")).run)
 
 
 def ends_of(run: Run) -> tuple[list[dict], dict[str, np.ndarray]]:
@@ -82,8 +90,7 @@ def when(monkeypatch, method: str, epoch: int, step: int, action) -> None:
     monkeypatch.setattr(StepCounter, method, reached)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
-@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize(("epoch", "step"), [(0, 1), (0, 3), (1, 1), (2, 2)])
 def test_after_ctrl_c(config, expected, monkeypatch, epoch, step):
     when(
         monkeypatch,
@@ -133,11 +140,14 @@ def test_a_run_that_is_complete_is_not_trained_again(config, expected):
     assert_same(ends_of(resume(config)), expected)
 
 
-def test_other_data_are_not_gone_on_with(config, monkeypatch):
+def test_other_data_are_not_gone_on_with(config, tmp_path, monkeypatch):
+    data = shutil.copytree(config.data_dir, tmp_path / "data")
+    config = dataclasses.replace(config, data_dir=data)
     when(monkeypatch, "on_epoch_begin", 1, 0, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert train(config).interrupted
-    labels = config.data_dir / "split" / "train_attr.txt"
-    labels.write_text(labels.read_text().replace("5 0 2 0 2 2", "4 0 2 0 2 2"))
+    labels = data / "split" / "train_attr.txt"
+    first, *others = labels.read_text().splitlines()
+    write_lines(labels, ["0 0 0 0 0 0" if first != "0 0 0 0 0 0" else "1 1 1 1 1 1", *others])
     with pytest.raises(InputError, match="of other options or of other data"):
         resume(config)
 
@@ -189,4 +199,5 @@ def test_a_best_model_that_found_no_space_is_not_taken_for_saved(config, monkeyp
     # The model on the disk is that of the last epoch: the weights of the last checkpoint.
     for index, variable in enumerate(run.load_model().variables):
         name = next(n for n in arrays if n.startswith(f"model/{index:05}/"))
-        np.testing.assert_array_equal(arrays[name], variable)
+        if not name.endswith("state"):  # of dropout: a loaded model draws anew
+            np.testing.assert_array_equal(arrays[name], variable)
