@@ -329,8 +329,6 @@ class Checkpointing(keras.callbacks.Callback):
         raise Terminated(f"SIGTERM: {self.termination.sentence}")
 
     def _save(self) -> None:
-        if not self.is_chief:
-            return
         position = Position(
             epoch=self.counter.epoch,
             step=self.counter.step,
@@ -338,6 +336,9 @@ class Checkpointing(keras.callbacks.Callback):
             best_epoch=self.best.epoch,
             best_value=self.best.value,
         )
+        if not self.is_chief:
+            self.termination.sentence = f"the chief saves {position}."
+            return
         arrays = self.state.arrays()
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if broken and (position.epoch or position.step):
