@@ -20,10 +20,10 @@ from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import cached_reader, evaluation_dataset, training_dataset
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.models import variants
+from deepfashion_tf.training.building import build_initial_model, build_optimizer, compile_model
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
-from deepfashion_tf.training.train import build_initial_model, build_optimizer, compile_model
 
 
 @dataclass(frozen=True)

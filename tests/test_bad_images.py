@@ -22,7 +22,7 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.finish import finish_run
-from deepfashion_tf.training import train as training
+from deepfashion_tf.training import building
 from deepfashion_tf.training.callbacks import EpochLines, StopOnNaN
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.run import Run
@@ -89,7 +89,7 @@ def read_history(folder: Path) -> list[dict]:
 
 def test_all_are_named_before_anything_is_made(config, monkeypatch):
     damage(config)
-    monkeypatch.setattr(training, "build_model", lambda *a, **k: pytest.fail("a model was built"))
+    monkeypatch.setattr(building, "build_model", lambda *a, **k: pytest.fail("a model was built"))
     with pytest.raises(BadImages) as raised:
         train(config)
     first, *lines = str(raised.value).splitlines()
@@ -164,7 +164,7 @@ def at_epoch_2(monkeypatch, action) -> None:
             if epoch == 1:
                 action()
 
-    monkeypatch.setattr(training, "StopOnNaN", Act)
+    monkeypatch.setattr("deepfashion_tf.training.train.StopOnNaN", Act)
 
 
 def remove(path: Path) -> None:

@@ -14,10 +14,11 @@ from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.training.building import build_optimizer, compile_model
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import logits_of
 from deepfashion_tf.training.runtime import Runtime
-from deepfashion_tf.training.train import build_optimizer, compile_model, train
+from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

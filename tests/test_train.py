@@ -22,16 +22,16 @@ from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.serving.export import export_run
 from deepfashion_tf.serving.predict import predict
+from deepfashion_tf.training.building import (
+    build_initial_model,
+    build_optimizer,
+    compile_model,
+)
 from deepfashion_tf.training.callbacks import StopOnNaN, history_columns
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.train import (
-    build_initial_model,
-    build_optimizer,
-    compile_model,
-    train,
-)
+from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
 
@@ -219,7 +219,7 @@ def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, monkeypatch, tiny):
     """One weight that is no number makes the loss none."""
-    from deepfashion_tf.training import train as module
+    from deepfashion_tf.training import building as module
 
     def broken(*args, **options):
         model = build_model(*args, **options)

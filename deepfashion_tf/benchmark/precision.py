@@ -9,9 +9,9 @@ import tensorflow as tf
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.training.building import build_initial_model, build_optimizer, compile_model
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.state import RunState
-from deepfashion_tf.training.train import build_initial_model, build_optimizer, compile_model
 
 PLAIN = "float32"
 STEPS = 4

@@ -1,0 +1,129 @@
+"""Builds what is trained: the model with its first weights, the optimizer, losses and metrics."""
+
+from dataclasses import replace
+
+import keras
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.weights import find_weights, load_weights
+from deepfashion_tf.progress import console
+from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.losses import FocalLoss
+from deepfashion_tf.training.metrics import category_metrics
+from deepfashion_tf.training.optimizers import FusedAdam
+from deepfashion_tf.training.trainer import Trainer
+
+
+def build_initial_model(
+    schema: Schema, config: TrainConfig, with_weights: bool = True
+) -> tuple[TrainConfig, keras.Model]:
+    """Builds the model and loads the weights that the config names; the rest is drawn by seed.
+
+    Args:
+        schema: the categories.
+        config: of the run.
+        with_weights: False = all is left random, since a checkpoint will fill it.
+
+    Returns:
+        The config, now with the weights' source, variant and hash, and the model.
+
+    Raises:
+        InputError: the weights cannot be found, read or fitted, or have another hash.
+    """
+    source = config.weights
+    if source is None:
+        source = "none" if config.is_wardrobe else "imagenet"
+    weights = None
+    if source != "none" and with_weights:
+        weights = find_weights(
+            source, config.backbone, variant=config.variant, offline=config.offline
+        )
+        sha256 = weights.file.sha256
+        if config.weights_sha256 not in (None, sha256):
+            raise InputError(
+                f"{weights.file.path} has the SHA-256 {sha256}, but --weights-sha256 is "
+                f"{config.weights_sha256}: this is another file than the one that was meant."
+            )
+        config = replace(config, variant=weights.variant, weights_sha256=sha256)
+    config = replace(config, weights=source, variant=config.variant or BACKBONES[config.backbone])
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(
+        schema,
+        config.backbone,
+        image_size=config.image_size,
+        representation=config.representation,
+        fc_layers=config.fc_layers,
+        dropout=config.dropout,
+        variant=config.variant,
+        freeze_batch_norm=config.freeze_batch_norm,
+        sync_batch_norm=config.sync_batch_norm,
+        untrained=config.untrained,
+        precision=config.precision,
+    )
+    if weights:
+        load_weights(weights, model.get_layer(config.backbone))
+        console.print(
+            f"[dim]weights: {weights.file.path} for {config.variant}[/dim]", soft_wrap=True
+        )
+    return config, model
+
+
+def build_optimizer(
+    model: keras.Model, config: TrainConfig, steps: int
+) -> keras.optimizers.Optimizer:
+    """Builds Adam for all weights of a model, those that are frozen at first included.
+
+    Args:
+        model: has a layer named as the backbone.
+        config: learning rate, schedule, precision, and how the backbone is treated.
+        steps: steps of one epoch.
+
+    Returns:
+        A `FusedAdam`, in float16 inside an optimizer that scales the loss: gradients that
+        a half takes for 0 would be lost. It leaves out the steps that overflow.
+    """
+    learning_rate = config.learning_rate
+    if config.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate, decay_steps=config.epochs * steps
+        )
+    adam = FusedAdam(learning_rate)
+    scaled = config.precision == "mixed_float16"
+    optimizer = keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
+    # Built outside the traced step, its variables are not initialized inside it.
+    optimizer.build(model.trainable_variables)
+    adam.treat(model.get_layer(config.backbone).trainable_variables, scale=config.backbone_lr_scale)
+    return optimizer
+
+
+def compile_model(
+    schema: Schema, model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
+) -> keras.Model:
+    """Compiles a model for training: one loss, one weight, two metrics a category.
+
+    Args:
+        schema: the categories to train.
+        model: has outputs named by category. It stays uncompiled, so that saving
+            it leaves the optimizer's state out.
+        config: losses and their weights.
+        optimizer: built for all weights; those that are trainable now are trained.
+
+    Returns:
+        A compiled model that shares all layers with `model`.
+    """
+    gamma = config.gamma if config.loss == "focal" else 0.0
+    losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
+    outputs = {category: model.get_layer(category).output for category in schema}
+    trainer = Trainer(model.inputs, outputs)
+    schema.check("the model's outputs", dict.fromkeys(trainer.output_names))
+    trainer.compile(
+        optimizer=optimizer,
+        loss=losses,
+        loss_weights={category: config.loss_weights[category] for category in schema},
+        metrics=category_metrics(losses),
+        jit_compile=config.jit,
+    )
+    return trainer
