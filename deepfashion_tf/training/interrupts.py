@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code
 _GRACE = 16.0  # seconds that a step and its checkpoint may take after SIGTERM
@@ -97,3 +99,15 @@ class Interrupt:
         # rich takes a lock that the interrupted line may hold.
         os.write(2, b"\nCtrl-C: ending after this step; once more ends at once.\n")
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets Ctrl-C end the process where Python would hear it only after a long call of C++."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if is_main else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

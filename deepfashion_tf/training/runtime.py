@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from deepfashion_tf.data.shares import Share
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.progress import console
+from deepfashion_tf.training.interrupts import interruptible
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 
 # What TensorFlow raises on the other workers when one is gone.
@@ -211,7 +213,8 @@ def _is_cluster(environment) -> bool:
     """Whether TF_CONFIG or Slurm has started several processes."""
     if environment.get("TF_CONFIG"):
         return True
-    return int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment
+    # Of the step, which srun begins: in a batch script without it, one process is all there is.
+    return int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1
 
 
 def _multi_worker(options: RuntimeOptions) -> Runtime:
@@ -219,7 +222,9 @@ def _multi_worker(options: RuntimeOptions) -> Runtime:
         addresses, worker = read_tf_config(os.environ["TF_CONFIG"])
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     elif _is_cluster(os.environ):
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+        # Two jobs may share a machine; all tasks of one know its number.
+        port = 20_000 + 64 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 256)
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port)
         addresses = resolver.cluster_spec().job_tasks("worker")
         worker = int(os.environ["SLURM_PROCID"])
     else:
@@ -229,7 +234,16 @@ def _multi_worker(options: RuntimeOptions) -> Runtime:
         )
     if options.devices and not tf.config.list_physical_devices("GPU"):
         _split_cpu(options.devices)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    console.print(f"[dim]worker {worker}: waiting for all {len(addresses)} workers[/dim]")
+    try:
+        with interruptible():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise InputError(
+            f"Worker {worker} cannot join the others as {addresses[worker]} "
+            f"({' '.join(str(error).split())[:200]}): make sure that the address is this "
+            f"machine's, that its port is free, and that all {len(addresses)} workers are started."
+        ) from error
     return Runtime(strategy, len(addresses), worker, tuple(addresses))
 
 
