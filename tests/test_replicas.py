@@ -196,3 +196,21 @@ def test_the_chief_comes_first_in_a_cluster():
         text = json.dumps({"cluster": cluster, "task": {"type": task, "index": index}})
         expected = index if task == "chief" else index + 1
         assert read_tf_config(text) == (["a:1", "b:1", "c:1"], expected)
+
+
+def test_the_tasks_of_slurm_are_workers(monkeypatch):
+    """Three tasks on two machines, of which this is the last."""
+    from deepfashion_tf.training.runtime import read_tf_config, tf_config_of_slurm
+
+    step = {
+        "SLURM_JOB_ID": "257",
+        "SLURM_PROCID": "2",
+        "SLURM_STEP_NODELIST": "gpu[07-08]",
+        "SLURM_STEP_NUM_TASKS": "3",
+        "SLURM_STEP_TASKS_PER_NODE": "2,1",
+    }
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    addresses, index = read_tf_config(tf_config_of_slurm(os.environ))
+    assert addresses == ["gpu07:20064", "gpu07:20065", "gpu08:20064"]
+    assert index == 2

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -218,20 +219,15 @@ def _is_cluster(environment) -> bool:
 
 
 def _multi_worker(options: RuntimeOptions) -> Runtime:
-    if os.environ.get("TF_CONFIG"):
-        addresses, worker = read_tf_config(os.environ["TF_CONFIG"])
-        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif _is_cluster(os.environ):
-        # Two jobs may share a machine; all tasks of one know its number.
-        port = 20_000 + 64 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 256)
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port)
-        addresses = resolver.cluster_spec().job_tasks("worker")
-        worker = int(os.environ["SLURM_PROCID"])
-    else:
+    if not _is_cluster(os.environ):
         raise InputError(
             "--strategy multi_worker needs to know the other workers: set TF_CONFIG, start by "
             "srun, or try --local-workers 2 on this machine."
         )
+    if not os.environ.get("TF_CONFIG"):
+        os.environ["TF_CONFIG"] = tf_config_of_slurm(os.environ)
+    addresses, worker = read_tf_config(os.environ["TF_CONFIG"])
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if options.devices and not tf.config.list_physical_devices("GPU"):
         _split_cpu(options.devices)
     console.print(f"[dim]worker {worker}: waiting for all {len(addresses)} workers[/dim]")
@@ -255,6 +251,23 @@ def _answers(address: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def tf_config_of_slurm(environment: Mapping[str, str]) -> str:
+    """Writes what a step of Slurm knows about its tasks as a TF_CONFIG.
+
+    TensorFlow's resolver reads the variables; it is told of one GPU a task because it cannot
+    count to none, and which ones a task may use is left to Slurm.
+    """
+    tasks = int(environment["SLURM_STEP_NUM_TASKS"])
+    # Two jobs may share a machine; all tasks of one know its number.
+    port = 20_000 + 64 * (int(environment.get("SLURM_JOB_ID", 0)) % 256)
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster = resolver.cluster_spec().as_dict()
+    task = {"type": "worker", "index": int(environment["SLURM_PROCID"])}
+    return json.dumps({"cluster": cluster, "task": task})
 
 
 def read_tf_config(text: str) -> tuple[list[str], int]:
