@@ -25,8 +25,11 @@ def run(main: Callable[[], int | None]) -> None:
     except InputError as error:
         code = _fail(str(error))
     except Terminated as end:
-        print(f"\n{end}", file=sys.stderr)
-        code = TERMINATED
+        print(f"\n{end}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # All is saved, and the time that a batch system leaves is short: TensorFlow can take
+        # longer to say goodbye to other workers.
+        os._exit(TERMINATED)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         code = 130

@@ -141,6 +141,27 @@ def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path
     assert [row["epoch"] for row in history(run)] == list(range(1, len(history(run)) + 1))
 
 
+@pytest.mark.slow
+def test_sigterm_to_several_workers_saves_one_state(command, tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "run", "--epochs", 40, "--local-workers", 2),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stdout:
+        if line.startswith("epoch  1"):
+            break
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=LIMIT)[1]
+    assert process.returncode == 143 and time.monotonic() - began < 20
+    assert f"is saved. To go on: python scripts/train.py --resume {tmp_path / 'run'}" in said
+    assert "Traceback" not in said and "was lost" not in said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -33,16 +33,23 @@ class Termination:
         self.asked = False
         self.unsaved = False
         self.sentence = "Nothing was trained yet."
+        self._sockets: tuple[socket.socket, ...] = ()
 
     def __enter__(self) -> "Termination":
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self._sockets = ours, theirs
-        # A handler must be there, or the process ends without being asked.
-        self._handler = signal.signal(signal.SIGTERM, lambda number, frame: None)
+        self._handler = signal.getsignal(signal.SIGTERM)
+        self.listen()
         self._wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
         return self
+
+    def listen(self) -> None:
+        """Takes SIGTERM back from TensorFlow, which hears it alone once workers are connected."""
+        if self._sockets:
+            # A handler must be there, or the process ends without being asked.
+            signal.signal(signal.SIGTERM, lambda number, frame: None)
 
     def __exit__(self, *exception) -> None:
         signal.set_wakeup_fd(self._wakeup)

@@ -92,6 +92,7 @@ def train(
     """
     options, termination = options or RuntimeOptions(), termination or Termination()
     runtime = make_runtime(options)
+    termination.listen()
     runtime.check_batch_size(config.batch_size)
     runtime.check_jit(config.jit)
     if runtime.replicas > 1:
