@@ -28,6 +28,8 @@ class Options:
     """Network that is trained."""
     batch_size: int = 32
     """Images in one step."""
+    images: int = 640
+    """workers: images of an epoch."""
     rounds: int = 5
     """How often each contestant is measured; the median counts."""
 

@@ -19,6 +19,7 @@ class Options(Protocol):
     image_size: int | None
     backbone: str
     batch_size: int
+    images: int
     rounds: int
 
 
@@ -65,7 +66,7 @@ def _config(options: Options) -> TrainConfig:
         representation="pooled",
         image_size=options.image_size or 64,
         batch_size=options.batch_size,
-        wardrobe_train=640,
+        wardrobe_train=options.images,
         wardrobe_val=64,
     )
 
