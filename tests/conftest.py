@@ -85,6 +85,15 @@ def make_tiny(monkeypatch) -> None:
     monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
 
 
+def small_config(data_dir: Path, tmp_path: Path, **options):
+    """Options of a training of seconds, with `tiny`: one epoch of batches of three."""
+    from deepfashion_tf.training.config import TrainConfig
+
+    small = {"backbone": "resnet50", "image_size": 32, "batch_size": 3, "epochs": 1}
+    folders = {"data_dir": data_dir, "output_dir": tmp_path / "run"}
+    return TrainConfig(**{**folders, **small, "weights": "none", **options})
+
+
 def write_lines(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import write_lines
+from conftest import small_config, write_lines
 
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.deepfashion import read_split
@@ -37,16 +37,7 @@ UNREADABLE = "is not a readable image"
 
 @pytest.fixture(params=[True, False], ids=["cache", "no cache"])
 def config(request, challenge, tmp_path, tiny) -> TrainConfig:
-    return TrainConfig(
-        data_dir=challenge,
-        output_dir=tmp_path / "run",
-        backbone="resnet50",
-        image_size=32,
-        batch_size=2,
-        epochs=2,
-        weights="none",
-        cache=request.param,
-    )
+    return small_config(challenge, tmp_path, batch_size=2, epochs=2, cache=request.param)
 
 
 def image(config: TrainConfig, number: int) -> Path:

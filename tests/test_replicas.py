@@ -89,6 +89,22 @@ def test_two_workers_train_as_one_process(command, tmp_path):
     }
 
 
+def two_workers_at_work(command, run: Path) -> subprocess.Popen:
+    """Starts two workers for forty epochs, and waits until the first one is done."""
+    process = subprocess.Popen(
+        command(run, "--epochs", 40, "--local-workers", 2),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stdout:
+        if line.startswith("epoch  1"):
+            return process
+    pytest.fail(process.stderr.read())
+
+
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
     """The processes that the launcher has started, the chief first."""
     children = psutil.Process(process.pid).children()
@@ -100,18 +116,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path, victim):
     run = tmp_path / "run"
-    options = ("--epochs", 40, "--local-workers", 2)
-    process = subprocess.Popen(
-        command(run, *options),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    for line in process.stdout:
-        if line.startswith("epoch  1"):
-            break
+    process = two_workers_at_work(command, run)
     began = time.monotonic()
     workers = workers_of(process)
     workers[victim].send_signal(signal.SIGKILL)
@@ -143,17 +148,7 @@ def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path
 
 @pytest.mark.slow
 def test_sigterm_to_several_workers_saves_one_state(command, tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path / "run", "--epochs", 40, "--local-workers", 2),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    for line in process.stdout:
-        if line.startswith("epoch  1"):
-            break
+    process = two_workers_at_work(command, tmp_path / "run")
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=LIMIT)[1]

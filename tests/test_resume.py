@@ -9,7 +9,7 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import make_tiny, write_lines
+from conftest import make_tiny, small_config, write_lines
 from safetensors.numpy import load_file
 
 from deepfashion_tf.errors import InputError
@@ -23,25 +23,16 @@ from deepfashion_tf.training.state import Checkpoints, has_checkpoints
 from deepfashion_tf.training.train import train
 
 
-def config_of(data, output_dir) -> TrainConfig:
+def config_of(data, folder) -> TrainConfig:
     """Three steps an epoch, dropout and jitter; the backbone is thawed after one epoch."""
-    return TrainConfig(
-        data_dir=data,
-        output_dir=output_dir,
-        backbone="resnet50",
-        image_size=32,
-        batch_size=16,
-        epochs=3,
-        weights="none",
-        jitter=1.0,
-        schedule="cosine",
-        freeze_epochs=1,
+    return small_config(
+        data, folder, batch_size=16, epochs=3, jitter=1.0, schedule="cosine", freeze_epochs=1
     )
 
 
 @pytest.fixture
 def config(wardrobe, tmp_path, tiny) -> TrainConfig:
-    return config_of(wardrobe, tmp_path / "run")
+    return config_of(wardrobe, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +40,7 @@ def expected(wardrobe, tmp_path_factory):
     """The same run, which nobody has stopped: its rows and its last checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
         make_tiny(patch)
-        return ends_of(train(config_of(wardrobe, tmp_path_factory.mktemp("runs") / "run")).run)
+        return ends_of(train(config_of(wardrobe, tmp_path_factory.mktemp("runs"))).run)
 
 
 def ends_of(run: Run) -> tuple[list[dict], dict[str, np.ndarray]]:

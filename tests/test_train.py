@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import write_lines
+from conftest import small_config, write_lines
 
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
@@ -76,17 +76,6 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path):
     )
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
-
-
-def small_config(data_dir, tmp_path, **options) -> TrainConfig:
-    return TrainConfig(
-        data_dir=data_dir,
-        output_dir=tmp_path / "run",
-        backbone="resnet50",
-        image_size=32,
-        batch_size=3,
-        **{"epochs": 1, "weights": "none", **options},
-    )
 
 
 def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, tmp_path, tiny):

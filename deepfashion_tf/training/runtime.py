@@ -279,13 +279,11 @@ def read_tf_config(text: str) -> tuple[list[str], int]:
     try:
         values = json.loads(text)
         cluster, task = values["cluster"], values["task"]
-        jobs = [job for job in ("chief", "worker") for _ in cluster.get(job, [])]
-        addresses = [a for job in ("chief", "worker") for a in cluster.get(job, [])]
-        own = {"chief": 0, "worker": len(cluster.get("chief", []))}[task["type"]]
-        index = own + int(task["index"])
-        if not 0 <= index < len(jobs) or jobs[index] != task["type"]:
+        chiefs, others = cluster.get("chief", []), cluster.get("worker", [])
+        first = {"chief": 0, "worker": len(chiefs)}[task["type"]]
+        if not 0 <= int(task["index"]) < len(cluster.get(task["type"], [])):
             raise ValueError(f"the cluster has no {task['type']} {task['index']}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
         raise InputError(f"TF_CONFIG cannot be read ({reason}). It is like {example}.") from error
-    return addresses, index
+    return [*chiefs, *others], first + int(task["index"])
