@@ -1,4 +1,5 @@
-"""Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json."""
+"""Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json and
+answers-SPLIT.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,13 @@ def main() -> None:
     trained = Run.load(options.run)
     split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped = SkippedImages()
-    scores = evaluate(trained, split, skipped)
+    path = trained.metrics_path(split, own_data=options.data is options.data_dir is None)
+    answers_path = path.with_name(path.name.replace("metrics", "answers", 1)).with_suffix(".csv")
+    scores = evaluate(trained, split, skipped, answers_path)
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))
-    path = trained.metrics_path(split, own_data=options.data is options.data_dir is None)
     scores.save(path)
-    print(f"Scores: {path}")
+    print(f"Scores: {path}  Answers: {answers_path}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Evaluates a run on a split."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.training.run import Run
@@ -63,7 +66,9 @@ def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([values.argmax(axis=-1) for values in probabilities.values()], axis=1)
 
 
-def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Scores:
+def evaluate(
+    run: Run, split: Split, skipped: SkippedImages | None = None, answers_path: Path | None = None
+) -> Scores:
     """Scores a run's best model on a split, in the categories that it was trained in.
 
     Images that cannot be read are no part of the scores if the run's training skips such.
@@ -72,6 +77,7 @@ def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Sc
         run: the run.
         split: the images.
         skipped: takes what cannot be read; None = nobody asks.
+        answers_path: file for every image's answer (see `Answers`); None = none.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -82,14 +88,38 @@ def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Sc
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
             f"use scripts/predict.py."
         )
+    known, probabilities = answer(run, split, skipped)
+    if answers_path:
+        Answers.of(known, probabilities).save(answers_path)
+    return score(known, answers(probabilities))
+
+
+def answer(
+    run: Run, split: Split, skipped: SkippedImages | None = None
+) -> tuple[Split, dict[str, np.ndarray]]:
+    """Answers, by a run's best model, for the images of a split, labelled or not.
+
+    Args:
+        run: the run.
+        split: the images.
+        skipped: takes what cannot be read, if the run's training skips such.
+
+    Returns:
+        The images that could be read, in the categories that the run was trained in, and
+        category -> probabilities.
+
+    Raises:
+        InputError: an image cannot be decoded.
+    """
     task, reader = f"evaluating {split.name} images", None
     if run.config.on_bad_image == "skip":
         skipped = SkippedImages() if skipped is None else skipped
         reader = SkippingReader(split, run.config.image_size, skipped.note)
     probabilities = predict_split(run, run.load_model(), split, task, reader)
+    probabilities = {category: probabilities[category] for category in run.trained}
     known = split.select(run.trained)
-    answered = answers({category: probabilities[category] for category in run.trained})
     if reader and reader.bad:
         read = np.setdiff1d(np.arange(len(split)), list(reader.bad))
-        known, answered = known.take(read, split.name), answered[read]
-    return score(known, answered)
+        known = known.take(read, split.name)
+        probabilities = {category: values[read] for category, values in probabilities.items()}
+    return known, probabilities
