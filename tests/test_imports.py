@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deepfashion_tf"
 # A room may import from itself and from the rooms before it.
-ROOMS = ["data", "models", "training", "evaluation", "serving", "benchmark"]
+ROOMS = ["data", "models", "training", "inference", "evaluation", "serving", "benchmark"]
 
 
 def rooms_imported_by(path: Path) -> set[str]:

@@ -1,0 +1,186 @@
+"""Grad-CAM: which parts of an image speak for an answer.
+
+A feature map of the backbone is weighted by how much each of its channels would raise the
+answer's logit. Nothing is trained for it, and the model stays as it is.
+
+What a map is not. It is no segmentation: it has as many cells as the feature map, an image
+side divided by 32 at the last stage, which is 7 x 7 at 224 pixels and 2 x 2 at 64; whatever
+is drawn finer than that is interpolation. Each cell has seen far more of the image than it
+covers. And it says what this model's answer hangs on, not what is right, nor why.
+
+Reference:
+    Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-based Localization.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib import colormaps
+
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.training.run import Run
+
+LAST_STAGE = 5
+
+
+def grad_cam(
+    model: Run | keras.Model,
+    images: np.ndarray,
+    category: str,
+    class_id: int | np.ndarray | None = None,
+    *,
+    stage: int = LAST_STAGE,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Shows where the evidence for an attribute lies: ``L = ReLU(sum_k a_k A^k)`` (eq. 2).
+
+    Each map is divided by its highest value, so that maps of two images do not tell which
+    has more evidence. A map without any is 0 everywhere, as in a category that was not learnt.
+
+    Args:
+        model: what ``run.load_model()`` gives, or a run, whose model is then loaded.
+        images: for a model, normalized crops, float32 ``[n, size, size, 3]``; for a run, the
+            crops as they are, uint8, which it normalizes.
+        category: which of the model's answers.
+        class_id: the attribute asked about, for all images or one each; None = the one
+            that the model answers.
+        stage: 2 to 5, whose feature map is read: the earlier, the finer and the less telling.
+        batch_size: images at once.
+
+    Returns:
+        float32 ``[n, rows, columns]``, 0 to 1, a cell each of the feature map.
+
+    Raises:
+        InputError: the model has no such category, attribute or stage.
+    """
+    found = evidence(model, images, category, class_id, stage=stage, batch_size=batch_size)
+    maps = np.maximum(found, 0.0)
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, highest, out=np.zeros_like(maps), where=highest > 0)
+
+
+def evidence(
+    model: Run | keras.Model,
+    images: np.ndarray,
+    category: str,
+    class_id: int | np.ndarray | None = None,
+    *,
+    stage: int = LAST_STAGE,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Weighs a feature map by the gradients of an attribute's logit, signs kept.
+
+    ``a_k = 1/Z sum_ij dy / dA_ij^k`` (eq. 1), the map is ``sum_k a_k A^k``; y is the
+    logit, Z the number of cells. Where the heads read the average of the last feature map,
+    that is the class activation map of Zhou et al. 2016 (Learning Deep Features for
+    Discriminative Localization, eq. 2) divided by Z, and its sum is y without the bias.
+
+    Args:
+        model: as `grad_cam` takes it, like all the others.
+
+    Returns:
+        float32 ``[n, rows, columns]``, in units of the logit.
+
+    Raises:
+        InputError: the model has no such category, attribute or stage.
+    """
+    if isinstance(model, Run):
+        images, model = normalize(images, model.normalization), model.load_model()
+    class_ids = np.broadcast_to(_class_ids(model, category, class_id), len(images))
+    weigh = _weigher(model, category, stage)
+    parts = [
+        weigh(images[start : start + batch_size], class_ids[start : start + batch_size])
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lays a map over its image: grey where it is 0, through violet to yellow where it is 1.
+
+    Args:
+        image: uint8 ``[height, width, 3]``, RGB, of any size.
+        heat: float ``[rows, columns]``, 0 to 1, interpolated to the image's size.
+
+    Returns:
+        uint8 ``[height, width, 3]``.
+    """
+    heat = tf.image.resize(heat[..., None], image.shape[:2], method="bilinear").numpy()
+    grey = image.mean(axis=-1, keepdims=True)
+    colour = 255.0 * colormaps["plasma"](heat[..., 0])[..., :3]
+    share = 0.65 * np.sqrt(heat)
+    return np.round((1.0 - share) * grey + share * colour).astype(np.uint8)
+
+
+def _weigher(model: keras.Model, category: str, stage: int):
+    """Makes the compiled function (images, class ids) -> maps; -1 stands for the answer.
+
+    The nested backbone is cut in two at the feature map; both halves share its weights.
+    Behind it stand the fully connected layers and the head, whose softmax is left out.
+    """
+    network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    feature_map = _feature_map(network, stage)
+    below = keras.Model(network.input, feature_map)
+    above = keras.Model(feature_map, network.output)
+    fully_connected = [layer for layer in model.layers if layer.name.startswith("fc")]
+    head = model.get_layer(category)
+
+    def logits(maps: tf.Tensor) -> tf.Tensor:
+        features = above(maps, training=False)
+        for layer in fully_connected:
+            features = layer(features)
+        return tf.matmul(tf.cast(features, tf.float32), head.kernel) + head.bias
+
+    shapes = [tf.TensorSpec((None, *network.input_shape[1:])), tf.TensorSpec((None,), tf.int32)]
+
+    @tf.function(input_signature=shapes)
+    def weigh(images: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
+        maps = below(images, training=False)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(maps)
+            found = logits(maps)
+            answered = tf.argmax(found, axis=-1, output_type=tf.int32)
+            asked = tf.where(class_ids < 0, answered, class_ids)
+            # An image's logit hangs on its own map alone, so the gradient of the sum is each's.
+            total = tf.reduce_sum(tf.gather(found, asked, batch_dims=1))
+        gradients = tf.cast(tape.gradient(total, maps), tf.float32)
+        weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+        return tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1)
+
+    return lambda images, class_ids: weigh(images, class_ids).numpy()
+
+
+def _feature_map(network: keras.Model, stage: int):
+    """Finds the output of a backbone's stage: that of its last block.
+
+    Raises:
+        InputError: there is no such stage.
+    """
+    blocks = [
+        layer
+        for layer in network.layers
+        if layer.name.startswith(f"conv{stage}_block") and layer.name.endswith("_out")
+    ]
+    if not blocks:
+        raise InputError(f"The network {network.name} has no stage {stage}: name one of 2 to 5.")
+    return blocks[-1].output
+
+
+def _class_ids(model: keras.Model, category: str, class_id: int | np.ndarray | None) -> np.ndarray:
+    """Checks a question; -1 = about the answer.
+
+    Raises:
+        InputError: the model has no such category or attribute.
+    """
+    if category not in model.output:
+        raise InputError(
+            f"The model does not answer {category!r}: name one of {', '.join(model.output)}."
+        )
+    if class_id is None:
+        return np.int32(-1)
+    count = model.output[category].shape[-1]
+    if np.min(class_id) < 0 or np.max(class_id) >= count:
+        raise InputError(f"{category} has no class {class_id}: its class ids are 0 to {count - 1}.")
+    return np.int32(class_id)
