@@ -90,10 +90,11 @@ def plot_confusions(answers: Answers, title: str) -> Figure:
     categories = list(answers.schema)
     columns = min(len(categories), 3)
     rows = -(-len(categories) // columns)
+    side = max(3.6, 0.4 * max(map(len, answers.schema.values())))
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(0.5 + 3.8 * columns, 0.5 + 3.6 * rows),
+        figsize=(0.5 + (side + 0.2) * columns, 0.5 + side * rows),
         layout="constrained",
         squeeze=False,
     )
@@ -111,7 +112,7 @@ def _draw(axis: Axes, counts: np.ndarray, attributes: tuple[str, ...], colour: s
     shares = counts / np.maximum(totals, 1)
     shades = LinearSegmentedColormap.from_list("shades", ["white", colour])
     axis.imshow(shares, cmap=shades, vmin=0, vmax=1)
-    size = 9 if len(attributes) <= 8 else 5
+    size = 9 if len(attributes) <= 8 else 7
     for label, answer in np.argwhere(np.broadcast_to(totals > 0, counts.shape)):
         bold = "bold" if label == answer else "normal"
         count = counts[label, answer]

@@ -6,7 +6,9 @@ answer's logit. Nothing is trained for it, and the model stays as it is.
 What a map is not. It is no segmentation: it has as many cells as the feature map, an image
 side divided by 32 at the last stage, which is 7 x 7 at 224 pixels and 2 x 2 at 64; whatever
 is drawn finer than that is interpolation. Each cell has seen far more of the image than it
-covers. And it says what this model's answer hangs on, not what is right, nor why.
+covers. And it says what this model's answer hangs on, not what is right, nor why. The logit
+is asked, as in the paper: what raises all attributes of a category alike shows in a map, too,
+though the softmax takes no notice of it.
 
 Reference:
     Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via
@@ -20,6 +22,7 @@ from matplotlib import colormaps
 
 from deepfashion_tf.data.images import normalize
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.attribute_model import FC_WIDTHS
 from deepfashion_tf.training.run import Run
 
 LAST_STAGE = 5
@@ -41,8 +44,8 @@ def grad_cam(
 
     Args:
         model: what ``run.load_model()`` gives, or a run, whose model is then loaded.
-        images: for a model, normalized crops, float32 ``[n, size, size, 3]``; for a run, the
-            crops as they are, uint8, which it normalizes.
+        images: at least one. For a model, normalized crops, float32 ``[n, size, size, 3]``;
+            for a run, the crops as they are, uint8, which it normalizes.
         category: which of the model's answers.
         class_id: the attribute asked about, for all images or one each; None = the one
             that the model answers.
@@ -90,11 +93,11 @@ def evidence(
         images, model = normalize(images, model.normalization), model.load_model()
     class_ids = np.broadcast_to(_class_ids(model, category, class_id), len(images))
     weigh = _weigher(model, category, stage)
-    parts = [
-        weigh(images[start : start + batch_size], class_ids[start : start + batch_size])
-        for start in range(0, len(images), batch_size)
+    parts = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
+    maps = [
+        weigh(tf.constant(images[part]), tf.constant(class_ids[part])).numpy() for part in parts
     ]
-    return np.concatenate(parts)
+    return np.concatenate(maps)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -110,7 +113,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     heat = tf.image.resize(heat[..., None], image.shape[:2], method="bilinear").numpy()
     grey = image.mean(axis=-1, keepdims=True)
     colour = 255.0 * colormaps["plasma"](heat[..., 0])[..., :3]
-    share = 0.65 * np.sqrt(heat)
+    share = 0.7 * heat
     return np.round((1.0 - share) * grey + share * colour).astype(np.uint8)
 
 
@@ -124,7 +127,9 @@ def _weigher(model: keras.Model, category: str, stage: int):
     feature_map = _feature_map(network, stage)
     below = keras.Model(network.input, feature_map)
     above = keras.Model(feature_map, network.output)
-    fully_connected = [layer for layer in model.layers if layer.name.startswith("fc")]
+    # A category may begin with "fc", too.
+    names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
+    fully_connected = [layer for layer in model.layers if layer.name in names]
     head = model.get_layer(category)
 
     def logits(maps: tf.Tensor) -> tf.Tensor:
@@ -135,7 +140,7 @@ def _weigher(model: keras.Model, category: str, stage: int):
 
     shapes = [tf.TensorSpec((None, *network.input_shape[1:])), tf.TensorSpec((None,), tf.int32)]
 
-    @tf.function(input_signature=shapes)
+    @tf.function(input_signature=shapes, autograph=False)
     def weigh(images: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
         maps = below(images, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -149,7 +154,8 @@ def _weigher(model: keras.Model, category: str, stage: int):
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
         return tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1)
 
-    return lambda images, class_ids: weigh(images, class_ids).numpy()
+    # A new function each time is no mistake here, which its own call would warn of.
+    return weigh.get_concrete_function()
 
 
 def _feature_map(network: keras.Model, stage: int):
