@@ -1,5 +1,6 @@
 """A split: labels and boxes as arrays, and how to get an image's bytes, whatever its source."""
 
+import json
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -57,6 +58,14 @@ class Split:
             boxes=self.boxes[rows],
             labels=self.labels[rows],
         )
+
+    def add_to(self, digest) -> None:
+        """Adds what is in the split, in order, to a digest of hashlib."""
+        digest.update(json.dumps(dict(self.schema)).encode())
+        digest.update(self.boxes.tobytes() + self.labels.tobytes())
+        # The data may have moved: the last two parts of a path are enough to tell images apart.
+        names = ["/".join(str(key).rsplit("/", 2)[-2:]) for key in self.keys]
+        digest.update("\0".join(names).encode("utf-8", "surrogateescape"))
 
     def labels_of(self, category: str) -> np.ndarray:
         """Gives the class ids of one category, int32 ``[n]``."""

@@ -227,11 +227,7 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
         del values[name]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     for split in splits:
-        digest.update(json.dumps(dict(split.schema)).encode())
-        digest.update(split.boxes.tobytes() + split.labels.tobytes())
-        # The data may have moved: the last two parts of a path are enough to tell images apart.
-        names = ["/".join(str(key).rsplit("/", 2)[-2:]) for key in split.keys]
-        digest.update("\0".join(names).encode("utf-8", "surrogateescape"))
+        split.add_to(digest)
     return digest.hexdigest()
 
 

@@ -1,0 +1,1 @@
+"""The report's tables and figures, run again with seeds, intervals and verdicts."""

@@ -1,0 +1,184 @@
+"""What finished runs have left in their directories, read for comparison."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from deepfashion_tf.evaluation.answers import Answers
+from deepfashion_tf.evaluation.curves import read_history
+from deepfashion_tf.evaluation.jobs import answers_path
+from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.reproduction.grid import CELLS, Grid
+from deepfashion_tf.reproduction.statistics import (
+    Interval,
+    epochs_to_learn,
+    over_images,
+    over_seeds,
+)
+from deepfashion_tf.schema import Schema
+
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One finished run.
+
+    Attributes:
+        history: of its epochs.
+        val: its best epoch's scores on the validation split.
+        scores: on the split that is compared.
+        answers: on the same.
+    """
+
+    history: History
+    val: Scores
+    scores: Scores
+    answers: Answers
+
+    @property
+    def best(self) -> int:
+        """Position of the epoch that was kept."""
+        return int(np.nanargmax(self.history["val_mean_accuracy"]))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell's finished runs: seed -> result."""
+
+    name: str
+    runs: dict[int, SeedResult]
+
+    @property
+    def histories(self) -> list[History]:
+        return [run.history for run in self.runs.values()]
+
+    @property
+    def accuracy(self) -> Interval:
+        """Mean accuracy over seeds, on the split that is compared."""
+        return over_seeds([run.scores.mean_accuracy for run in self.runs.values()])
+
+    @property
+    def loss(self) -> Interval:
+        """Mean over categories of the validation loss at the best epoch, unweighted."""
+        return over_seeds([_mean_loss(run) for run in self.runs.values()])
+
+
+def _mean_loss(run: SeedResult) -> float:
+    losses = [run.history[f"val_{category}_loss"][run.best] for category in run.val.categories]
+    return float(np.nanmean(losses))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One cell minus another, run by run and image by image.
+
+    Attributes:
+        seeds: over the seeds that both have.
+        images: over images, both cells' answers averaged over those seeds.
+    """
+
+    seeds: Interval
+    images: Interval
+
+    @property
+    def side(self) -> int:
+        """1 or -1 where both intervals lie on that side of 0, else 0."""
+        return self.seeds.side if self.seeds.side == self.images.side else 0
+
+
+def compare(one: Cell, other: Cell, weights: dict[str, float] | None = None) -> Difference:
+    """Compares mean accuracies, or another sum over categories of the accuracies' differences.
+
+    Args:
+        one: minus
+        other: this.
+        weights: category -> its weight in the sum; None = 1 / categories, the mean.
+    """
+    shared = [seed for seed in one.runs if seed in other.runs]
+    hits = np.stack(
+        [one.runs[seed].answers.hits - other.runs[seed].answers.hits for seed in shared]
+    )
+    if weights:
+        # `over_images` takes the mean over the categories that are left.
+        chosen = list(weights)
+        columns = [list(one.runs[shared[0]].answers.schema).index(name) for name in chosen]
+        factors = np.array([weights[name] for name in chosen]) * len(chosen)
+        hits = hits[..., columns] * factors
+    by_seed = [np.nanmean(np.nanmean(one_seed, axis=0)) for one_seed in hits]
+    return Difference(over_seeds(by_seed), over_images(hits.mean(axis=0)))
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that has been finished so far.
+
+    Attributes:
+        grid: what was to be run.
+        schema: the categories.
+        split: name of the split that is compared: "test", or "val" where that has no labels.
+        cells: name -> cell, of those that have at least one finished run.
+        images: images of each split.
+    """
+
+    grid: Grid
+    schema: Schema
+    split: str
+    cells: dict[str, Cell]
+    images: dict[str, int]
+
+    @cached_property
+    def baseline(self) -> Scores | None:
+        """Scores that bear the majority baselines of the split; None before a run is finished."""
+        runs = [run for cell in self.cells.values() for run in cell.runs.values()]
+        return runs[0].scores if runs else None
+
+    @property
+    def seeds(self) -> int:
+        """How many runs the cell with the most of them has."""
+        return max((len(cell.runs) for cell in self.cells.values()), default=0)
+
+    @property
+    def source(self) -> str:
+        """What the images are, in words that stand on every table and figure."""
+        base = self.grid.base
+        name = "wardrobe (drawings)" if base.is_wardrobe else Path(base.data_name).name
+        return f"{name}, {self.grid.scale} scale, {base.image_size} px"
+
+    def speeds(self, cell: str) -> dict[str, list[float]]:
+        """Gives the epochs that each category takes to be learnt: one value a seed."""
+        return {
+            category: [
+                epochs_to_learn(
+                    run.history[f"val_{category}_accuracy"],
+                    run.val.categories[category].majority_baseline,
+                )
+                for run in self.cells[cell].runs.values()
+            ]
+            for category in self.schema
+        }
+
+
+def collect(grid: Grid, schema: Schema, split: str, images: dict[str, int]) -> Results:
+    """Reads all finished runs of a grid; what is unfinished is left out.
+
+    Raises:
+        InputError: a finished run's files cannot be read.
+    """
+    cells = {}
+    for name in CELLS:
+        runs = {}
+        for seed in grid.seeds_begun(name):
+            directory = grid.run_directory(name, seed)
+            if grid.job(name, seed).is_done:
+                runs[seed] = SeedResult(
+                    read_history(directory / "history.csv"),
+                    Scores.load(directory / "metrics.json"),
+                    Scores.load(directory / f"metrics-{split}.json"),
+                    Answers.load(answers_path(directory, split), schema),
+                )
+        if runs:
+            cells[name] = Cell(name, runs)
+    return Results(grid, schema, split, cells, images)

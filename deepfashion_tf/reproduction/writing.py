@@ -1,0 +1,383 @@
+"""RESULTS.md, results.json and report.html: the same numbers for three kinds of readers."""
+
+import base64
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains
+from deepfashion_tf.reproduction.grid import BACKBONES, CELLS, FC_LAYERS, FINAL, LOSSES
+from deepfashion_tf.reproduction.results import Cell, Results
+from deepfashion_tf.reproduction.statistics import RESAMPLES, Interval, over_seeds
+
+REPORT = "*DeepFashion Attribute Prediction Challenge Report* (X. Li, 2021)"
+
+
+def write_results(
+    results: Results,
+    found: list[Verdict],
+    figures: Sequence[str],
+    failures: dict[str, str],
+    command: str,
+) -> None:
+    """Writes the three files into the reproduction's directory.
+
+    Args:
+        results: what was finished.
+        found: the verdicts.
+        figures: names of the figures that lie in ``figures/``.
+        failures: run -> what it ended with.
+        command: that made all this.
+    """
+    directory = results.grid.directory
+    text = _markdown(results, found, figures, failures, command)
+    write_atomically(
+        directory / "results.json", json.dumps(_document(results, found), indent=1, allow_nan=False)
+    )
+    write_atomically(directory / "RESULTS.md", text)
+    write_atomically(directory / "report.html", render_page(text, directory))
+
+
+def _document(results: Results, found: list[Verdict]) -> dict:
+    """Gives the numbers: results.json."""
+    return {
+        "source": results.source,
+        "split": results.split,
+        "images": results.images,
+        "seeds": results.seeds,
+        "majority_baseline": results.baseline and results.baseline.majority_baseline,
+        "verdicts": [dataclasses.asdict(verdict) for verdict in found],
+        "cells": {
+            name: {
+                "options": CELLS[name],
+                "reported": REPORTED.get(name),
+                "mean_accuracy": dataclasses.asdict(cell.accuracy),
+                "val_mean_loss": dataclasses.asdict(cell.loss),
+                "seeds": {
+                    str(seed): {
+                        "mean_accuracy": run.scores.mean_accuracy,
+                        "mean_class_recall": run.scores.mean_class_recall,
+                        "val_mean_accuracy": run.val.mean_accuracy,
+                        "best_epoch": int(run.history["epoch"][run.best]),
+                        "accuracy": {n: s.accuracy for n, s in run.scores.categories.items()},
+                    }
+                    for seed, run in cell.runs.items()
+                },
+            }
+            for name, cell in results.cells.items()
+        },
+    }
+
+
+def _markdown(
+    results: Results,
+    found: list[Verdict],
+    figures: Sequence[str],
+    failures: dict[str, str],
+    command: str,
+) -> str:
+    parts = [
+        "# The report, run again",
+        _introduction(results, command),
+        *_failures(results, failures),
+    ]
+    if not results.cells:
+        return "\n\n".join([*parts, "No run has finished yet."]) + "\n"
+    sections = [
+        ("Verdicts", _verdicts(results, found), ["verdicts"]),
+        ("Table 2: backbones and FC layers", _table2(results), ["table2"]),
+        ("Figure 6: how six categories learn", _speeds(results), ["figure6"]),
+        ("Figure 8: flip, and crop", _cells(results, "resnet50-fc0", _FLIP), ["figure8"]),
+        ("Figure 9: what SE gains", _gains(results), ["figure9"]),
+        ("Figure 10: SE-ResNeXt-50 beside SE-ResNet-50", _next(results), ["figure10"]),
+        ("The losses", _losses(results), ["losses_curves", "losses"]),
+        ("The final model", _final(results), []),
+    ]
+    for title, text, shown in sections:
+        if text:
+            pictures = [
+                f"![{title} ({results.source})](figures/{name}.png)"
+                for name in shown
+                if name in figures
+            ]
+            parts += [f"## {title}", text, *pictures]
+    return "\n\n".join([*parts, "## How the numbers are made", _method(results)]) + "\n"
+
+
+def _introduction(results: Results, command: str) -> str:
+    grid, base = results.grid, results.grid.base
+    counts = ", ".join(f"{count} {name}" for name, count in results.images.items())
+    lines = [
+        f"The tables and figures of {REPORT}, with {results.seeds} "
+        f"{'seed' if results.seeds == 1 else 'seeds'}, intervals and verdicts.",
+        f"**Images**: {results.source} ({counts}). **Scores**: on {results.split}. **Recipe**: "
+        f"{base.epochs} epochs, batches of {base.batch_size}, Adam at {base.learning_rate:g} "
+        f"({base.schedule}), weights: {base.weights or 'ImageNet'}, representation: "
+        f"{base.representation}.",
+    ]
+    if base.is_wardrobe:
+        lines.append(
+            "**These are drawings.** The verdicts say whether a claim holds on them, at this size, "
+            "from random weights; they say nothing about DeepFashion's photographs."
+        )
+    elif grid.scale == "quick":
+        lines.append(
+            "**This is the quick scale**: small images and few epochs from random weights, which "
+            "is not the report's recipe; `--scale full` is."
+        )
+    if results.split != "test":
+        lines.append(
+            "The test split has no labels, so scores are those of the split that chose the best "
+            "epochs: a little too high, in all cells alike."
+        )
+    return "\n\n".join([*lines, f"Made by `{command}`."])
+
+
+def _failures(results: Results, failures: dict[str, str]) -> list[str]:
+    if not failures:
+        return []
+    lines = [f"- `{name}`: {words}" for name, words in failures.items()]
+    return ["**Some runs failed**, and are missing below:", "\n".join(lines)]
+
+
+def _verdicts(results: Results, found: list[Verdict]) -> str:
+    rows = [
+        [
+            verdict.claim,
+            verdict.shown_in,
+            _reported(verdict),
+            _signed(verdict.seeds, verdict),
+            _interval(verdict.seeds, verdict),
+            _interval(verdict.images, verdict) if verdict.images else "",
+            f"**{verdict.verdict}**" + (f" ({verdict.note})" if verdict.note else ""),
+        ]
+        for verdict in found
+    ]
+    header = ["claim", "in", "report", "measured", "95 % over seeds", "95 % over images", "verdict"]
+    words = "A claim *agrees* or *disagrees* where both intervals lie on one side of 0"
+    return (
+        table(header, rows, results.source)
+        + f"\n\n{words}; otherwise it is *undecided*. Of twenty true zeros one is expected to be "
+        "missed by an interval of 95 %. The report's numbers are single runs."
+    )
+
+
+def _reported(verdict: Verdict) -> str:
+    if verdict.reported is None:
+        return "no number"
+    return f"{verdict.reported:.4f}" if verdict.key == "final" else f"{verdict.reported:+.4f}"
+
+
+def _signed(interval: Interval, verdict: Verdict) -> str:
+    if verdict.key == "final":
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:+.4f}" if verdict.unit == "accuracy" else f"{interval.mean:+.2f} epochs"
+
+
+def _interval(interval: Interval, verdict: Verdict) -> str:
+    if interval.low is None:
+        return "—"
+    digits = 4 if verdict.unit == "accuracy" else 2
+    sign = "" if verdict.key == "final" else "+"
+    return f"{interval.low:{sign}.{digits}f} … {interval.high:{sign}.{digits}f}"
+
+
+def _table2(results: Results) -> str:
+    rows = []
+    for layers in FC_LAYERS:
+        row = [str(layers)]
+        for backbone in BACKBONES:
+            name = f"{backbone}-fc{layers}"
+            cell = results.cells.get(name)
+            row += [f"{REPORTED[name]:.4f}", _mean_and_interval(cell.accuracy) if cell else "—"]
+        rows.append(row)
+    names = [text for name in BACKBONES.values() for text in (f"{name}, report", f"{name}, here")]
+    return table(["FC layers", *names], rows, results.source) + (
+        f"\n\nMean accuracy on {results.split}; majority baseline "
+        f"{results.baseline.majority_baseline:.4f}."
+    )
+
+
+def _speeds(results: Results) -> str:
+    if "resnet50-fc0" not in results.cells:
+        return ""
+    cell = results.cells["resnet50-fc0"]
+    rows = []
+    for category, values in results.speeds("resnet50-fc0").items():
+        peaks = [
+            max(range(len(history["epoch"])), key=lambda i: history[f"val_{category}_accuracy"][i])
+            for history in cell.histories
+        ]
+        epochs = [cell.histories[0]["epoch"][peak] for peak in peaks]
+        speed = over_seeds(values)
+        rows.append(
+            [
+                category,
+                "not above the baseline" if math.isnan(speed.mean) else f"{speed.mean:.2f}",
+                f"{speed.low:.2f} … {speed.high:.2f}"
+                if speed.low == speed.low and speed.low is not None
+                else "—",
+                ", ".join(f"{epoch:.0f}" for epoch in epochs),
+            ]
+        )
+    header = ["category", "epochs to learn", "95 % over seeds", "highest in epoch (a seed each)"]
+    text = table(header, rows, results.source)
+    if any(
+        math.isnan(speed) for values in results.speeds("resnet50-fc0").values() for speed in values
+    ):
+        text += (
+            "\n\nA category that a seed never brings above the majority baseline is not learnt, "
+            "fast or slowly, and takes no part in the verdicts on speed."
+        )
+    return text
+
+
+def _cells(results: Results, base: str, names: dict[str, str]) -> str:
+    """Makes a table of cells: accuracy, and loss where it can be compared."""
+    rows = [
+        [text, _mean_and_interval(results.cells[name].accuracy)]
+        for name, text in names.items()
+        if name in results.cells
+    ]
+    if base not in results.cells or len(rows) < 2:
+        return ""
+    return table(["", f"mean accuracy ({results.split})"], rows, results.source)
+
+
+def _gains(results: Results) -> str:
+    if not {"resnet50-fc0", "seresnet50-fc0"} <= set(results.cells):
+        return ""
+    gains = category_gains(results, "seresnet50-fc0", "resnet50-fc0")
+    rows = [
+        [
+            category,
+            f"{gain.seeds.mean:+.4f}",
+            "—" if gain.seeds.low is None else f"{gain.seeds.low:+.4f} … {gain.seeds.high:+.4f}",
+            f"{gain.images.low:+.4f} … {gain.images.high:+.4f}",
+        ]
+        for category, gain in gains.items()
+    ]
+    header = ["category", "SE-ResNet-50 − ResNet-50", "95 % over seeds", "95 % over images"]
+    return table(header, rows, results.source)
+
+
+def _next(results: Results) -> str:
+    names = {"seresnet50-fc0": "SE-ResNet-50", "seresnext50-fc0": "SE-ResNeXt-50"}
+    if not set(names) <= set(results.cells):
+        return ""
+    rows = [
+        [
+            text,
+            _mean_and_interval(results.cells[name].accuracy),
+            _mean_and_interval(results.cells[name].loss),
+        ]
+        for name, text in names.items()
+    ]
+    header = ["", f"mean accuracy ({results.split})", "mean validation loss at the best epoch"]
+    return table(header, rows, results.source) + (
+        "\n\nLike with like: the same loss, the same weight of every category, the same images, "
+        "and each network's own best epoch."
+    )
+
+
+def _losses(results: Results) -> str:
+    text = _cells(results, "seresnet50-fc0", LOSSES)
+    if not text:
+        return ""
+    return text + (
+        "\n\nAccuracies only: the values of different losses are no measure of one another."
+    )
+
+
+def _final(results: Results) -> str:
+    if FINAL not in results.cells:
+        return ""
+    cell = results.cells[FINAL]
+    best = final_seed(cell)
+    return (
+        f"`{FINAL}`: mean accuracy {_mean_and_interval(cell.accuracy)} on {results.split} "
+        f"({results.source}). `prediction.txt`, zipped in `prediction.zip`, holds the answers for "
+        f"the test images of the seed that is best in validation, seed {best}, in the "
+        f"challenge's format: six class ids a row, in the order of `test.txt`."
+    )
+
+
+def final_seed(cell: Cell) -> int:
+    """Names the seed whose validation mean accuracy is the highest."""
+    return max(cell.runs, key=lambda seed: cell.runs[seed].val.mean_accuracy)
+
+
+def _method(results: Results) -> str:
+    split = results.split
+    return "\n".join(
+        [
+            f"- Each run is a directory, `cells/CELL/seed-N/`, with `config.json`, `history.csv`, "
+            f"`metrics.json` (validation), `metrics-{split}.json` and `answers-{split}.csv` (every "
+            "image's answer and label). All numbers above come from these files.",
+            "- **Mean accuracy**: mean over categories of the share of labelled images answered "
+            "rightly, by the epoch that is best in validation.",
+            "- **Over seeds**: mean ± t(0.975, n − 1) · s / √n over the seeds; of a difference, "
+            "over the differences of runs with the same seed.",
+            f"- **Over images**: percentiles of {RESAMPLES} bootstrap samples of the images; of a "
+            "difference, paired: both models on the same images, their hits averaged over seeds.",
+            "- **Epochs to learn**: with g(e) the highest gain over the majority baseline up to "
+            "epoch e, the sum over epochs of 1 − g(e) / g(last), of validation accuracy.",
+            "- **Mean loss**: the mean over categories of the validation losses, unweighted.",
+        ]
+    )
+
+
+def _mean_and_interval(interval: Interval) -> str:
+    if interval.low is None:
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:.4f} ± {interval.high - interval.mean:.4f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """Makes a table of Markdown that says below itself what its images are."""
+    lines = [header, ["---"] * len(header), *rows]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{body}\n\n*{caption}*"
+
+
+_FLIP = {
+    "resnet50-fc0": "flip and crop",
+    "resnet50-fc0-no_flip": "no flip",
+    "resnet50-fc0-no_crop": "no crop",
+}
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.55 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 3rem auto;
+       padding: 0 1.2rem; }}
+h1, h2 {{ line-height: 1.2; }}
+h2 {{ margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 1rem; }}
+table {{ border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .35rem .7rem; border-bottom: 1px solid #e5e5e5;
+         vertical-align: top; }}
+th {{ border-bottom: 2px solid #888; }}
+img {{ max-width: 100%; margin: 1rem 0; }} code {{ background: #f4f4f4; padding: 0 .2rem; }}
+</style>
+{body}
+</html>
+"""
+
+
+def render_page(text: str, directory: Path) -> str:
+    """Renders RESULTS.md as one HTML file with its figures, as SVG, inside it."""
+    body = MarkdownIt("commonmark").enable("table").render(text)
+
+    def inline(match: re.Match) -> str:
+        svg = (directory / match[1]).with_suffix(".svg").read_bytes()
+        return f'src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"'
+
+    body = re.sub(r'src="(figures/[^"]+)"', inline, body)
+    return _PAGE.format(title="The report, run again", body=body)
