@@ -147,7 +147,7 @@ def run_jobs(
     """
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     waiting, running = list(jobs), []
-    with _sigterm_raises():
+    with sigterm_raises():
         try:
             while waiting or running:
                 while waiting and len(running) < parallel:
@@ -165,7 +165,9 @@ def run_jobs(
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
+    """Turns SIGTERM into a Terminated while the block runs."""
+
     def stop(number, frame) -> None:
         raise Terminated("SIGTERM: what was computed is kept; the same command goes on.")
 

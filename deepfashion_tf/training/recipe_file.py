@@ -1,5 +1,6 @@
 """A recipe file: some of TrainConfig's options in YAML, as defaults for a command line."""
 
+import dataclasses
 import difflib
 import types
 from collections.abc import Collection
@@ -10,6 +11,7 @@ import yaml
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.recipes import RECIPES
 
 _HELP = "a recipe file holds options of scripts/train.py, one a line, such as gamma: 1.5"
 # What a run's config.json says about that run alone.
@@ -55,9 +57,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         try:
             found[name] = _convert(value, hints[name])
         except ValueError as error:
-            raise InputError(
-                f"{where}: {name} is {_shown(value)}, but must be {error}."
-            ) from error
+            raise InputError(f"{where}: {name} is {_shown(value)}, but must be {error}.") from error
     return found
 
 
@@ -72,6 +72,17 @@ def without_replaced(values: dict[str, Any], given: Collection[str]) -> dict[str
     replaced = {name for option in given for name in _HANGING_ON.get(option, ())} | set(given)
     kept = {"loss_weights", "class_alpha"}
     return {name: value for name, value in values.items() if name not in replaced - kept}
+
+
+def recipe_text(config: TrainConfig) -> str:
+    """Writes what `read_recipe_file` reads: the recipe, and what a config has otherwise."""
+    usual = dataclasses.asdict(RECIPES[config.recipe]())
+    values = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in ("output_dir", "untrained") and value != usual[name]
+    }
+    return yaml.safe_dump({"recipe": config.recipe, **values}, sort_keys=False, allow_unicode=True)
 
 
 def _load(path: Path) -> tuple[dict, dict[str, int]]:
