@@ -172,6 +172,23 @@ def test_a_finished_search_returns_and_a_longer_one_goes_on(base, pretend):
     assert len(pretend.started) == 5 and without_seconds(base)[:3] == before
 
 
+def test_how_often_somebody_looks_changes_nothing(base, pretend, tmp_path):
+    class Fast(pretend):
+        def is_running(self) -> bool:
+            return super().is_running() and super().is_running() and super().is_running()
+
+    def wavering(config: TrainConfig, epoch: int) -> float:
+        return quality(config) * (1 + 0.5 * math.sin(5 * epoch + 3000 * config.learning_rate))
+
+    pretend.score = staticmethod(wavering)
+    tune(base, 14)
+    assert "pruned" in {row["state"] for row in rows(base)}
+    search.Job = Fast
+    other = dataclasses.replace(base, output_dir=tmp_path / "other")
+    tune(other, 14)
+    assert without_seconds(other) == without_seconds(base)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
 def test_a_search_that_was_stopped_comes_to_the_same(base, pretend, tmp_path, capsys, stop):
     """Also in the middle of trials; what a trial draws hangs on no earlier process."""
@@ -267,6 +284,7 @@ def test_when_all_fail_the_reason_is_told(base, pretend):
     assert len(pretend.started) == 5
     # What has failed then does not count once it is mended.
     search.Job = pretend
+    tune(base, 2)
     tune(base, 2)
     assert [row["state"] for row in rows(base)] == ["failed"] * 5 + ["complete"] * 2
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
 
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
@@ -23,7 +24,7 @@ from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 from deepfashion_tf.tuning.options import SearchOptions
 from deepfashion_tf.tuning.outcome import print_outcome, write_best, write_trials
 from deepfashion_tf.tuning.space import Space
-from deepfashion_tf.tuning.study import Study, failure, is_default, locked
+from deepfashion_tf.tuning.study import STUDY_FILE, Study, failure, is_default, locked
 
 _HOPELESS = 3  # trials that fail with the same words before the others are spared them
 
@@ -61,6 +62,11 @@ def tune(base: TrainConfig, options: SearchOptions) -> int:
         return 130
     except Terminated as end:
         raise Terminated(f"SIGTERM. {how}") from end
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(
+            f"{base.output_dir / STUDY_FILE} cannot be read or written ({reason}). {how}"
+        ) from error
     return 0
 
 
@@ -83,30 +89,29 @@ def _search(study: Study, options: SearchOptions) -> None:
     Raises:
         InputError: the first ones all fail alike.
     """
-    # Where nothing but failures has come out, something was wrong that may be mended now.
-    void = 0 if study.complete() else len(study.finished())
+    if not study.complete():
+        # Something was wrong that may be mended now.
+        study.forgive_failures()
     _tidy(study)
     ended: list[FrozenTrial] = []
-    while (done := len(study.finished()) - void) < options.trials:
+    while (done := study.count()) < options.trials:
         trial = study.next_trial()
         study.space.suggest(trial)
-        console.print(
-            f"[dim]trial {trial.number}: {escape(_values(study, trial.params))}[/dim]",
-            soft_wrap=True,
-        )
-        run_trial(study, trial, options.prune, f"[{done + 1}/{options.trials}]")
+        label = f"[{done + 1}/{options.trials}] trial {trial.number}"
+        console.print(f"[dim]{escape(f'{label}: {_values(study, trial)}')}[/dim]", soft_wrap=True)
+        run_trial(study, trial, options.prune, label)
         _tidy(study)
         write_trials(study)
         if study.complete():
             write_best(study)
         ended.append(study.finished()[-1])
-        _tell(study, ended, done + 1, options.trials)
+        _tell(study, ended, label, options.trials - done - 1)
         words = {failure(one) for one in ended}
         if len(ended) == _HOPELESS and len(words) == 1 and words != {""}:
             raise InputError(f"The first {_HOPELESS} trials all failed: {words.pop()}")
 
 
-def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str = "") -> None:
+def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str) -> None:
     """Trains one trial, or what is left of it, and tells the study what came out.
 
     Raises:
@@ -114,12 +119,12 @@ def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str = "") -
     """
     config = study.config(trial)
     job = Job(config)
-    # Its rivals are measured by the untuned configuration, which is trained to its end.
-    watch = Watch(study, trial, job, prune and not trial.user_attrs.get("is_default", False))
+    # The others are compared with the untuned configuration, which is trained to its end.
+    watch = Watch(study, trial, job, prune and not is_default(trial))
     watch.look()
     if not watch.is_pruned and not job.is_done:
         with make_progress("epochs") as bar:
-            task = bar.add_task(escape(f"{label} trial {trial.number}"), total=config.epochs)
+            task = bar.add_task(escape(label), total=config.epochs)
 
             def on_change(running: list[Job]) -> None:
                 watch.look()
@@ -128,10 +133,10 @@ def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str = "") -
             run_jobs([job], on_change=on_change)
         seconds = trial.user_attrs.get("seconds", 0.0) + job.seconds
         trial.set_user_attr("seconds", seconds)
-    if job.is_done:
-        study.tell_score(trial, max(watch.scores.values()))
-    elif watch.is_pruned:
+    if watch.is_pruned:
         study.tell_pruned(trial)
+    elif job.is_done:
+        study.tell_score(trial, max(watch.scores.values()))
     elif job.returncode == TERMINATED:
         raise Terminated("the trial's process was told to end")
     else:
@@ -141,36 +146,43 @@ def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str = "") -
 class Watch:
     """Reports the epochs of a running trial, and ends it when it falls behind.
 
+    Each epoch is judged by itself and what comes after the verdict is not reported, so that
+    what the study knows does not hang on how often somebody looks.
+
     Args:
         study: of the trial.
         trial: that runs.
-        job: its process; of it, `directory`, `config` and `terminate` are used.
+        job: its process.
         prune: whether it may be ended.
 
     Attributes:
-        scores: epoch -> validation mean accuracy.
+        scores: epoch -> validation mean accuracy, as reported.
         is_pruned: it was ended.
     """
 
     def __init__(self, study: Study, trial: optuna.Trial, job: Job, prune: bool) -> None:
         self.trial, self.job, self.prune = trial, job, prune
-        self.scores: dict[int, float] = {}
+        self.scores = study.reported(trial.number)
         self.is_pruned = False
-        self._reported = study.reported(trial.number)
+        if self.scores:
+            # A process of before may have died between report and verdict.
+            self._judge(max(self.scores))
 
     def look(self) -> None:
         """Reads the history; to be called again and again."""
-        before = len(self.scores)
-        self.scores = read_scores(self.job.directory)
-        for epoch in sorted(self.scores.keys() - self._reported):
-            self.trial.report(self.scores[epoch], epoch)
-            self._reported.add(epoch)
-        is_new, is_last = len(self.scores) > before, len(self.scores) >= self.job.config.epochs
-        # After the last epoch there is nothing to be saved.
-        if self.prune and is_new and not is_last and not self.is_pruned:
-            self.is_pruned = self.trial.should_prune()
+        found = read_scores(self.job.directory)
+        for epoch in sorted(found.keys() - self.scores.keys()):
             if self.is_pruned:
-                self.job.terminate()
+                return
+            self.scores[epoch] = found[epoch]
+            self.trial.report(found[epoch], epoch)
+            self._judge(epoch)
+
+    def _judge(self, epoch: int) -> None:
+        # After the last epoch there is nothing to be saved.
+        if self.prune and epoch < self.job.config.epochs and self.trial.should_prune():
+            self.is_pruned = True
+            self.job.terminate()
 
 
 def read_scores(directory: Path) -> dict[int, float]:
@@ -194,31 +206,33 @@ def _tidy(study: Study) -> None:
             (directory / "model.keras").unlink(missing_ok=True)
 
 
-def _tell(study: Study, ended: Sequence[FrozenTrial], done: int, total: int) -> None:
+def _tell(study: Study, ended: Sequence[FrozenTrial], label: str, missing: int) -> None:
+    """Says what has come of the last trial, and how long the missing ones will take."""
     trial = ended[-1]
-    scores = read_scores(study.run_directory(trial.number))
+    scores = trial.intermediate_values
     seconds = [one.user_attrs.get("seconds", 0.0) for one in ended]
-    left = sum(seconds) / len(seconds) * (total - done)
-    time = f"{seconds[-1]:.0f} s, about {left / 60:.0f} min left"
-    head = escape(f"[{done}/{total}] trial {trial.number}")
+    left = sum(seconds) / len(seconds) * missing
+    time = f"{_duration(seconds[-1])}, about {_duration(left)} left"
     untuned = " (untuned)" if is_default(trial) else ""
     if trial.state == TrialState.FAIL:
         text = f"[red]failed: {escape(failure(trial))}[/red]"
     elif trial.state == TrialState.PRUNED:
-        text = f"pruned after epoch {len(scores)} at {max(scores.values()):.4f}; {time}"
+        text = f"pruned after epoch {max(scores)} at {max(scores.values()):.4f}; {time}"
     else:
         best = study.complete()[0]
+        is_best = best.number == trial.number
+        other = f"best: {best.value:.4f}, trial {best.number}"
+        mark = "[green]the best so far[/green]" if is_best else other
         epoch = max(scores, key=scores.get)
-        mark = (
-            "[green]the best so far[/green]"
-            if best.number == trial.number
-            else (f"best: {best.value:.4f}, trial {best.number}")
-        )
         text = f"{trial.value:.4f} in epoch {epoch}, {mark}; {time}"
-    console.print(f"{head}{untuned}: {text}", soft_wrap=True)
+    console.print(f"{escape(label)}{untuned}: {text}", soft_wrap=True)
 
 
-def _values(study: Study, params: dict[str, float]) -> str:
-    """Writes a trial's parameters in one line."""
-    values = study.space.rounded(params)
-    return list_some([f"{name} {value:.4g}" for name, value in values.items()])
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _values(study: Study, trial: optuna.Trial) -> str:
+    """Writes a trial's parameters in one line, the weights by their categories."""
+    values = study.space.rounded(trial.params)
+    return list_some([f"{name.partition('.')[2] or name} {v:.4g}" for name, v in values.items()])

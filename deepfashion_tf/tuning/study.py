@@ -23,9 +23,10 @@ TRIALS_FOLDER = "trials"
 STARTUP_TRIALS = 8  # drawn at random before the sampler has something to learn from
 _PRUNED_AFTER = 5  # complete trials, before which there is no median worth the name
 _WARMUP = 1 / 3  # of the epochs, in which no trial is ended
-_BASE, _DEFAULT, _FAILURE = "base", "is_default", "failure"
+_BASE, _FORGIVEN = "base", "forgiven"  # attributes of the study
+_DEFAULT, _FAILURE = "is_default", "failure"  # and of its trials
 # Where the data lie may change; their digest says whether they are the same.
-_PLACES = ("data", "data_dir", "schema", "output_dir", "wardrobe_dir", "untrained")
+_PLACES = ("data", "data_dir", "schema", "output_dir", "wardrobe_dir", "untrained", "offline")
 
 
 class Study:
@@ -90,6 +91,14 @@ class Study:
         """Lists the trials that have ended, whichever way, in their order."""
         return [trial for trial in self._trials() if trial.state.is_finished()]
 
+    def count(self) -> int:
+        """Counts the trials that have ended, without failures that were forgiven."""
+        return len(self.finished()) - self._study.user_attrs.get(_FORGIVEN, 0)
+
+    def forgive_failures(self) -> None:
+        """Counts the trials anew, of which none has a score yet."""
+        self._study.set_user_attr(_FORGIVEN, len(self.finished()))
+
     def complete(self) -> list[FrozenTrial]:
         """Lists the trials that have a score, the best one first, the earlier first of equals."""
         trials = [t for t in self._trials() if t.state == TrialState.COMPLETE]
@@ -117,9 +126,9 @@ class Study:
         self._seed(min(waiting, default=len(trials)))
         return self._study.ask()
 
-    def reported(self, number: int) -> set[int]:
-        """Gives the epochs whose score a trial has reported already."""
-        return set(self._trials()[number].intermediate_values)
+    def reported(self, number: int) -> dict[int, float]:
+        """Gives what a trial has reported so far: epoch -> validation mean accuracy."""
+        return dict(self._trials()[number].intermediate_values)
 
     def run_directory(self, number: int) -> Path:
         """Names a trial's run directory."""
@@ -166,7 +175,7 @@ class Study:
 _ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
-def is_default(trial: FrozenTrial) -> bool:
+def is_default(trial: FrozenTrial | optuna.Trial) -> bool:
     """Whether a trial is the untuned configuration."""
     return bool(trial.user_attrs.get(_DEFAULT))
 
