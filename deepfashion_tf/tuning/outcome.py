@@ -119,12 +119,14 @@ def print_outcome(study: Study, splits: Sequence[Split]) -> None:
     console.print(_table(study))
     for sentence in remarks(study, len(splits[1])):
         console.print(escape(sentence), soft_wrap=True)
-    if files[-1] is None:
-        console.print(
-            f"What matters is not drawn: {len(study.complete())} trials have a score, and below "
-            f"{LEAST_FOR_IMPORTANCE} that would be chance.",
-            soft_wrap=True,
-        )
+    count = len(study.complete())
+    importance = (
+        f"{IMPORTANCE_FILE} is a hint: with {count} trials, what does nothing gets a share, too."
+        if files[-1]
+        else f"What matters is not drawn: {count} trials have a score, and below "
+        f"{LEAST_FOR_IMPORTANCE} that would be chance."
+    )
+    console.print(importance, soft_wrap=True)
     names = ", ".join(path.name for path in files if path)
     best = study.run_directory(study.complete()[0].number)
     for line in (
