@@ -10,7 +10,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deepfashion_tf"
 # A room may import from itself and from the rooms before it.
-ROOMS = ["data", "models", "training", "inference", "evaluation", "serving", "benchmark"]
+ROOMS = [
+    *("data", "models", "training", "inference", "evaluation", "tuning", "serving", "benchmark"),
+    "reproduction",
+]
 
 
 def rooms_imported_by(path: Path) -> set[str]:
@@ -43,6 +46,7 @@ def test_a_room_imports_only_what_stands_before_it(room):
         "data.wardrobe",
         "training.config",
         "training.options",
+        "tuning.search",
     ],
 )
 def test_what_needs_no_tensorflow_does_not_load_it(module):

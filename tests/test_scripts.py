@@ -28,6 +28,7 @@ SCRIPTS = [
     "convert_weights",
     "benchmark",
     "make_schema",
+    "tune",
 ]
 
 

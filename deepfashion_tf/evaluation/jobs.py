@@ -38,6 +38,7 @@ class Job:
         self.returncode: int | None = None
         self.seconds = 0.0
         self._process: subprocess.Popen | None = None
+        self._log_start = 0  # what stands before it was printed by a process of before
 
     @property
     def is_done(self) -> bool:
@@ -62,6 +63,7 @@ class Job:
         limits = {} if threads is None else {"TF_NUM_INTRAOP_THREADS": str(threads)}
         self._began = time.monotonic()
         with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -112,7 +114,8 @@ class Job:
 
     def last_words(self) -> str:
         """Gives the sentence that it ended with: the last one on its log that says "error:"."""
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        printed = self.log_path.read_bytes()[self._log_start :]
+        lines = printed.decode("utf-8", "replace").splitlines()
         told = [line for line in lines if line.startswith(("error: ", "SIGTERM: "))]
         if told:
             return told[-1].removeprefix("error: ")
@@ -147,7 +150,7 @@ def run_jobs(
     """
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     waiting, running = list(jobs), []
-    with _sigterm_raises():
+    with sigterm_raises():
         try:
             while waiting or running:
                 while waiting and len(running) < parallel:
@@ -165,7 +168,9 @@ def run_jobs(
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
+    """Turns SIGTERM into a Terminated while the block runs."""
+
     def stop(number, frame) -> None:
         raise Terminated("SIGTERM: what was computed is kept; the same command goes on.")
 

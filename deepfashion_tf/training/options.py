@@ -5,15 +5,21 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import tyro
 
 from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import absolute
+from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
+from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.training.recipes import RECIPES
 from deepfashion_tf.training.runtime_options import RuntimeOptions
+
+RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,9 @@ class Command:
 
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     options: tyro.conf.OmitArgPrefixes[RuntimeOptions]
+    recipe_file: RecipeFile = None
+    """File (YAML or JSON) with options as defaults, such as "gamma: 1.5", or the config.json of
+    a run; options on the command line win."""
 
 
 def parse_command(description: str, args: Sequence[str] | None = None) -> Command:
@@ -35,14 +44,50 @@ def parse_command(description: str, args: Sequence[str] | None = None) -> Comman
         The command. On a wrong option the process ends with a sentence and exit code 2.
 
     Raises:
-        InputError: the run to go on with is none, or has other options than those given.
+        InputError: the recipe file cannot be used; the run to go on with is none, or has
+            other options than those given, in the file or on the command line.
+    """
+    command, given = parse_with_recipe(Command, description, args, options=RuntimeOptions())
+    return command if command.options.resume is None else _go_on(command, given)
+
+
+def parse_with_recipe(
+    form: type[T], description: str, args: Sequence[str] | None = None, **defaults
+) -> tuple[T, set[str]]:
+    """Parses a command line that has the options of a training, and ``--config``, among others.
+
+    The defaults of those are the recipe's, and on top of them the recipe file's.
+
+    Args:
+        form: dataclass with the fields `config` and `recipe_file`, as `Command` has them.
+        description: the first lines of ``--help``.
+        args: the options; None = those of this process.
+        defaults: of the form's other fields.
+
+    Returns:
+        The form, filled in, and the names of the options given, in the file too.
+
+    Raises:
+        InputError: the recipe file cannot be used.
     """
     args = _join_weights(sys.argv[1:] if args is None else list(args))
-    default = Command(RECIPES[_recipe(args)](), RuntimeOptions())
-    command = tyro.cli(Command, description=description, default=default, args=args)
-    if command.options.resume is None:
-        return command
-    return _go_on(command, {arg.partition("=")[0].lstrip("-").replace("-", "_") for arg in args})
+    early, given = _look_ahead(args), _given(args)
+    path = None if early.config is None else expand_user(Path(early.config), "--config")
+    values = {} if path is None else without_replaced(read_recipe_file(path), given)
+    data = early.data_dir or early.data or values.get("data_dir") or values.get("data")
+    usual = "photographs" if data and data not in WARDROBES else "demo"
+    recipe = early.recipe or values.get("recipe") or usual
+    try:
+        base = dataclasses.replace(RECIPES[recipe](), **values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    # For tyro, a default that is a mapping fixes which names there may be.
+    weights = {name: getattr(base, name) for name in ("loss_weights", "class_alpha")}
+    default = form(config=dataclasses.replace(base, **{k: {} for k in weights}), **defaults)
+    command = tyro.cli(form, description=description, default=default, args=args)
+    weights = {k: {**value, **getattr(command.config, k)} for k, value in weights.items()}
+    config = dataclasses.replace(command.config, **weights)
+    return dataclasses.replace(command, config=config), given | values.keys()
 
 
 def _go_on(command: Command, given: set[str]) -> Command:
@@ -80,19 +125,24 @@ def _go_on(command: Command, given: set[str]) -> Command:
     return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=directory))
 
 
-def _recipe(args: list[str]) -> str:
-    """Finds out which recipe the defaults come from before the options are parsed."""
+def _look_ahead(args: list[str]) -> argparse.Namespace:
+    """Finds out what the defaults hang on before the options are parsed."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--recipe", choices=list(RECIPES))
     early.add_argument("--data-dir", "--data_dir")
     early.add_argument("--data")
+    early.add_argument("--config")
     try:
-        known, _ = early.parse_known_args(args)
+        return early.parse_known_args(args)[0]
     except argparse.ArgumentError:
         # tyro will say what is wrong with it.
-        return "demo"
-    with_data = known.data_dir or (known.data and known.data not in WARDROBES)
-    return known.recipe or ("photographs" if with_data else "demo")
+        return early.parse_args([])
+
+
+def _given(args: list[str]) -> set[str]:
+    """Lists the options given, ``--no-flip`` as flip."""
+    names = {arg[2:].partition("=")[0].replace("-", "_") for arg in args if arg.startswith("--")}
+    return names | {name.removeprefix("no_") for name in names}
 
 
 def _join_weights(args: list[str]) -> list[str]:

@@ -1,0 +1,54 @@
+"""The command line of scripts/tune.py: a training's options, and the search's own."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.options import RecipeFile, parse_with_recipe
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the search is carried out.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    trials: int = 20
+    """Trainings in all, the untuned one among them; what --output-dir holds already counts."""
+    prune: bool = True
+    """End a trial early whose accuracy stays below the median of those before it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.trials <= 100_000:
+            raise InputError(f"--trials is {self.trials}, but must lie between 1 and 100000.")
+
+
+@dataclass(frozen=True)
+class TuneCommand:
+    """What scripts/tune.py is asked for."""
+
+    search: tyro.conf.OmitArgPrefixes[SearchOptions]
+    config: tyro.conf.OmitArgPrefixes[TrainConfig]
+    recipe_file: RecipeFile = None
+    """File (YAML or JSON) with options as defaults, as scripts/train.py takes it."""
+
+
+def parse_tune_command(description: str, args: Sequence[str] | None = None) -> TuneCommand:
+    """Parses options on top of the recipe's defaults; ``output_dir`` is the search's folder.
+
+    Raises:
+        InputError: a value out of its range, or a recipe file that cannot be used.
+    """
+    command, _ = parse_with_recipe(TuneCommand, description, args, search=SearchOptions())
+    if command.config.output_dir:
+        return command
+    config = command.config
+    folder = Path("tuning") / f"{config.backbone}-{config.recipe}"
+    return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=folder))
