@@ -214,11 +214,7 @@ def _describe(base: TrainConfig, splits: Sequence[Split]) -> dict:
     options = dataclasses.asdict(base)
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(json.dumps([dict(split.schema), len(split)]).encode())
-        for array in (split.boxes, split.labels):
-            digest.update(array.tobytes())
-        for key in split.keys:
-            digest.update(Path(str(key)).name.encode("utf-8", "surrogateescape") + b"\n")
+        split.add_to(digest)
     return {
         **{name: value for name, value in options.items() if name not in _PLACES},
         "data": digest.hexdigest(),
