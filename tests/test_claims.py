@@ -11,11 +11,12 @@ import pytest
 from conftest import labelled
 from scipy import stats
 
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import score
 from deepfashion_tf.reproduction.claims import verdicts
 from deepfashion_tf.reproduction.grid import CELLS, EXPERIMENTS, FINAL, Grid, cells_of, full, quick
-from deepfashion_tf.reproduction.results import collect
+from deepfashion_tf.reproduction.results import collect, open_results
 from deepfashion_tf.reproduction.writing import write_results
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
@@ -132,6 +133,31 @@ def test_what_is_written_can_be_computed_from_the_runs_by_another_program(grid):
     assert "the reason" in text and "drawings" in text
     page = (grid.directory / "report.html").read_text()
     assert "<table>" in page and "http" not in page
+
+
+def test_a_directory_is_opened_as_it_was_collected(grid):
+    for seed in range(3):
+        finish(grid, "seresnet50-fc0", seed, 0.9)
+        finish(grid, "resnet50-fc0", seed, 0.7)
+    finish(grid, "resnet50-fc2", 0, 0.7)
+    results = collect(grid, SCHEMA, "test", {"train": 1, "val": IMAGES, "test": IMAGES})
+    write_results(results, verdicts(results), [], {}, "a command")
+    # Finished since: what is opened is what the written results tell of.
+    finish(grid, "resnet50-fc2", 1, 0.7)
+    opened = open_results(grid.directory)
+    assert opened.source == results.source and opened.images == results.images
+    assert verdicts(opened) == verdicts(results)
+    assert opened.speeds("resnet50-fc0") == results.speeds("resnet50-fc0")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "is missing"), ("{}", "cannot be read"), ("[", "cannot be read")]
+)
+def test_what_is_no_reproduction_is_refused(tmp_path, text, told):
+    if text:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(InputError, match=told):
+        open_results(tmp_path)
 
 
 def test_every_experiment_is_made_of_cells_and_table_2_has_nine():

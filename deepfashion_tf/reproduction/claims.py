@@ -251,7 +251,7 @@ def _final_score(results: Results) -> Verdict | None:
     seeds = cell.accuracy
     images = over_images(sum(run.answers.hits for run in cell.runs.values()) / len(cell.runs))
     verdict, note = "undecided", ""
-    if results.grid.scale != "full" or results.grid.base.is_wardrobe:
+    if not results.is_comparable:
         verdict, note = "not comparable", f"this is {results.source}"
     elif seeds.low is None:
         note = "one seed only: no interval over seeds"

@@ -41,7 +41,6 @@ def plot_table2(results: Results) -> Figure:
     """Mean accuracies of the backbones over their FC layers: each seed, and their interval."""
     figure, axis = plt.subplots(figsize=(8, 4.4), layout="constrained")
     palette = run_colours(list(BACKBONES))
-    is_comparable = results.grid.scale == "full" and not results.grid.base.is_wardrobe
     for index, (backbone, name) in enumerate(BACKBONES.items()):
         for layers in FC_LAYERS:
             cell = results.cells.get(f"{backbone}-fc{layers}")
@@ -51,11 +50,11 @@ def plot_table2(results: Results) -> Figure:
             seeds = [run.scores.mean_accuracy for run in cell.runs.values()]
             axis.plot([place] * len(seeds), seeds, "o", color=palette[backbone], ms=4, alpha=0.5)
             _mark(axis, place, cell.accuracy, palette[backbone])
-            if is_comparable:
+            if results.is_comparable:
                 number = REPORTED[cell.name]
                 axis.plot(place, number, "D", mfc="none", color=palette[backbone], ms=9)
         axis.plot([], [], "s", color=palette[backbone], label=name)
-    if is_comparable:
+    if results.is_comparable:
         axis.plot([], [], "D", mfc="none", color="0.3", ms=9, label="the report (one run)")
     axis.axhline(results.baseline.majority_baseline, color="0.3", lw=1, ls=":")
     axis.plot([], [], color="0.3", lw=1, ls=":", label="majority baseline")

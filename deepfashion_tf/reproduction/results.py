@@ -1,11 +1,13 @@
 """What finished runs have left in their directories, read for comparison."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.jobs import answers_path
@@ -17,7 +19,8 @@ from deepfashion_tf.reproduction.statistics import (
     over_images,
     over_seeds,
 )
-from deepfashion_tf.schema import Schema
+from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.training.config import TrainConfig
 
 History = dict[str, list[float]]
 
@@ -27,16 +30,38 @@ class SeedResult:
     """One finished run.
 
     Attributes:
+        directory: where it lies.
+        split: the one that is compared.
         history: of its epochs.
         val: its best epoch's scores on the validation split.
         scores: on the split that is compared.
-        answers: on the same.
     """
 
+    directory: Path
+    split: str
     history: History
     val: Scores
     scores: Scores
-    answers: Answers
+
+    @classmethod
+    def load(cls, directory: Path, split: str) -> "SeedResult":
+        """Reads it.
+
+        Raises:
+            InputError: its files cannot be read.
+        """
+        return cls(
+            directory,
+            split,
+            read_history(directory / "history.csv"),
+            Scores.load(directory / "metrics.json"),
+            Scores.load(directory / f"metrics-{split}.json"),
+        )
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Its answers on the split that is compared, read when first asked for: a large file."""
+        return Answers.load(answers_path(self.directory, self.split), builtin_schema())
 
     @property
     def best(self) -> int:
@@ -141,6 +166,11 @@ class Results:
         return max((len(cell.runs) for cell in self.cells.values()), default=0)
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether its numbers may be held against the report's: its recipe, on photographs."""
+        return self.grid.scale == "full" and not self.grid.base.is_wardrobe
+
+    @property
     def source(self) -> str:
         """What the images are, in words that stand on every table and figure."""
         base = self.grid.base
@@ -167,18 +197,46 @@ def collect(grid: Grid, schema: Schema, split: str, images: dict[str, int]) -> R
     Raises:
         InputError: a finished run's files cannot be read.
     """
-    cells = {}
-    for name in CELLS:
-        runs = {}
-        for seed in grid.seeds_begun(name):
-            directory = grid.run_directory(name, seed)
-            if grid.job(name, seed).is_done:
-                runs[seed] = SeedResult(
-                    read_history(directory / "history.csv"),
-                    Scores.load(directory / "metrics.json"),
-                    Scores.load(directory / f"metrics-{split}.json"),
-                    Answers.load(answers_path(directory, split), schema),
-                )
-        if runs:
-            cells[name] = Cell(name, runs)
-    return Results(grid, schema, split, cells, images)
+    finished = {
+        name: [seed for seed in grid.seeds_begun(name) if grid.job(name, seed).is_done]
+        for name in CELLS
+    }
+    return Results(grid, schema, split, _read_cells(grid, finished, split), images)
+
+
+def open_results(directory: Path | str) -> Results:
+    """Reads a reproduction's directory, as far as its results.json goes, to draw or to compare.
+
+    Raises:
+        InputError: it is none, or a file in it cannot be read.
+    """
+    directory = Path(directory)
+    path = directory / "results.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        options = dict(document["options"])
+        scale = options.pop("scale")
+        base = TrainConfig.from_values({**options, "data": document["data"]})
+        grid = Grid(base, scale, document["seeds"], directory, splits=())
+        finished = {name: list(map(int, cell["seeds"])) for name, cell in document["cells"].items()}
+        split, images = document["split"], document["images"]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing: name a directory that scripts/reproduce.py has made."
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): make it anew with the scripts/reproduce.py that "
+            f"has made it."
+        ) from error
+    return Results(grid, builtin_schema(), split, _read_cells(grid, finished, split), images)
+
+
+def _read_cells(grid: Grid, finished: dict[str, list[int]], split: str) -> dict[str, Cell]:
+    return {
+        name: Cell(
+            name, {seed: SeedResult.load(grid.run_directory(name, seed), split) for seed in seeds}
+        )
+        for name, seeds in finished.items()
+        if seeds
+    }

@@ -48,6 +48,8 @@ def _document(results: Results, found: list[Verdict]) -> dict:
     """Gives the numbers: results.json."""
     return {
         "source": results.source,
+        "options": results.grid.options(),
+        "data": results.grid.base.data_name,
         "split": results.split,
         "images": results.images,
         "seeds": results.seeds,

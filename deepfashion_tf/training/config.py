@@ -243,11 +243,7 @@ class TrainConfig:
             InputError: the file is missing, broken or of another version.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            for name in _PATHS:
-                values[name] = Path(values[name]) if values.get(name) is not None else None
-            values["untrained"] = tuple(values.get("untrained", ()))
-            return cls(**values)
+            return cls.from_values(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} is missing, so {path.parent} is no run directory: name one that "
@@ -257,6 +253,16 @@ class TrainConfig:
             raise InputError(
                 f"{path} cannot be read as a run's configuration ({error}): train the run again."
             ) from error
+
+    @classmethod
+    def from_values(cls, values: dict) -> "TrainConfig":
+        """Makes a config of what JSON holds of one."""
+        paths = {
+            name: Path(values[name]) if values.get(name) is not None else None
+            for name in _PATHS
+            if name in values
+        }
+        return cls(**{**values, **paths, "untrained": tuple(values.get("untrained", ()))})
 
 
 def _option(name: str) -> str:
