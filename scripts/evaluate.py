@@ -37,9 +37,12 @@ def main() -> None:
     trained = Run.load(options.run)
     split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped = SkippedImages()
-    path = trained.metrics_path(split, own_data=options.data is options.data_dir is None)
+    is_own = options.data is options.data_dir is None
+    path = trained.metrics_path(split, is_own)
     answers_path = path.with_name(path.name.replace("metrics", "answers", 1)).with_suffix(".csv")
-    scores = evaluate(trained, split, skipped, answers_path)
+    scores = evaluate(
+        trained, split, skipped, answers_path, calibrate=is_own and split.name == "val"
+    )
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))
     scores.save(path)

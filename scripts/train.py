@@ -24,8 +24,7 @@ def main() -> int:
             return 0
         if trained.interrupted:
             print("\nInterrupted: the best epoch so far is scored and exported.")
-        export_run(trained.run)
-        finish_run(trained.run, trained.val, is_complete=not trained.interrupted)
+        finish_run(trained.run, trained.val, not trained.interrupted, export_run)
     return 130 if trained.interrupted else 0
 
 

@@ -1,8 +1,11 @@
 """The exported SavedModel against the training pipeline, in and out of this process."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,12 @@ import tensorflow as tf
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.inference.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    CategoryCalibration,
+    Coverage,
+)
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
 
@@ -31,6 +40,25 @@ def assert_same(answers, expected, rows=slice(None)):
     for category, probabilities in expected.items():
         # The same ops in the same order, on batches of other sizes.
         np.testing.assert_allclose(answers[category], probabilities[rows], atol=1e-4)
+
+
+def test_the_export_answers_with_the_runs_temperatures(trained, tmp_path):
+    run = replace(trained.run, directory=tmp_path / "run")
+    shutil.copytree(trained.run.directory, run.directory)
+    raw = predict_split(run, run.load_model(), trained.val)
+    coverage = Coverage((0.5,), (1,), (0,), 1)
+    calibration = Calibration(
+        sleeve=CategoryCalibration(0.4, coverage), texture=CategoryCalibration(2.5, coverage)
+    )
+    calibration.save(run.directory / CALIBRATION_FILE)
+    loaded = tf.saved_model.load(str(export_run(run)))
+    answers = loaded.signatures["serving_default"](
+        image_bytes=files(trained.val), boxes=tf.constant(trained.val.boxes)
+    )
+    assert_same(answers, calibration.scale(raw))
+    assert np.abs(answers["sleeve"] - raw["sleeve"]).max() > 1e-3
+    kept = Path(loaded.calibration.asset_path.numpy().decode())
+    assert Calibration.load(kept) == calibration
 
 
 def test_files_with_boxes_are_answered_as_in_training(exported, trained):

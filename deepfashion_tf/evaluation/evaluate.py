@@ -1,5 +1,7 @@
 """Evaluates a run on a split."""
 
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -17,7 +19,9 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import Scores, score
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration, Reliability
 from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
 
 
@@ -66,8 +70,61 @@ def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([values.argmax(axis=-1) for values in probabilities.values()], axis=1)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """Images and what a model has answered for them.
+
+    Attributes:
+        split: the images, in the categories that are answered.
+        raw: category -> probabilities as the network gives them, float ``[images, classes]``.
+        calibration: that makes them mean what they say.
+    """
+
+    split: Split
+    raw: dict[str, np.ndarray]
+    calibration: Calibration
+
+    @cached_property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Category -> calibrated probabilities; the likeliest class is the same."""
+        return self.calibration.scale(self.raw)
+
+    def scores(self) -> Scores:
+        """Scores them against the labels, and the probabilities against the hits."""
+        scores = score(self.split, answers(self.raw))
+        before, after = (_calibration_errors(self.split, p) for p in (self.raw, self.probabilities))
+        categories = {
+            name: replace(
+                found, calibration_error=after[name], calibration_error_before=before[name]
+            )
+            for name, found in scores.categories.items()
+        }
+        return replace(scores, categories=categories)
+
+    def save(self, path: Path) -> None:
+        """Writes every image's answer (see `Answers`)."""
+        Answers.of(self.split, self.probabilities).save(path)
+
+
+def _calibration_errors(
+    split: Split, probabilities: dict[str, np.ndarray]
+) -> dict[str, float | None]:
+    errors = {}
+    for category, values in probabilities.items():
+        labels = split.labels_of(category)
+        known = labels != UNLABELLED
+        hits = (values.argmax(axis=1) == labels)[known].astype(float)
+        found = Reliability.of(values.max(axis=1)[known], hits)
+        errors[category] = found.error if len(hits) else None
+    return errors
+
+
 def evaluate(
-    run: Run, split: Split, skipped: SkippedImages | None = None, answers_path: Path | None = None
+    run: Run,
+    split: Split,
+    skipped: SkippedImages | None = None,
+    answers_path: Path | None = None,
+    calibrate: bool = False,
 ) -> Scores:
     """Scores a run's best model on a split, in the categories that it was trained in.
 
@@ -78,6 +135,7 @@ def evaluate(
         split: the images.
         skipped: takes what cannot be read; None = nobody asks.
         answers_path: file for every image's answer (see `Answers`); None = none.
+        calibrate: fit the run's temperatures on this split, its validation split, and keep them.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -88,15 +146,17 @@ def evaluate(
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
             f"use scripts/predict.py."
         )
-    known, probabilities = answer(run, split, skipped)
+    answered = answer(run, split, skipped)
+    if calibrate:
+        labels = {category: answered.split.labels_of(category) for category in answered.raw}
+        answered = replace(answered, calibration=Calibration.fit(answered.raw, labels))
+        answered.calibration.save(run.directory / CALIBRATION_FILE)
     if answers_path:
-        Answers.of(known, probabilities).save(answers_path)
-    return score(known, answers(probabilities))
+        answered.save(answers_path)
+    return answered.scores()
 
 
-def answer(
-    run: Run, split: Split, skipped: SkippedImages | None = None
-) -> tuple[Split, dict[str, np.ndarray]]:
+def answer(run: Run, split: Split, skipped: SkippedImages | None = None) -> Answered:
     """Answers, by a run's best model, for the images of a split, labelled or not.
 
     Args:
@@ -105,8 +165,8 @@ def answer(
         skipped: takes what cannot be read, if the run's training skips such.
 
     Returns:
-        The images that could be read, in the categories that the run was trained in, and
-        category -> probabilities.
+        The images that could be read, in the categories that the run was trained in, and the
+        answers.
 
     Raises:
         InputError: an image cannot be decoded.
@@ -122,4 +182,4 @@ def answer(
         read = np.setdiff1d(np.arange(len(split)), list(reader.bad))
         known = known.take(read, split.name)
         probabilities = {category: values[read] for category, values in probabilities.items()}
-    return known, probabilities
+    return Answered(known, probabilities, Calibration.load(run.directory / CALIBRATION_FILE))

@@ -1,5 +1,6 @@
 """What stands at the end of a training run: scores, curves, table."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from deepfashion_tf.data.check import SkippedImages
@@ -14,26 +15,34 @@ from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.state import remove_checkpoints
 
 
-def finish_run(run: Run, val: Split, is_complete: bool = True) -> Scores:
-    """Scores the best model on the validation split, writes metrics.json and curves.png.
+def finish_run(
+    run: Run,
+    val: Split,
+    is_complete: bool = True,
+    export: Callable[[Run], object] | None = None,
+) -> Scores:
+    """Scores and calibrates the best model on the validation split.
 
-    What is scored is the file model.keras, loaded again, not the model in memory.
-    Ends with the table and with where everything lies.
+    Writes metrics.json, calibration.json and curves.png. What is scored is the file model.keras,
+    loaded again, not the model in memory. Ends with the table and with where everything lies.
 
     Args:
-        run: trained and, where that is wanted, exported.
+        run: trained.
         val: the validation split.
         is_complete: all epochs are done, so that the checkpoints are not needed any more.
+        export: exports the run, with its temperatures; None = nobody asks for it.
 
     Raises:
         InputError: the model file or an image cannot be read.
     """
     skipped = SkippedImages(run.bad_images_path)
     skipped.keep_in(run.bad_images_path)
-    scores = evaluate(run, val, skipped)
+    scores = evaluate(run, val, skipped, calibrate=True)
     scores.save(run.directory / "metrics.json")
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
+    if export:
+        export(run)
     print_scores(scores, title, run.config.untrained, (len(skipped), str(run.bad_images_path)))
     if is_complete:
         remove_checkpoints(run.directory)

@@ -37,10 +37,8 @@ def main() -> None:
 
 def _train_and_score(config: TrainConfig, splits: Sequence[str], termination: Termination) -> None:
     import_tensorflow()
-    from deepfashion_tf.evaluation.answers import Answers
-    from deepfashion_tf.evaluation.evaluate import answer, answers
+    from deepfashion_tf.evaluation.evaluate import answer
     from deepfashion_tf.evaluation.finish import finish_run
-    from deepfashion_tf.evaluation.scores import score
     from deepfashion_tf.training.train import train
 
     directory = config.output_dir
@@ -50,12 +48,11 @@ def _train_and_score(config: TrainConfig, splits: Sequence[str], termination: Te
     trained = train(config, RuntimeOptions(resume=directory if is_begun else None), termination)
     finish_run(trained.run, trained.val)
     for name in splits:
-        split, probabilities = answer(trained.run, trained.run.read_split(name))
-        if split.labelled_categories():
-            scores = score(split, answers(probabilities))
-            scores.save(trained.run.metrics_path(split, own_data=True))
+        answered = answer(trained.run, trained.run.read_split(name))
+        if answered.split.labelled_categories():
+            answered.scores().save(trained.run.metrics_path(answered.split, own_data=True))
         # Written last: where it stands, the split is done.
-        Answers.of(split, probabilities).save(answers_path(directory, name))
+        answered.save(answers_path(directory, name))
 
 
 def _end_with_parent() -> None:

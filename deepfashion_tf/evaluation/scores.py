@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,16 @@ class CategoryScore:
             answer scores higher on this split.
         class_recall: attribute -> share of its images that is answered rightly;
             None for an attribute that no image has.
+        calibration_error: expected calibration error of the probabilities given, 0 to 1.
+        calibration_error_before: the same of the network's own probabilities.
     """
 
     images: int
     accuracy: float | None
     majority_baseline: float | None
     class_recall: dict[str, float | None]
+    calibration_error: float | None = None
+    calibration_error_before: float | None = None
 
     @property
     def beats_baseline(self) -> bool:
@@ -80,6 +84,16 @@ class Scores:
         return sum(count > 0 for count in found) / sum(found) if sum(found) else None
 
     @property
+    def mean_calibration_error(self) -> float | None:
+        """Mean of the categories' calibration errors."""
+        return _mean(score.calibration_error for score in self.categories.values())
+
+    @property
+    def mean_calibration_error_before(self) -> float | None:
+        """The same of the network's own probabilities."""
+        return _mean(score.calibration_error_before for score in self.categories.values())
+
+    @property
     def classes_without_images(self) -> list[str]:
         """Attributes left out of `mean_class_recall`, since no image has them."""
         return self.unseen_attributes(self.categories)
@@ -113,16 +127,10 @@ class Scores:
             "mean_class_recall": self.mean_class_recall,
             "majority_baseline": self.majority_baseline,
             "majority_class_recall": self.majority_class_recall,
+            "mean_calibration_error": self.mean_calibration_error,
+            "mean_calibration_error_before": self.mean_calibration_error_before,
             "classes_without_images": self.classes_without_images,
-            "categories": {
-                category: {
-                    "images": score.images,
-                    "accuracy": score.accuracy,
-                    "majority_baseline": score.majority_baseline,
-                    "class_recall": score.class_recall,
-                }
-                for category, score in self.categories.items()
-            },
+            "categories": {category: asdict(score) for category, score in self.categories.items()},
         }
         write_atomically(path, json.dumps(document, indent=2) + "\n")
 

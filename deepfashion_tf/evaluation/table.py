@@ -45,6 +45,13 @@ def print_scores(
     console.print(table)
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)
+    before, after = scores.mean_calibration_error_before, scores.mean_calibration_error
+    if after is not None:
+        console.print(
+            f"Probabilities are off by {after:.3f} on average, {before:.3f} before calibration "
+            f"(expected calibration error).",
+            soft_wrap=True,
+        )
     if untrained:
         console.print(
             f"Not learnt, since no training image was labelled in it: {', '.join(untrained)}.",

@@ -10,6 +10,7 @@ import tensorflow as tf
 from deepfashion_tf.data.images import Normalization, normalize, read_crop
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
@@ -26,9 +27,10 @@ def export_run(run: Run) -> Path:
       all -1 = the whole image.
     - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
 
-    ``assets/attributes.json`` names the attributes in the order of the outputs, and
-    ``assets/schema.yaml`` is the run's schema. A category that no training image was
-    labelled in gives all of its attributes the same probability.
+    The probabilities are those of the run's calibration. ``assets/attributes.json`` names the
+    attributes in the order of the outputs, ``assets/schema.yaml`` is the run's schema, and
+    ``assets/calibration.json`` its temperatures and what may be accepted. A category that no
+    training image was labelled in gives all of its attributes the same probability.
 
     Returns:
         The folder.
@@ -36,13 +38,16 @@ def export_run(run: Run) -> Path:
     Raises:
         InputError: the run has no model, or the folder cannot be written.
     """
-    module = _module(run.load_model(), run.config.image_size, run.normalization)
+    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+    module = _module(run.load_model(), run.config.image_size, run.normalization, calibration)
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         attributes = Path(folder) / ATTRIBUTES_FILE
         attributes.write_text(json.dumps(dict(run.schema), indent=2) + "\n", encoding="utf-8")
         module.attributes = tf.saved_model.Asset(str(attributes))
         run.schema.save(Path(folder) / SCHEMA_FILE)
+        calibration.save(Path(folder) / CALIBRATION_FILE)
+        module.calibration = tf.saved_model.Asset(str(Path(folder) / CALIBRATION_FILE))
         module.schema = tf.saved_model.Asset(str(Path(folder) / SCHEMA_FILE))
         try:
             tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
@@ -54,14 +59,19 @@ def export_run(run: Run) -> Path:
     return path
 
 
-def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.Module:
+def _module(
+    model: keras.Model, size: int, normalization: Normalization, calibration: Calibration
+) -> tf.Module:
     module = tf.Module()
     # What a signature reads must hang on the module, or it is not saved with it.
     module.model_variables = [variable.value for variable in model.variables]
 
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(normalize(crops, normalization), training=False)
-        return {category: tf.identity(value, category) for category, value in outputs.items()}
+        return {
+            category: tf.identity(_scale(value, calibration.temperature(category)), category)
+            for category, value in outputs.items()
+        }
 
     @tf.function(
         autograph=False,
@@ -88,6 +98,13 @@ def _module(model: keras.Model, size: int, normalization: Normalization) -> tf.M
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
     return module
+
+
+def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Does what `calibration.scale` does, in the graph."""
+    if temperature == 1.0:
+        return probabilities
+    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LEAST)) / temperature)
 
 
 EXPORTERS = {"saved_model": export_run}

@@ -16,6 +16,7 @@ from deepfashion_tf.data.split import WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.files import is_file, is_folder, write_atomically
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema
 from deepfashion_tf.training.run import Run
@@ -115,7 +116,8 @@ def predict(run: Run, split: Split) -> list[Prediction]:
     Raises:
         InputError: an image cannot be decoded.
     """
-    probabilities = predict_split(run, run.load_model(), split)
+    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+    probabilities = calibration.scale(predict_split(run, run.load_model(), split))
     predictions = []
     for row, key in enumerate(split.keys):
         answers = {}

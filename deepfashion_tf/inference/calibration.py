@@ -1,0 +1,291 @@
+"""Probabilities that mean what they say: temperatures, calibration error, what may be accepted.
+
+No TensorFlow: arrays of probabilities and labels in, numbers out.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import optimize, stats
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.schema import UNLABELLED
+
+CALIBRATION_FILE = "calibration.json"
+BINS = 15
+_TEMPERATURES = (0.05, 20.0)
+_POINTS = 200  # of a coverage curve that are kept
+LEAST = 1e-12  # probability
+
+
+def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divides the logits behind probabilities by a temperature, and takes the softmax again.
+
+    p_k^(1/T) / Σ_j p_j^(1/T), which is softmax(z / T) where p = softmax(z); the likeliest class
+    stays the same. T > 1 makes a model less sure, T < 1 surer.
+
+    Args:
+        probabilities: float ``[..., classes]``, of sum 1.
+        temperature: T > 0.
+
+    Returns:
+        Probabilities of the same shape.
+
+    Reference:
+        Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
+    """
+    logits = np.log(np.maximum(probabilities, LEAST)) / temperature
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Finds the likeliest temperature, between 0.05 and 20.
+
+    The mean of −log softmax(z / T)_label + (log T)² / 2n over n images is the least. The second
+    term is a prior that log T is of the size of 1: without it a dozen images that are all
+    answered rightly would make a model certain of everything.
+
+    Args:
+        probabilities: float ``[n, classes]``, of images that the model has not learnt from.
+        labels: int ``[n]``, class ids; -1 = not labelled.
+
+    Returns:
+        T; 1 where nothing is labelled.
+    """
+    known = labels != UNLABELLED
+    if not known.any():
+        return 1.0
+    logits = np.log(np.maximum(probabilities[known], LEAST))
+    chosen = logits[np.arange(len(logits)), labels[known]]
+
+    def loss(log_temperature: float) -> float:
+        inverse = np.exp(-log_temperature)
+        scaled = logits * inverse
+        highest = scaled.max(axis=1)
+        total = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
+        return float(np.mean(total - chosen * inverse) + log_temperature**2 / (2 * len(logits)))
+
+    bounds = tuple(np.log(_TEMPERATURES))
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How probabilities and hits agree, in bins of equal width from 0 to 1.
+
+    Attributes:
+        counts: int ``[bins]``, answers in each.
+        probabilities: float ``[bins]``, their mean probability; NaN where there are none.
+        accuracies: float ``[bins]``, the share of them that is right.
+    """
+
+    counts: np.ndarray
+    probabilities: np.ndarray
+    accuracies: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, hits: np.ndarray, bins: int = BINS) -> "Reliability":
+        """Sorts answers into bins.
+
+        Args:
+            probabilities: float ``[n]``, of the answers given, 0 to 1.
+            hits: float ``[n]``, 1 = right, 0 = wrong; NaN = not labelled, and not counted.
+            bins: how many.
+        """
+        known = ~np.isnan(hits)
+        probabilities, hits = np.asarray(probabilities)[known], hits[known]
+        place = np.clip(np.ceil(probabilities * bins).astype(int) - 1, 0, bins - 1)
+        counts = np.bincount(place, minlength=bins)
+        with np.errstate(invalid="ignore"):
+            return cls(
+                counts,
+                np.bincount(place, probabilities, bins) / counts,
+                np.bincount(place, hits, bins) / counts,
+            )
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: Σ_b n_b / n · |accuracy_b − probability_b|.
+
+        NaN without answers. Reference: Guo et al. 2017, eq. 3.
+        """
+        if not self.counts.sum():
+            return float("nan")
+        gaps = np.nan_to_num(np.abs(self.accuracies - self.probabilities))
+        return float(np.sum(gaps * self.counts) / self.counts.sum())
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What becomes of an answer that is accepted only from a probability on.
+
+    Attributes:
+        thresholds: falling probabilities.
+        accepted: answers of at least that probability.
+        wrong: how many of them are wrong.
+        total: all answers.
+    """
+
+    thresholds: tuple[float, ...]
+    accepted: tuple[int, ...]
+    wrong: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, hits: np.ndarray) -> "Coverage":
+        """Counts; arguments as `Reliability.of` takes them."""
+        known = ~np.isnan(hits)
+        probabilities, hits = np.asarray(probabilities, float)[known], hits[known]
+        order = np.argsort(-probabilities, kind="stable")
+        values, wrong = probabilities[order], np.cumsum(1 - hits[order])
+        # Answers of the same probability are accepted together.
+        ends = np.flatnonzero(np.append(np.diff(values) != 0, True)) if len(values) else []
+        kept = np.unique(np.linspace(0, len(ends) - 1, min(_POINTS, len(ends))).astype(int))
+        places = np.asarray(ends, int)[kept]
+        return cls(
+            # Downwards, so that what was counted stays above.
+            tuple((np.floor(values[places] * 1e6) / 1e6).tolist()),
+            tuple((places + 1).tolist()),
+            tuple(wrong[places].astype(int).tolist()),
+            len(values),
+        )
+
+    def threshold_for(self, accuracy: float, confidence: float = 0.95) -> float | None:
+        """Gives the lowest probability from which on answers may be accepted.
+
+        The share of right answers from it on is at least `accuracy`: not only among the images
+        that were counted, where luck would choose, but of all such images, with the confidence
+        asked for. A binary search looks at a few thresholds and tests each by an exact binomial
+        bound; the risk that is allowed is divided among them.
+
+        Args:
+            accuracy: asked of the answers that are accepted, 0 to 1.
+            confidence: of this promise, 0 to 1.
+
+        Returns:
+            The threshold; None where no threshold can promise it.
+
+        Reference:
+            Geifman and El-Yaniv 2017, Selective Classification for Deep Neural Networks,
+            algorithm 1 and lemma 3.1.
+        """
+        accepted, wrong = np.array(self.accepted), np.array(self.wrong)
+        low, high, best = 0, len(accepted) - 1, None
+        allowed = (1 - confidence) / max(1, len(accepted).bit_length())  # of each that is looked at
+        while low <= high:
+            middle = (low + high + 1) // 2
+            if _upper_bound(wrong[middle], accepted[middle], allowed) <= 1 - accuracy:
+                best, low = middle, middle + 1
+            else:
+                high = middle - 1
+        return None if best is None else self.thresholds[best]
+
+    def share_from(self, threshold: float) -> float:
+        """Gives the share of answers of at least this probability."""
+        if not self.total:
+            return float("nan")
+        count = np.searchsorted(-np.array(self.thresholds), -threshold, side="right")
+        return self.accepted[count - 1] / self.total if count else 0.0
+
+
+def _upper_bound(wrong: int, count: int, allowed: float) -> float:
+    """Gives Clopper and Pearson's one-sided upper bound of an error rate."""
+    if wrong >= count:
+        return 1.0
+    return float(stats.beta.ppf(1 - allowed, wrong + 1, count - wrong))
+
+
+@dataclass(frozen=True)
+class CategoryCalibration:
+    """What one category's probabilities are worth, found on the validation split.
+
+    Attributes:
+        temperature: that its logits are divided by.
+        coverage: of the scaled probabilities.
+    """
+
+    temperature: float
+    coverage: Coverage
+
+    @classmethod
+    def fit(cls, probabilities: np.ndarray, labels: np.ndarray) -> "CategoryCalibration":
+        """Fits; arguments as `fit_temperature` takes them."""
+        temperature = fit_temperature(probabilities, labels)
+        scaled = scale(probabilities, temperature)
+        hits = np.where(labels == UNLABELLED, np.nan, scaled.argmax(axis=1) == labels)
+        return cls(temperature, Coverage.of(scaled.max(axis=1), hits))
+
+
+class Calibration(dict[str, CategoryCalibration]):
+    """Category -> its calibration; a category that is not there is left as it is."""
+
+    @classmethod
+    def fit(
+        cls, probabilities: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+    ) -> "Calibration":
+        """Fits every category in which something is labelled.
+
+        Args:
+            probabilities: category -> float ``[n, classes]``, of the validation split.
+            labels: category -> int ``[n]``.
+        """
+        return cls(
+            {
+                category: CategoryCalibration.fit(probabilities[category], values)
+                for category, values in labels.items()
+                if (values != UNLABELLED).any()
+            }
+        )
+
+    def temperature(self, category: str) -> float:
+        """Gives a category's temperature; 1 where none was fitted."""
+        return self[category].temperature if category in self else 1.0
+
+    def scale(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Scales every category's probabilities by its temperature."""
+        return {
+            category: scale(values, self.temperature(category))
+            for category, values in probabilities.items()
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes JSON."""
+        document = {category: asdict(found) for category, found in self.items()}
+        write_atomically(path, json.dumps(document) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Calibration":
+        """Reads what `save` wrote; of a file that is not there, one that changes nothing.
+
+        Raises:
+            InputError: the file is broken.
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                {
+                    category: CategoryCalibration(
+                        float(found["temperature"]),
+                        Coverage(
+                            *(tuple(found["coverage"][n]) for n in _CURVE),
+                            int(found["coverage"]["total"]),
+                        ),
+                    )
+                    for category, found in document.items()
+                }
+            )
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{path} cannot be read as a run's calibration ({error}): delete it and run "
+                f"scripts/evaluate.py --split val, which makes it anew."
+            ) from error
+
+
+_CURVE = ("thresholds", "accepted", "wrong")
