@@ -12,9 +12,11 @@ from deepfashion_tf.command_line import import_tensorflow, run
 @dataclass(frozen=True)
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
-    """Run directory that scripts/train.py made."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Images (JPEG, PNG, GIF, BMP, WebP), or folders of them; none where --data is given."""
+    """Run directory that scripts/train.py made, its model.keras, or an exported SavedModel."""
+    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Images (JPEG, PNG, GIF, BMP, WebP), folders, patterns in quotes, or tables (.csv, .tsv,
+    .parquet) with a column image and, where you wish, x1, y1, x2, y2; none where --data is
+    given."""
     box: str | None = None
     """Where the garment is in each image, x1,y1,x2,y2 in half-open pixels. None: everywhere."""
     data: str | None = None
@@ -24,31 +26,23 @@ class Options:
     split: Literal["train", "val", "test"] = "test"
     """Which split of --data."""
     output: Path | None = None
-    """File to write, .csv or .json. None: the terminal."""
+    """File to write: .csv, .json, .jsonl, .parquet, or the challenge's prediction.txt or .zip.
+    None: the terminal."""
+    top: int = 1
+    """How many attributes of each category are told, the likeliest first."""
+    threshold: float | None = None
+    """Probability below which an answer is "unsure". None: none is."""
+    accept_accuracy: float | None = None
+    """Answers are "unsure" but those of which at least this share is right, as the validation
+    split tells: 0.95."""
 
 
-def main() -> None:
+def main() -> int:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
-    from deepfashion_tf.serving import predict
-    from deepfashion_tf.training.run import Run
+    from deepfashion_tf.serving.predict import predict_command
 
-    if options.output:
-        predict.check_output(options.output)
-    trained = Run.load(options.run)
-    if options.data is not None:
-        predict.check_alone(options.images, options.box)
-        split = trained.read_split(options.split, options.data, options.schema)
-    else:
-        box = predict.parse_box(options.box) if options.box is not None else None
-        images = predict.find_images(options.images)
-        split = predict.open_images(trained.schema, images, box)
-    predictions = predict.predict(trained, split)
-    if options.output:
-        predict.write_predictions(predictions, options.output)
-        print(f"{len(predictions)} predictions: {options.output}")
-    else:
-        predict.print_predictions(predictions)
+    return predict_command(options)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,10 @@ def test_bad_input_of_the_other_scripts(trained, tmp_path):
     assert_one_sentence(outside, "lies outside")
     assert_one_sentence(run("predict", run_dir, image, "--box", "1,2,3", cwd=tmp_path), "--box")
     output = run("predict", run_dir, image, "--output", "x.txt", cwd=tmp_path)
-    assert_one_sentence(output, ".csv or .json")
+    assert_one_sentence(output, "must end in .csv")
+    assert_one_sentence(run("predict", run_dir, image, "--top", 0, cwd=tmp_path), "--top")
+    both = ("--threshold", 0.5, "--accept-accuracy", 0.9)
+    assert_one_sentence(run("predict", run_dir, image, *both, cwd=tmp_path), "one of them")
 
 
 def test_more_bad_input_of_predict(trained, tmp_path):

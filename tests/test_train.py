@@ -18,10 +18,12 @@ from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
 from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.inference.items import items_of
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.serving.answer_files import Wanted, answers_of
 from deepfashion_tf.serving.export import export_run
-from deepfashion_tf.serving.predict import predict
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
@@ -436,9 +438,13 @@ def test_a_category_without_training_labels_says_that_it_knows_nothing(
     assert list(scores.categories) == ["texture", "sleeve", "length", "neckline", "fabric"]
     probabilities = predict_split(result.run, result.run.load_model(), result.val)
     np.testing.assert_array_equal(probabilities["fit"], np.full((6, 3), np.float32(1 / 3)))
-    prediction = predict(result.run, result.val)[0]
-    assert prediction.answers["fit"][0] is None
-    assert prediction.answers["texture"][0] in SCHEMA["texture"]
+    predictor = Predictor.of_run(result.run)
+    (batch,) = predictor.stream(items_of(result.val))
+    wanted = Wanted(SCHEMA, predictor.untrained)
+    found = dict(answers_of(batch, wanted))
+    for told in found.values():
+        assert told["fit"].attribute is None
+        assert told["texture"].attribute in SCHEMA["texture"]
 
 
 def test_two_heads_learn_the_same_alone_and_beside_unlabelled_ones(challenge, tmp_path, tiny):

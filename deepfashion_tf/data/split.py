@@ -84,10 +84,16 @@ def whole_images(count: int) -> np.ndarray:
 
 def file_reader(paths: Sequence[str]) -> Callable[[int], bytes]:
     """Makes the `Split.encoded` of image files."""
-    return lambda row: _read_file(paths[row])
+    return lambda row: read_file(paths[row])
 
 
-def _read_file(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """Reads a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is something else.
+        ValueError: no file can have that name.
+    """
     # A named pipe, opened otherwise, waits for somebody who writes into it.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

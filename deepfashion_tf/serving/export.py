@@ -2,15 +2,17 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from deepfashion_tf.data.images import Normalization, normalize, read_crop
+from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
+from deepfashion_tf.inference.predictor import RUN_FILE, answering
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
@@ -39,7 +41,9 @@ def export_run(run: Run) -> Path:
         InputError: the run has no model, or the folder cannot be written.
     """
     calibration = Calibration.load(run.directory / CALIBRATION_FILE)
-    module = _module(run.load_model(), run.config.image_size, run.normalization, calibration)
+    model = run.load_model()
+    answer = answering(model, run.normalization, calibration)
+    module = _module(model, run.config.image_size, answer)
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         attributes = Path(folder) / ATTRIBUTES_FILE
@@ -48,6 +52,9 @@ def export_run(run: Run) -> Path:
         run.schema.save(Path(folder) / SCHEMA_FILE)
         calibration.save(Path(folder) / CALIBRATION_FILE)
         module.calibration = tf.saved_model.Asset(str(Path(folder) / CALIBRATION_FILE))
+        known = {"backbone": run.config.backbone, "untrained": list(run.config.untrained)}
+        (Path(folder) / RUN_FILE).write_text(json.dumps(known) + "\n", encoding="utf-8")
+        module.run = tf.saved_model.Asset(str(Path(folder) / RUN_FILE))
         module.schema = tf.saved_model.Asset(str(Path(folder) / SCHEMA_FILE))
         try:
             tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
@@ -60,18 +67,11 @@ def export_run(run: Run) -> Path:
 
 
 def _module(
-    model: keras.Model, size: int, normalization: Normalization, calibration: Calibration
+    model: keras.Model, size: int, answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]
 ) -> tf.Module:
     module = tf.Module()
     # What a signature reads must hang on the module, or it is not saved with it.
     module.model_variables = [variable.value for variable in model.variables]
-
-    def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(normalize(crops, normalization), training=False)
-        return {
-            category: tf.identity(_scale(value, calibration.temperature(category)), category)
-            for category, value in outputs.items()
-        }
 
     @tf.function(
         autograph=False,
@@ -98,13 +98,6 @@ def _module(
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
     return module
-
-
-def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Does what `calibration.scale` does, in the graph."""
-    if temperature == 1.0:
-        return probabilities
-    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LEAST)) / temperature)
 
 
 EXPORTERS = {"saved_model": export_run}

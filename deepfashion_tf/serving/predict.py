@@ -1,74 +1,32 @@
-"""Answers for photographs: files in, attributes with probabilities out."""
+"""Answers for photographs: any images in, a table or a file out, what cannot be read told."""
 
-import csv
-import io
-import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
+from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from deepfashion_tf.data.headers import image_size
-from deepfashion_tf.data.split import WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.errors import InputError, list_some, printable
-from deepfashion_tf.evaluation.evaluate import predict_split
-from deepfashion_tf.files import is_file, is_folder, write_atomically
-from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.progress import console
-from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.inference.calibration import Calibration
+from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
+from deepfashion_tf.inference.predictor import Batch, Predictor
+from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.serving.answer_files import (
+    Terminal,
+    Wanted,
+    Writer,
+    check_output,
+    open_writer,
+)
 from deepfashion_tf.training.run import Run
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+NEVER = 2.0  # a probability that no answer reaches
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The answers for one image.
-
-    Attributes:
-        image: its path as it was given.
-        answers: category -> (attribute, probability between 0 and 1); the attribute is None
-            where no training image was labelled in the category.
-    """
-
-    image: str
-    answers: dict[str, tuple[str | None, float]]
-
-
-def find_images(inputs: Sequence[Path]) -> list[Path]:
-    """Lists the images that files and folders (with all below them) stand for, in order.
-
-    Raises:
-        InputError: an input does not exist, or a folder has no image.
-    """
-    if not inputs:
-        raise InputError("No image is named: give images or folders of them.")
-    images: list[Path] = []
-    for path in inputs:
-        if is_folder(path):
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not found:
-                raise InputError(
-                    f"The folder {path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})."
-                )
-            images += found
-        elif is_file(path):
-            images.append(path)
-        else:
-            raise InputError(f"There is no file or folder {path}: give images or folders of them.")
-    return images
-
-
-def check_alone(inputs: Sequence[Path], box: str | None) -> None:
-    """Refuses images or a box beside ``--data``, whose images have boxes of their own."""
-    if inputs or box is not None:
-        raise InputError("--data brings images and boxes of its own: leave the others out.")
-
-
-def parse_box(text: str) -> tuple[int, int, int, int]:
+def parse_box(text: str) -> Box:
     """Reads ``x1,y1,x2,y2`` in half-open pixels.
 
     Raises:
@@ -82,110 +40,172 @@ def parse_box(text: str) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
-def open_images(
-    schema: Schema, images: list[Path], box: tuple[int, int, int, int] | None = None
-) -> Split:
-    """Makes a split of image files that nobody has labelled.
+class Options(Protocol):
+    """The options of scripts/predict.py."""
 
-    Args:
-        schema: of the run that will answer.
-        images: image files.
-        box: the garment in every one of them, half-open pixels; None = the whole image.
+    run: Path
+    images: tuple[str, ...]
+    box: str | None
+    data: str | None
+    schema: Path | None
+    split: str
+    output: Path | None
+    top: int
+    threshold: float | None
+    accept_accuracy: float | None
+
+
+def predict_command(options: Options) -> int:
+    """Does what scripts/predict.py is asked for, and gives its exit code.
 
     Raises:
-        InputError: names every image that is no image, or that the box does not fit.
+        InputError: the options, the model or all of the images cannot be used.
     """
-    faults = [fault for path in images if (fault := _fault(path, box))]
-    if faults:
-        raise InputError(f"Nothing was predicted: {list_some(faults, separator='; ')}.")
-    paths = [str(path) for path in images]
-    return Split(
-        schema=schema,
-        name="predict",
-        encoded=file_reader(paths),
-        keys=paths,
-        boxes=np.tile(np.int32(box or WHOLE_IMAGE), (len(images), 1)),
-        labels=np.full((len(images), len(schema)), UNLABELLED, np.int32),
-        source="the command line",
+    _check(options)
+    if options.data is not None:
+        run = Run.load(options.run)
+        items = items_of(run.read_split(options.split, options.data, options.schema))
+    else:
+        box = parse_box(options.box) if options.box is not None else None
+        items = find_items(options.images, box)
+    predictor = Predictor.load(options.run)
+    wanted = Wanted(
+        predictor.schema,
+        predictor.untrained,
+        thresholds(predictor, options.threshold, options.accept_accuracy),
+        options.top,
+        with_boxes=has_boxes(options.images),
+    )
+    return predict(predictor, items, wanted, options.output)
+
+
+def _check(options: Options) -> None:
+    if options.output:
+        check_output(options.output)
+    if options.data is not None and (options.images or options.box is not None):
+        raise InputError("--data brings images and boxes of its own: leave the others out.")
+    if options.top < 1:
+        raise InputError(f"--top is {options.top}, but must be 1 or more.")
+    shares = {"--threshold": options.threshold, "--accept-accuracy": options.accept_accuracy}
+    for name, value in shares.items():
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"{name} is {value:g}, but must lie between 0 and 1.")
+    if None not in shares.values():
+        raise InputError(f"{' and '.join(shares)} both say what is unsure: give one of them.")
+
+
+def thresholds(
+    predictor: Predictor, threshold: float | None, accept_accuracy: float | None
+) -> dict[str, float] | None:
+    """Gives the probability from which on an answer of each category is sure; None = always.
+
+    Args:
+        predictor: whose calibration knows what may be accepted.
+        threshold: the same for all categories.
+        accept_accuracy: share of the accepted answers that has to be right.
+
+    Raises:
+        InputError: an accuracy is asked for, and the run was never calibrated.
+    """
+    if threshold is not None:
+        return dict.fromkeys(predictor.schema, threshold)
+    if accept_accuracy is None:
+        return None
+    calibration = predictor.calibration
+    if not calibration:
+        raise InputError(
+            f"{predictor.name} has no calibration, which knows the accuracy from a probability "
+            f"on: run scripts/evaluate.py --split val on the run, and export it again."
+        )
+    found = {
+        category: calibration[category].coverage.threshold_for(accept_accuracy)
+        if category in calibration
+        else None
+        for category in predictor.schema
+    }
+    _print_thresholds(calibration, found, accept_accuracy)
+    return {name: NEVER if value is None else value for name, value in found.items()}
+
+
+def _print_thresholds(
+    calibration: Calibration, found: dict[str, float | None], accuracy: float
+) -> None:
+    table = Table(title=f"Accepted at {accuracy:.0%} accuracy, by the validation split")
+    for name in ("category", "from a probability of", "share accepted"):
+        table.add_column(name, justify="left" if name == "category" else "right")
+    for category, threshold in found.items():
+        if threshold is None:
+            table.add_row(category, "never", "none")
+        else:
+            share = calibration[category].coverage.share_from(threshold)
+            table.add_row(category, f"{threshold:.3f}", f"{share:.0%}")
+    console.print(table)
+    console.print(
+        "Holds with 95 % confidence for images like those of the validation split; never: too few "
+        "of them are labelled and answered rightly to promise it.",
+        soft_wrap=True,
     )
 
 
-def predict(run: Run, split: Split) -> list[Prediction]:
-    """Answers for the images of a split, whatever their labels.
+def predict(
+    predictor: Predictor, items: Iterable[Item], wanted: Wanted, output: Path | None = None
+) -> int:
+    """Answers for images, writes the answers, and lists what could not be read at the end.
+
+    Args:
+        predictor: the model.
+        items: the images.
+        wanted: how answers are given.
+        output: the file, as `open_writer` takes it; None = the terminal.
+
+    Returns:
+        The exit code: 1 where some images could not be answered.
 
     Raises:
-        InputError: an image cannot be decoded.
+        InputError: no image could be answered at all.
     """
-    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
-    probabilities = calibration.scale(predict_split(run, run.load_model(), split))
-    predictions = []
-    for row, key in enumerate(split.keys):
-        answers = {}
-        for category, attributes in run.schema.items():
-            best = int(probabilities[category][row].argmax())
-            probability = float(probabilities[category][row, best])
-            is_known = category in run.trained
-            answers[category] = (attributes[best] if is_known else None, probability)
-        predictions.append(Prediction(key, answers))
-    return predictions
+    faults: list[str] = []
+    if output is None:
+        count = _write_all(predictor, items, Terminal(wanted), faults)
+    else:
+        with open_writer(output, wanted) as writer:
+            count = _write_all(predictor, items, writer, faults)
+            if not count:
+                raise _nothing(faults)
+        console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
+    if not count:
+        raise _nothing(faults)
+    if faults:
+        told = Console(stderr=True, highlight=False)
+        told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
+        for fault in faults:
+            told.print(f"  {escape(fault)}", soft_wrap=True)
+    return 1 if faults else 0
 
 
-def _fault(path: Path, box: tuple[int, int, int, int] | None) -> str | None:
-    size = image_size(str(path))
-    if isinstance(size, str):
-        return f"{path} {size}"
-    if box and (box[2] > size[0] or box[3] > size[1]):
-        return f"the box {','.join(map(str, box))} lies outside {path} ({size[0]} x {size[1]})"
-    return None
+def _nothing(faults: list[str]) -> InputError:
+    reasons = list_some(faults, separator="; ") or "there was no image"
+    return InputError(f"Nothing was predicted: {reasons}.")
 
 
-def check_output(path: Path) -> None:
-    """Checks a name for `write_predictions` before anything is computed.
-
-    Raises:
-        InputError: another ending than .csv or .json, or the folder does not exist.
-    """
-    if path.is_dir():
-        raise InputError(f"--output {path} is a folder: name a file in it, .csv or .json.")
-    if path.suffix not in (".csv", ".json"):
-        raise InputError(f"--output {path} must end in .csv or .json.")
-    if not path.parent.is_dir():
-        raise InputError(f"The folder of --output {path} does not exist: make it first.")
-
-
-def write_predictions(predictions: list[Prediction], path: Path) -> None:
-    """Writes a table: JSON if the file's name ends so, otherwise CSV."""
-    if path.suffix == ".json":
-        rows = [
-            {
-                "image": prediction.image,
-                **{
-                    category: {"attribute": attribute, "probability": probability}
-                    for category, (attribute, probability) in prediction.answers.items()
-                },
-            }
-            for prediction in predictions
-        ]
-        write_atomically(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-        return
-    text = io.StringIO()
-    categories = predictions[0].answers if predictions else ()
-    columns = [name for category in categories for name in (category, f"{category}_probability")]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *columns])
-    for prediction in predictions:
-        values = [value for answer in prediction.answers.values() for value in answer]
-        writer.writerow([prediction.image, *values])
-    write_atomically(path, text.getvalue())
+def _write_all(
+    predictor: Predictor, items: Iterable[Item], writer: Writer, faults: list[str]
+) -> int:
+    count = 0
+    with make_progress() as progress:
+        # Nobody knows how many there are: a list may be longer than memory.
+        task = progress.add_task("predicting", total=None)
+        for batch in predictor.stream(items):
+            writer.write(batch)
+            faults += _faults(batch)
+            count += len(batch.answered)
+            progress.update(task, advance=len(batch.items))
+    return count
 
 
-def print_predictions(predictions: list[Prediction]) -> None:
-    """Prints each image's answers below its name: category, attribute, probability in percent."""
-    answers = [answer for prediction in predictions for answer in prediction.answers.items()]
-    longest = max((category for category, _ in answers), key=len, default="")
-    width = max((len(attribute or "") for _, (attribute, _) in answers), default=0) + 2
-    for prediction in predictions:
-        console.print(f"[bold]{escape(printable(prediction.image))}[/bold]", soft_wrap=True)
-        for category, (attribute, probability) in prediction.answers.items():
-            name = f"{attribute:<{width}}{probability:>5.0%}" if attribute else "not learnt"
-            console.print(f"  {category:<{len(longest)}} {escape(name)}")
+def _faults(batch: Batch) -> list[str]:
+    return [
+        f"{printable(item.image)} {printable(fault)}"
+        for item, fault in zip(batch.items, batch.faults, strict=True)
+        if fault
+    ]

@@ -21,8 +21,14 @@ def write_submission(answers: Answers, directory: Path) -> Path:
     rows = "".join(" ".join(map(str, row)) + "\n" for row in answers.answers.tolist())
     write_atomically(directory / SUBMISSION, rows)
     path = directory / "prediction.zip"
-    with whole_or_nothing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with whole_or_nothing(path) as temporary:
+        zip_submission(rows, temporary)
+    return path
+
+
+def zip_submission(rows: str, path: Path) -> None:
+    """Writes a zip file with ``prediction.txt`` alone in it."""
+    with zipfile.ZipFile(path, "w") as archive:
         # A date of its own would make another file of the same answers.
         entry = zipfile.ZipInfo(SUBMISSION, date_time=(1980, 1, 1, 0, 0, 0))
         archive.writestr(entry, rows, zipfile.ZIP_DEFLATED)
-    return path

@@ -24,6 +24,7 @@ from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 
 BAD_IMAGES_FILE = "bad_images.txt"
 HISTORY_FILE = "history.csv"
+MODEL_FILE = "model.keras"
 SCHEMA_FILE = "schema.yaml"
 
 
@@ -135,7 +136,7 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        return self.directory / "model.keras"
+        return self.directory / MODEL_FILE
 
     @property
     def bad_images_path(self) -> Path:

@@ -1,0 +1,263 @@
+"""The one that answers: images in, calibrated probabilities out, whatever the model's form.
+
+Reading and decoding run on threads of their own, a bounded number of images ahead of the
+network, so that memory stays flat however long the list is.
+"""
+
+import itertools
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.data.check import reading_fault
+from deepfashion_tf.data.decode import image_fault
+from deepfashion_tf.data.headers import UNREADABLE
+from deepfashion_tf.data.images import Normalization, normalize, squash_resize
+from deepfashion_tf.data.plain import decode_plain, make_plain
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import is_folder
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.config import CONFIG_FILE
+from deepfashion_tf.training.run import MODEL_FILE, SCHEMA_FILE, Run
+
+BATCH_SIZE = 32
+RUN_FILE = "run.json"
+_THREADS = os.cpu_count() or 1
+_AT_ONCE = 16  # images that one call of the decoder gets: a call an image costs more than decoding
+_AHEAD = 4 * _THREADS  # such calls that wait to be answered
+
+Probabilities = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images and what was answered.
+
+    Attributes:
+        items: the images, in the order in which they came.
+        faults: one an image: None, or why it could not be answered.
+        probabilities: category -> float32 ``[images that have no fault, classes]``.
+    """
+
+    items: list[Item]
+    faults: list[str | None]
+    probabilities: Probabilities
+
+    @property
+    def answered(self) -> list[Item]:
+        return [item for item, fault in zip(self.items, self.faults, strict=True) if not fault]
+
+
+class Predictor:
+    """Answers for images with a run's best model, a ``model.keras`` of one, or its export.
+
+    Attributes:
+        name: of what was loaded.
+        schema: its categories.
+        untrained: those in which no training image was labelled, so that answers mean nothing.
+        image_size: side of the crops in pixels.
+        calibration: of the probabilities, already applied to them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        untrained: Sequence[str],
+        image_size: int,
+        calibration: Calibration,
+        answer: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    ) -> None:
+        self.name, self.schema, self.untrained = name, schema, tuple(untrained)
+        self.image_size, self.calibration, self._answer = image_size, calibration, answer
+        self._crop_some = _cropper(image_size)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Predictor":
+        """Loads a run directory, the ``model.keras`` in one, or an exported SavedModel.
+
+        Raises:
+            InputError: it is none of these, or is broken.
+        """
+        path = Path(path)
+        if is_folder(path) and (path / "saved_model.pb").is_file():
+            return cls._of_export(path)
+        if path.suffix == ".keras":
+            if path.name != MODEL_FILE or not (path.parent / CONFIG_FILE).is_file():
+                raise InputError(
+                    f"{path} is no {MODEL_FILE} with a {CONFIG_FILE} beside it, which says how its "
+                    f"images are normalized: name the one in its run directory, or an export."
+                )
+            path = path.parent
+        return cls.of_run(Run.load(path))
+
+    @classmethod
+    def of_run(cls, run: Run) -> "Predictor":
+        """Answers with a run's best model."""
+        calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+        size = run.config.image_size
+        answer = tf.function(
+            answering(run.load_model(), run.normalization, calibration),
+            autograph=False,
+            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
+        )
+        name = str(run.directory)
+        return cls(name, run.schema, run.config.untrained, size, calibration, answer)
+
+    @classmethod
+    def _of_export(cls, path: Path) -> "Predictor":
+        try:
+            loaded = tf.saved_model.load(str(path))
+            answer = loaded.signatures["images"]
+            assets = path / "assets"
+            schema = Schema.load(assets / SCHEMA_FILE)
+            known = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
+            size = answer.structured_input_signature[1]["images"].shape[1]
+        except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{path} cannot be used as an export of scripts/export.py ({reason}): export the "
+                f"run again."
+            ) from error
+        calibration = Calibration.load(assets / CALIBRATION_FILE)
+
+        def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            # What a signature reads belongs to what was loaded, which has to stay.
+            return loaded.signatures["images"](images=images)
+
+        return cls(str(path), schema, known["untrained"], size, calibration, call)
+
+    def answer(self, crops: np.ndarray) -> Probabilities:
+        """Answers for ready crops, uint8 ``[n, size, size, 3]``: category -> ``[n, classes]``."""
+        found = self._answer(tf.constant(crops))
+        return {category: found[category].numpy() for category in self.schema}
+
+    def stream(self, items: Iterable[Item], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
+        """Answers for images one after the other, those that cannot be read left out.
+
+        Args:
+            items: the images; asked for as they are needed.
+            batch_size: images that the network is given at once.
+
+        Yields:
+            Batches of up to `batch_size` images, in the order of the items.
+        """
+        for items_read, faults, crops in _batches(self._read(items), batch_size):
+            found = self.answer(crops) if len(crops) else self._nothing()
+            yield Batch(items_read, faults, found)
+
+    def _nothing(self) -> Probabilities:
+        return {
+            name: np.empty((0, len(values)), np.float32) for name, values in self.schema.items()
+        }
+
+    def _read(self, items: Iterable[Item]) -> Iterator[tuple[Item, str | np.ndarray]]:
+        """Gives each item with its crop, or with what is wrong with it."""
+        items = iter(items)
+        waiting: deque = deque()
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
+            try:
+                while True:
+                    while len(waiting) < _AHEAD and (
+                        some := list(itertools.islice(items, _AT_ONCE))
+                    ):
+                        waiting.append((some, pool.submit(self.crops, some)))
+                    if not waiting:
+                        return
+                    some, found = waiting.popleft()
+                    yield from zip(some, found.result(), strict=True)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def crops(self, items: Sequence[Item]) -> list[str | np.ndarray]:
+        """Reads, decodes, crops and resizes images: uint8 ``[size, size, 3]``, or a fault each."""
+        found: list[str | np.ndarray | None] = [item.fault for item in items]
+        plain, places = [], []
+        for place, item in enumerate(items):
+            if item.fault:
+                continue
+            encoded = b""
+            try:
+                encoded = item.read()
+                plain.append(make_plain(encoded, item.box))
+                places.append(place)
+            except (OSError, ValueError, tf.errors.OpError) as error:
+                fault = image_fault(encoded, item.box) if encoded else None
+                found[place] = fault or (UNREADABLE if encoded else reading_fault(error))
+        if plain:
+            for place, crop in zip(places, self._crop_plain(plain), strict=True):
+                found[place] = crop
+        return found
+
+    def _crop_plain(self, plain: list[tuple[bytes, tuple]]) -> list[str | np.ndarray]:
+        encoded, boxes = zip(*plain, strict=True)
+        try:
+            return list(self._crop_some(tf.constant(encoded), tf.constant(boxes, tf.int32)).numpy())
+        except tf.errors.OpError:
+            if len(plain) == 1:
+                return [image_fault(encoded[0], boxes[0]) or UNREADABLE]
+        return [self._crop_plain([one])[0] for one in plain]
+
+
+def answering(
+    model: keras.Model, normalization: Normalization, calibration: Calibration
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Makes the function from crops, uint8, to calibrated probabilities, named by category."""
+
+    def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(normalize(crops, normalization), training=False)
+        return {
+            category: tf.identity(_scale(value, calibration.temperature(category)), category)
+            for category, value in outputs.items()
+        }
+
+    return answer
+
+
+def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Does what `calibration.scale` does, in the graph."""
+    if temperature == 1.0:
+        return probabilities
+    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LEAST)) / temperature)
+
+
+def _cropper(size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    # One image after the other: the threads that call it are what works at the same time.
+    return tf.function(
+        lambda encoded, boxes: tf.map_fn(
+            lambda image: squash_resize(decode_plain(*image), size),
+            (encoded, boxes),
+            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
+            parallel_iterations=1,
+        ),
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 4], tf.int32)],
+    ).get_concrete_function()
+
+
+def _batches(
+    read: Iterator[tuple[Item, str | np.ndarray]], batch_size: int
+) -> Iterator[tuple[list[Item], list[str | None], np.ndarray]]:
+    """Gathers crops until there are enough for a batch; what is faulty rides along."""
+    items, faults, crops = [], [], []
+    for item, found in read:
+        is_fault = isinstance(found, str)
+        items.append(item)
+        faults.append(found if is_fault else None)
+        if not is_fault:
+            crops.append(found)
+        if len(crops) == batch_size or len(items) == 8 * batch_size:
+            yield items, faults, np.array(crops)
+            items, faults, crops = [], [], []
+    if items:
+        yield items, faults, np.array(crops)

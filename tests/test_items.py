@@ -1,0 +1,97 @@
+"""What is to be answered: files, folders, patterns, tables, and what is wrong with them."""
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from deepfashion_tf.data.split import WHOLE_IMAGE
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.items import find_items
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b/2.JPG", "b/1.png", "a.webp", "notes.txt", "c/d/3.gif"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path / "photos"
+
+
+def names(items, folder):
+    return [item.image.removeprefix(f"{folder}/") for item in items]
+
+
+def test_a_folder_stands_for_the_images_below_it_in_order(folder):
+    assert names(find_items([str(folder)]), folder) == ["a.webp", "b/1.png", "b/2.JPG", "c/d/3.gif"]
+
+
+def test_a_pattern_stands_for_the_files_that_fit(folder):
+    assert names(find_items([f"{folder}/**/[12].*"]), folder) == ["b/1.png", "b/2.JPG"]
+    (item,) = find_items([f"{folder}/*.bmp"])
+    assert "no file fits" in item.fault
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder):
+    path = folder / "dress[1].jpg"
+    path.write_bytes(b"")
+    (item,) = find_items([str(path)])
+    assert item.path == str(path) and item.fault is None
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    (item,) = find_items([str(tmp_path)])
+    assert "without an image" in item.fault
+
+
+def test_a_box_is_for_all_that_have_none_of_their_own(folder):
+    (folder / "t.csv").write_text("image,x1,y1,x2,y2\na.webp,1,2,3,4\nb/1.png,,,,\n")
+    boxes = [item.box for item in find_items([str(folder / "t.csv")], (5, 6, 7, 8))]
+    assert boxes == [(1, 2, 3, 4), (5, 6, 7, 8)]
+    boxes = [item.box for item in find_items([str(folder / "t.csv")])]
+    assert boxes == [(1, 2, 3, 4), WHOLE_IMAGE]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_rows_of_a_table_that_are_wrong_are_faults_of_their_own(folder, delimiter):
+    rows = ["image,price,x1,y1,x2,y2", "a.webp,1,0,0,5,5.0", ",2,0,0,1,1", "b/1.png,3,0,,5,5"]
+    text = "".join(f"{row}\n" for row in rows).replace(",", delimiter)
+    path = folder / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    first, second, third = find_items([str(path)])
+    assert (first.image, first.box, first.fault) == ("a.webp", (0, 0, 5, 5), None)
+    assert first.path == str(folder / "a.webp")
+    assert "line 3" in second.image and "names no image" in second.fault
+    assert "box" in third.fault
+
+
+def test_parquet_is_read_as_csv_is(folder):
+    columns = {"image": ["a.webp", None], "x1": [1.0, None], "y1": [2, None]}
+    columns |= {"x2": ["3", None], "y2": [4, None], "other": [0, 0]}
+    pa.parquet.write_table(pa.table(columns), folder / "t.parquet")
+    first, second = find_items([str(folder / "t.parquet")])
+    assert first.box == (1, 2, 3, 4)
+    assert second.fault == "names no image"
+
+
+def test_a_table_that_is_none_is_refused(folder):
+    (folder / "no.csv").write_text("path,x1\na,1\n")
+    with pytest.raises(InputError, match="no column image"):
+        list(find_items([str(folder / "no.csv")]))
+    (folder / "no.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        list(find_items([str(folder / "no.parquet")]))
+    with pytest.raises(InputError, match="No image is named"):
+        find_items([])
+    (missing,) = find_items([str(folder / "none.csv")])
+    assert missing.fault == "is missing"
+
+
+def test_nothing_is_read_ahead_of_being_asked_for(folder, tmp_path):
+    """A table of ten million rows is never in memory: its end may not even be there yet."""
+    path = tmp_path / "long.csv"
+    path.write_text("image\n" + "".join(f"{number}.jpg\n" for number in range(200_000)))
+    items = find_items([str(path)])
+    assert next(items).image == "0.jpg"
+    path.write_text("image\n")
+    assert sum(1 for _ in items) < 199_999
