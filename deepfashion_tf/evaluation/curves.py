@@ -139,7 +139,7 @@ def plot_means(
     """
     panels = [("mean_accuracy", "mean accuracy"), ("mean_loss", "mean loss, unweighted")]
     panels = panels if with_loss else panels[:1]
-    width = 0.5 + 4.6 * len(panels) + (1.5 if len(panels) == 1 else 0)
+    width = 0.5 + 4.6 * len(panels) + (2.4 if len(panels) == 1 else 0)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(width, 4.2), layout="constrained", squeeze=False
     )

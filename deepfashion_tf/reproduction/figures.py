@@ -33,7 +33,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
             whole_or_nothing(folder / f"{name}{suffix}") as temporary,
             plt.rc_context({"svg.hashsalt": name}),
         ):
-            figure.savefig(temporary, dpi=100, metadata=metadata)
+            figure.savefig(temporary, dpi=85, metadata=metadata)
     plt.close(figure)
 
 

@@ -82,16 +82,17 @@ def epochs_to_learn(accuracies: Sequence[float], baseline: float) -> float:
 
     With g_e = max(0, a_1 − b, …, a_e − b), the gain over the majority baseline b that was
     reached by epoch e, T = Σ_e (1 − g_e / g_last). A curve that jumps to its height in epoch k
-    has T = k − 1.
+    has T = k − 1. A category that never rises above its baseline has T = E, all of the epochs:
+    it takes at least so long.
 
     Args:
         accuracies: of validation, one an epoch.
         baseline: of the same split.
 
     Returns:
-        T; NaN where the category never rises above its baseline.
+        T, 0 to E.
     """
     gains = np.maximum.accumulate(np.maximum(0.0, np.asarray(accuracies) - baseline))
     if not len(gains) or gains[-1] <= 0:
-        return math.nan
+        return float(len(gains))
     return float(np.sum(1 - gains / gains[-1]))
