@@ -150,6 +150,28 @@ def test_a_directory_is_opened_as_it_was_collected(grid):
     assert opened.speeds("resnet50-fc0") == results.speeds("resnet50-fc0")
 
 
+def test_the_results_in_docs_follow_from_the_runs_beside_them():
+    directory = Path(__file__).parents[1] / "docs" / "reproduction"
+    document = json.loads((directory / "results.json").read_text())
+    opened = open_results(directory)
+    assert set(opened.cells) == set(CELLS)
+    for name, cell in opened.cells.items():
+        told = document["cells"][name]
+        assert len(cell.runs) == 3
+        assert told["mean_accuracy"]["mean"] == pytest.approx(cell.accuracy.mean)
+        assert told["mean_accuracy"]["high"] == pytest.approx(cell.accuracy.high)
+        assert told["val_mean_loss"]["mean"] == pytest.approx(cell.loss.mean)
+    verdict = next(verdict for verdict in document["verdicts"] if verdict["key"] == "crop")
+    with_box, without = (opened.cells[f"resnet50-fc0{end}"].runs for end in ("", "-no_crop"))
+    differences = [
+        with_box[seed].scores.mean_accuracy - without[seed].scores.mean_accuracy
+        for seed in range(3)
+    ]
+    expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert verdict["seeds"]["low"] == pytest.approx(expected.low)
+    assert verdict["verdict"] == "agrees" and expected.low > 0
+
+
 @pytest.mark.parametrize(
     ("text", "told"), [(None, "is missing"), ("{}", "cannot be read"), ("[", "cannot be read")]
 )

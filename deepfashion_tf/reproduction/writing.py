@@ -320,8 +320,8 @@ def _method(results: Results) -> str:
             f"- **Over images**: percentiles of {RESAMPLES} bootstrap samples of the images; of a "
             "difference, paired: both models on the same images, their hits averaged over seeds.",
             "- **Epochs to learn**: with g(e) the highest gain over the majority baseline up to "
-            "epoch e, the sum over epochs of 1 − g(e) / g(last), of validation accuracy; the number of "
-            "epochs where a category never rises above its baseline: it takes at least so long.",
+            "epoch e, the sum over epochs of 1 − g(e) / g(last), of validation accuracy; "
+            "the number of epochs where a category never rises above its baseline.",
             "- **Mean loss**: the mean over categories of the validation losses, unweighted.",
         ]
     )
