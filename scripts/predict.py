@@ -35,6 +35,8 @@ class Options:
     accept_accuracy: float | None = None
     """Answers are "unsure" but those of which at least this share is right, as the validation
     split tells: 0.95."""
+    explain: Path | None = None
+    """Folder for a picture of each image that shows where its answers come from (Grad-CAM)."""
 
 
 def main() -> int:

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from conftest import randomize, small_config
 
-from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.images import NORMALIZATIONS, normalize
 from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.inference.explanations import evidence, grad_cam, overlay
+from deepfashion_tf.inference.explanations import Explainer, evidence, grad_cam, overlay
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.train import train
@@ -117,6 +117,20 @@ def test_maps_are_what_speaks_for_it_up_to_1(tiny, images):
     np.testing.assert_array_equal(maps > 0, signed > 0)
     np.testing.assert_array_equal(maps.max(axis=(1, 2)), 1.0)
     np.testing.assert_allclose(maps * signed.max(axis=(1, 2), keepdims=True), signed * (signed > 0))
+
+
+@pytest.mark.parametrize("fc_layers", [0, 2])
+def test_the_explainer_draws_the_maps_of_all_categories_at_once(tiny, fc_layers):
+    model = build(fc_layers=fc_layers)
+    crops = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
+    normalization = NORMALIZATIONS["torch"]
+    explainer = Explainer(model, normalization)
+    assert explainer.stage == 4  # 6 x 6 cells; the last stage has 3 x 3
+    found = explainer.explain(crops)
+    assert list(found) == list(SCHEMA)
+    for category, maps in found.items():
+        expected = grad_cam(model, normalize(crops, normalization).numpy(), category, stage=4)
+        np.testing.assert_allclose(maps, expected, atol=1e-4)
 
 
 def test_a_category_that_was_not_learnt_has_no_evidence(tiny, images):

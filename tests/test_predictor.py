@@ -21,7 +21,7 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
 from deepfashion_tf.serving.export import export_run
-from deepfashion_tf.serving.predict import predict, thresholds
+from deepfashion_tf.serving.predict import Montages, predict, thresholds
 
 SCHEMA = builtin_schema()
 
@@ -223,6 +223,26 @@ def test_what_may_be_accepted_is_what_the_calibration_promises(predictor, capsys
     changed.calibration = Calibration()
     with pytest.raises(InputError, match="no calibration"):
         thresholds(changed, None, 0.95)
+
+
+def test_every_answer_is_explained_in_a_picture(predictor, trained, tmp_path):
+    items = [Item("missing.jpg", path="missing.jpg"), *items_of(trained.val)]
+    wanted = Wanted(SCHEMA)
+    folder = tmp_path / "made" / "pictures"
+    montages = Montages(predictor, wanted, folder)
+    assert predict(predictor, items, wanted, tmp_path / "a.csv", montages) == 1
+    pictures = sorted(folder.iterdir())
+    assert len(pictures) == len(trained.val)
+    stem = Path(trained.val.keys[0]).stem
+    assert pictures[0].name == f"000001-{stem}.jpg"
+    with Image.open(pictures[0]) as picture:
+        assert picture.width > 4 * 224 and picture.height > 2 * 224
+
+
+def test_an_export_explains_nothing(trained, tmp_path):
+    exported = Predictor.load(export_run(trained.run))
+    with pytest.raises(InputError, match="name the run directory"):
+        Montages(exported, Wanted(SCHEMA), tmp_path)
 
 
 def test_a_writer_leaves_a_whole_file_or_none(predictor, trained, tmp_path):

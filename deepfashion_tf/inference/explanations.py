@@ -15,17 +15,20 @@ Reference:
     Gradient-based Localization.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib import colormaps
 
-from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import FC_WIDTHS
 from deepfashion_tf.training.run import Run
 
 LAST_STAGE = 5
+_LEAST_CELLS = 4  # a side: fewer say nothing of where
 
 
 def grad_cam(
@@ -59,6 +62,10 @@ def grad_cam(
         InputError: the model has no such category, attribute or stage.
     """
     found = evidence(model, images, category, class_id, stage=stage, batch_size=batch_size)
+    return _up_to_1(found)
+
+
+def _up_to_1(found: np.ndarray) -> np.ndarray:
     maps = np.maximum(found, 0.0)
     highest = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, highest, out=np.zeros_like(maps), where=highest > 0)
@@ -92,12 +99,50 @@ def evidence(
     if isinstance(model, Run):
         images, model = normalize(images, model.normalization), model.load_model()
     class_ids = np.broadcast_to(_class_ids(model, category, class_id), len(images))
-    weigh = _weigher(model, category, stage)
+    weigh = _weigher(model, [category], stage)
     parts = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
     maps = [
-        weigh(tf.constant(images[part]), tf.constant(class_ids[part])).numpy() for part in parts
+        weigh(tf.constant(images[part]), tf.constant(class_ids[None, part]))[0] for part in parts
     ]
     return np.concatenate(maps)
+
+
+class Explainer:
+    """Shows what each category's answer hangs on, for crops as they come.
+
+    Compiled once for all categories, which share the way to the feature map.
+
+    Args:
+        model: the network.
+        normalization: of its images.
+        stage: whose feature map is read; None = the last one that has four cells a side or
+            more, which is the last of all from 97 pixels on.
+
+    Attributes:
+        stage: the same.
+        categories: in the order of the maps.
+    """
+
+    def __init__(
+        self, model: keras.Model, normalization: Normalization, stage: int | None = None
+    ) -> None:
+        size = model.input_shape[1]
+        fine = [n for n in (2, 3, 4, LAST_STAGE) if -(-size // 2**n) >= _LEAST_CELLS]
+        self.stage = stage or max(fine, default=2)
+        self.categories = list(model.output)
+        self._normalization = normalization
+        self._weigh = _weigher(model, self.categories, self.stage)
+
+    def explain(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps each category's answer: category -> float32 ``[n, rows, columns]``, 0 to 1.
+
+        Args:
+            crops: uint8 ``[n, size, size, 3]``, RGB.
+        """
+        asked = np.full((len(self.categories), len(crops)), -1, np.int32)
+        images = normalize(tf.constant(crops), self._normalization)
+        found = self._weigh(images, tf.constant(asked)).numpy()
+        return {c: _up_to_1(maps) for c, maps in zip(self.categories, found, strict=True)}
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -117,11 +162,15 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.round((1.0 - share) * grey + share * colour).astype(np.uint8)
 
 
-def _weigher(model: keras.Model, category: str, stage: int):
-    """Makes the compiled function (images, class ids) -> maps; -1 stands for the answer.
+def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
+    """Makes the compiled function from images and class ids to maps.
 
     The nested backbone is cut in two at the feature map; both halves share its weights.
-    Behind it stand the fully connected layers and the head, whose softmax is left out.
+    Behind it stand the fully connected layers and the heads, whose softmax is left out.
+
+    Returns:
+        (images, class ids ``[categories, n]``, -1 stands for the answer) -> maps,
+        ``[categories, n, rows, columns]``.
     """
     network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     feature_map = _feature_map(network, stage)
@@ -130,29 +179,39 @@ def _weigher(model: keras.Model, category: str, stage: int):
     # A category may begin with "fc", too.
     names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
     fully_connected = [layer for layer in model.layers if layer.name in names]
-    head = model.get_layer(category)
+    heads = [model.get_layer(category) for category in categories]
 
-    def logits(maps: tf.Tensor) -> tf.Tensor:
+    def totals(maps: tf.Tensor, class_ids: tf.Tensor) -> list[tf.Tensor]:
         features = above(maps, training=False)
         for layer in fully_connected:
             features = layer(features)
-        return tf.matmul(tf.cast(features, tf.float32), head.kernel) + head.bias
+        features = tf.cast(features, tf.float32)
+        found = []
+        for head, asked in zip(heads, tf.unstack(class_ids, len(heads)), strict=True):
+            logits = tf.matmul(features, head.kernel) + head.bias
+            answered = tf.argmax(logits, axis=-1, output_type=tf.int32)
+            chosen = tf.where(asked < 0, answered, asked)
+            # An image's logit hangs on its own map alone, so the gradient of the sum is each's.
+            found.append(tf.reduce_sum(tf.gather(logits, chosen, batch_dims=1)))
+        return found
 
-    shapes = [tf.TensorSpec((None, *network.input_shape[1:])), tf.TensorSpec((None,), tf.int32)]
+    shapes = [
+        tf.TensorSpec((None, *network.input_shape[1:])),
+        tf.TensorSpec((len(heads), None), tf.int32),
+    ]
 
     @tf.function(input_signature=shapes, autograph=False)
     def weigh(images: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
         maps = below(images, training=False)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(maps)
-            found = logits(maps)
-            answered = tf.argmax(found, axis=-1, output_type=tf.int32)
-            asked = tf.where(class_ids < 0, answered, class_ids)
-            # An image's logit hangs on its own map alone, so the gradient of the sum is each's.
-            total = tf.reduce_sum(tf.gather(found, asked, batch_dims=1))
-        gradients = tf.cast(tape.gradient(total, maps), tf.float32)
-        weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
-        return tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1)
+            sums = totals(maps, class_ids)
+        found = []
+        for total in sums:
+            gradients = tf.cast(tape.gradient(total, maps), tf.float32)
+            weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+            found.append(tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1))
+        return tf.stack(found)
 
     # A new function each time is no mistake here, which its own call would warn of.
     return weigh.get_concrete_function()

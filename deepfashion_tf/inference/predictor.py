@@ -25,6 +25,7 @@ from deepfashion_tf.data.plain import decode_plain, make_plain
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
+from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import CONFIG_FILE
@@ -46,11 +47,13 @@ class Batch:
     Attributes:
         items: the images, in the order in which they came.
         faults: one an image: None, or why it could not be answered.
+        crops: uint8 ``[images that have no fault, size, size, 3]``, what the network was given.
         probabilities: category -> float32 ``[images that have no fault, classes]``.
     """
 
     items: list[Item]
     faults: list[str | None]
+    crops: np.ndarray
     probabilities: Probabilities
 
     @property
@@ -77,10 +80,11 @@ class Predictor:
         image_size: int,
         calibration: Calibration,
         answer: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+        explainer: Callable[[], Explainer] | None = None,
     ) -> None:
         self.name, self.schema, self.untrained = name, schema, tuple(untrained)
         self.image_size, self.calibration, self._answer = image_size, calibration, answer
-        self._crop_some = _cropper(image_size)
+        self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
     def load(cls, path: Path | str) -> "Predictor":
@@ -106,13 +110,22 @@ class Predictor:
         """Answers with a run's best model."""
         calibration = Calibration.load(run.directory / CALIBRATION_FILE)
         size = run.config.image_size
+        model = run.load_model()
         answer = tf.function(
-            answering(run.load_model(), run.normalization, calibration),
+            answering(model, run.normalization, calibration),
             autograph=False,
             input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
         )
         name = str(run.directory)
-        return cls(name, run.schema, run.config.untrained, size, calibration, answer)
+        return cls(
+            name,
+            run.schema,
+            run.config.untrained,
+            size,
+            calibration,
+            answer,
+            lambda: Explainer(model, run.normalization),
+        )
 
     @classmethod
     def _of_export(cls, path: Path) -> "Predictor":
@@ -137,6 +150,19 @@ class Predictor:
 
         return cls(str(path), schema, known["untrained"], size, calibration, call)
 
+    def explainer(self) -> Explainer:
+        """Makes what shows where answers come from.
+
+        Raises:
+            InputError: an export has no gradients.
+        """
+        if not self._explainer:
+            raise InputError(
+                f"{self.name} is an export, which cannot tell what its answers hang on: name the "
+                f"run directory that it was made of."
+            )
+        return self._explainer()
+
     def answer(self, crops: np.ndarray) -> Probabilities:
         """Answers for ready crops, uint8 ``[n, size, size, 3]``: category -> ``[n, classes]``."""
         found = self._answer(tf.constant(crops))
@@ -154,7 +180,7 @@ class Predictor:
         """
         for items_read, faults, crops in _batches(self._read(items), batch_size):
             found = self.answer(crops) if len(crops) else self._nothing()
-            yield Batch(items_read, faults, found)
+            yield Batch(items_read, faults, crops, found)
 
     def _nothing(self) -> Probabilities:
         return {

@@ -1,7 +1,7 @@
 """Answers for photographs: any images in, a table or a file out, what cannot be read told."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,14 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepfashion_tf.errors import InputError, list_some, printable
+from deepfashion_tf.evaluation.curves import colours
+from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
+from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Batch, Predictor
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.serving.answer_files import (
     Terminal,
     Wanted,
     Writer,
+    answers_of,
     check_output,
     open_writer,
 )
@@ -53,6 +57,7 @@ class Options(Protocol):
     top: int
     threshold: float | None
     accept_accuracy: float | None
+    explain: Path | None
 
 
 def predict_command(options: Options) -> int:
@@ -76,7 +81,8 @@ def predict_command(options: Options) -> int:
         options.top,
         with_boxes=has_boxes(options.images),
     )
-    return predict(predictor, items, wanted, options.output)
+    montages = Montages(predictor, wanted, options.explain) if options.explain else None
+    return predict(predictor, items, wanted, options.output, montages)
 
 
 def _check(options: Options) -> None:
@@ -147,8 +153,47 @@ def _print_thresholds(
     )
 
 
+class Montages:
+    """Writes a picture of each image's answers and of what they hang on into a folder.
+
+    Args:
+        predictor: a run, not an export.
+        wanted: how answers are given.
+        folder: is made if it is not there.
+
+    Raises:
+        InputError: the predictor is an export.
+    """
+
+    def __init__(self, predictor: Predictor, wanted: Wanted, folder: Path) -> None:
+        self._explainer = predictor.explainer()
+        self._wanted, self._folder, self._count = wanted, folder, 0
+        self._colours = colours(list(wanted.schema))
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, batch: Batch) -> None:
+        """Takes a batch: ``000012-NAME.jpg`` is of the 12th image that was answered."""
+        heats = self._explainer.explain(batch.crops) if len(batch.crops) else {}
+        for row, (item, answers) in enumerate(answers_of(batch, self._wanted)):
+            self._count += 1
+            told = {
+                category: (answer.attribute or "not learnt", answer.probability)
+                for category, answer in answers.items()
+            }
+            maps = {category: heats[category][row] for category in answers}
+            picture = draw_montage(batch.crops[row], maps, told, self._colours)
+            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(item.image).stem)
+            path = self._folder / f"{self._count:06d}-{name[:100]}.jpg"
+            with whole_or_nothing(path) as temporary:
+                picture.save(temporary, quality=90)
+
+
 def predict(
-    predictor: Predictor, items: Iterable[Item], wanted: Wanted, output: Path | None = None
+    predictor: Predictor,
+    items: Iterable[Item],
+    wanted: Wanted,
+    output: Path | None = None,
+    montages: "Montages | None" = None,
 ) -> int:
     """Answers for images, writes the answers, and lists what could not be read at the end.
 
@@ -157,6 +202,7 @@ def predict(
         items: the images.
         wanted: how answers are given.
         output: the file, as `open_writer` takes it; None = the terminal.
+        montages: draws what answers hang on; None = nobody asks.
 
     Returns:
         The exit code: 1 where some images could not be answered.
@@ -166,10 +212,10 @@ def predict(
     """
     faults: list[str] = []
     if output is None:
-        count = _write_all(predictor, items, Terminal(wanted), faults)
+        count = _write_all(predictor, items, [Terminal(wanted), montages], faults)
     else:
         with open_writer(output, wanted) as writer:
-            count = _write_all(predictor, items, writer, faults)
+            count = _write_all(predictor, items, [writer, montages], faults)
             if not count:
                 raise _nothing(faults)
         console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
@@ -189,14 +235,18 @@ def _nothing(faults: list[str]) -> InputError:
 
 
 def _write_all(
-    predictor: Predictor, items: Iterable[Item], writer: Writer, faults: list[str]
+    predictor: Predictor,
+    items: Iterable[Item],
+    writers: Sequence[Writer | None],
+    faults: list[str],
 ) -> int:
     count = 0
     with make_progress() as progress:
         # Nobody knows how many there are: a list may be longer than memory.
         task = progress.add_task("predicting", total=None)
         for batch in predictor.stream(items):
-            writer.write(batch)
+            for writer in filter(None, writers):
+                writer.write(batch)
             faults += _faults(batch)
             count += len(batch.answered)
             progress.update(task, advance=len(batch.items))
