@@ -1,5 +1,5 @@
-"""Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json and
-answers-SPLIT.csv."""
+"""Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json,
+answers-SPLIT.csv and report-SPLIT.html."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ class Options:
     """YAML file of the data's categories. None: those of the run."""
     split: Literal["train", "val", "test"] = "val"
     """Which split of it."""
+    report: bool = True
+    """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""
 
 
 def main() -> None:
@@ -30,7 +32,8 @@ def main() -> None:
     import_tensorflow()
     from deepfashion_tf.data.check import SkippedImages
     from deepfashion_tf.errors import list_some
-    from deepfashion_tf.evaluation.evaluate import evaluate
+    from deepfashion_tf.evaluation.evaluate import answer_labelled
+    from deepfashion_tf.evaluation.report import write_report
     from deepfashion_tf.evaluation.table import print_scores
     from deepfashion_tf.training.run import Run
 
@@ -39,14 +42,18 @@ def main() -> None:
     skipped = SkippedImages()
     is_own = options.data is options.data_dir is None
     path = trained.metrics_path(split, is_own)
-    answers_path = path.with_name(path.name.replace("metrics", "answers", 1)).with_suffix(".csv")
-    scores = evaluate(
-        trained, split, skipped, answers_path, calibrate=is_own and split.name == "val"
-    )
+    answered = answer_labelled(trained, split, skipped, is_own and split.name == "val")
+    scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))
     scores.save(path)
-    print(f"Scores: {path}  Answers: {answers_path}")
+    answers = path.with_name(path.name.replace("metrics", "answers", 1)).with_suffix(".csv")
+    answered.save(answers)
+    print(f"Scores: {path}  Answers: {answers}")
+    if options.report:
+        page = path.with_name(path.name.replace("metrics", "report", 1)).with_suffix(".html")
+        write_report(trained, answered, scores, page)
+        print(f"Report: {page}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from conftest import labelled
 
 from deepfashion_tf.evaluation.scores import score
-from deepfashion_tf.reproduction.statistics import epochs_to_learn, over_images, over_seeds
+from deepfashion_tf.evaluation.statistics import epochs_to_learn, over_images, over_seeds
 
 
 def test_the_interval_over_seeds_is_students():

@@ -119,22 +119,22 @@ def _calibration_errors(
     return errors
 
 
-def evaluate(
-    run: Run,
-    split: Split,
-    skipped: SkippedImages | None = None,
-    answers_path: Path | None = None,
-    calibrate: bool = False,
-) -> Scores:
-    """Scores a run's best model on a split, in the categories that it was trained in.
+def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Scores:
+    """Scores a run's best model on a split, as `answer_labelled` answers for it."""
+    return answer_labelled(run, split, skipped).scores()
 
-    Images that cannot be read are no part of the scores if the run's training skips such.
+
+def answer_labelled(
+    run: Run, split: Split, skipped: SkippedImages | None = None, calibrate: bool = False
+) -> Answered:
+    """Answers for a split that can be scored, in the categories that the run was trained in.
+
+    Images that cannot be read are no part of it if the run's training skips such.
 
     Args:
         run: the run.
         split: the images.
         skipped: takes what cannot be read; None = nobody asks.
-        answers_path: file for every image's answer (see `Answers`); None = none.
         calibrate: fit the run's temperatures on this split, its validation split, and keep them.
 
     Raises:
@@ -151,9 +151,7 @@ def evaluate(
         labels = {category: answered.split.labels_of(category) for category in answered.raw}
         answered = replace(answered, calibration=Calibration.fit(answered.raw, labels))
         answered.calibration.save(run.directory / CALIBRATION_FILE)
-    if answers_path:
-        answered.save(answers_path)
-    return answered.scores()
+    return answered
 
 
 def answer(run: Run, split: Split, skipped: SkippedImages | None = None) -> Answered:

@@ -7,7 +7,7 @@ from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.tfds import PREFIX
 from deepfashion_tf.evaluation.curves import save_curves
-from deepfashion_tf.evaluation.evaluate import evaluate
+from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.progress import console
@@ -37,7 +37,7 @@ def finish_run(
     """
     skipped = SkippedImages(run.bad_images_path)
     skipped.keep_in(run.bad_images_path)
-    scores = evaluate(run, val, skipped, calibrate=True)
+    scores = answer_labelled(run, val, skipped, calibrate=True).scores()
     scores.save(run.directory / "metrics.json")
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")

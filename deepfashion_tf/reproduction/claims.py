@@ -6,9 +6,9 @@ Source: X. Li 2021, DeepFashion Attribute Prediction Challenge Report: its Table
 
 from dataclasses import dataclass
 
+from deepfashion_tf.evaluation.statistics import Interval, over_images, over_seeds
 from deepfashion_tf.reproduction.grid import BACKBONES, FINAL
 from deepfashion_tf.reproduction.results import Difference, Results, compare
-from deepfashion_tf.reproduction.statistics import Interval, over_images, over_seeds
 
 REPORTED = {
     "resnet50-fc0": 0.7985,

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepfashion_tf.evaluation.curves import colours, plot_curves, plot_means, run_colours
+from deepfashion_tf.evaluation.statistics import Interval
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains
 from deepfashion_tf.reproduction.grid import BACKBONES, FC_LAYERS, LOSSES
 from deepfashion_tf.reproduction.results import Cell, History, Results
-from deepfashion_tf.reproduction.statistics import Interval
 
 
 def draw_figures(results: Results, found: list[Verdict]) -> Iterator[tuple[str, Figure]]:

@@ -12,13 +12,13 @@ from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.jobs import answers_path
 from deepfashion_tf.evaluation.scores import Scores
-from deepfashion_tf.reproduction.grid import CELLS, Grid
-from deepfashion_tf.reproduction.statistics import (
+from deepfashion_tf.evaluation.statistics import (
     Interval,
     epochs_to_learn,
     over_images,
     over_seeds,
 )
+from deepfashion_tf.reproduction.grid import CELLS, Grid
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 

@@ -1,19 +1,15 @@
 """RESULTS.md, results.json and report.html: the same numbers for three kinds of readers."""
 
-import base64
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from markdown_it import MarkdownIt
-
+from deepfashion_tf.evaluation import page
+from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_seeds
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains
 from deepfashion_tf.reproduction.grid import BACKBONES, CELLS, FC_LAYERS, FINAL, LOSSES
 from deepfashion_tf.reproduction.results import Cell, Results
-from deepfashion_tf.reproduction.statistics import RESAMPLES, Interval, over_seeds
 
 REPORT = "*DeepFashion Attribute Prediction Challenge Report* (X. Li, 2021)"
 
@@ -40,7 +36,11 @@ def write_results(
         directory / "results.json", json.dumps(_document(results, found), indent=1, allow_nan=False)
     )
     write_atomically(directory / "RESULTS.md", text)
-    write_atomically(directory / "report.html", render_page(text, directory))
+    # Curves as curves: a page may be enlarged.
+    drawn = {f"figures/{name}.svg": directory / "figures" / f"{name}.svg" for name in figures}
+    pictures = {name: file.read_bytes() for name, file in drawn.items()}
+    html = page.render_page("The report, run again", text.replace(".png)", ".svg)"), pictures)
+    write_atomically(directory / "report.html", html)
 
 
 def _document(results: Results, found: list[Verdict]) -> dict:
@@ -335,9 +335,7 @@ def _mean_and_interval(interval: Interval) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     """Makes a table of Markdown that says below itself what its images are."""
-    lines = [header, ["---"] * len(header), *rows]
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{body}\n\n*{caption}*"
+    return f"{page.table(header, rows)}\n\n*{caption}*"
 
 
 _FLIP = {
@@ -345,33 +343,3 @@ _FLIP = {
     "resnet50-fc0-no_flip": "no flip",
     "resnet50-fc0-no_crop": "no crop",
 }
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.55 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 3rem auto;
-       padding: 0 1.2rem; }}
-h1, h2 {{ line-height: 1.2; }}
-h2 {{ margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 1rem; }}
-table {{ border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: left; padding: .35rem .7rem; border-bottom: 1px solid #e5e5e5;
-         vertical-align: top; }}
-th {{ border-bottom: 2px solid #888; }}
-img {{ max-width: 100%; margin: 1rem 0; }} code {{ background: #f4f4f4; padding: 0 .2rem; }}
-</style>
-{body}
-</html>
-"""
-
-
-def render_page(text: str, directory: Path) -> str:
-    """Renders RESULTS.md as one HTML file with its figures, as SVG, inside it."""
-    body = MarkdownIt("commonmark").enable("table").render(text)
-
-    def inline(match: re.Match) -> str:
-        svg = (directory / match[1]).with_suffix(".svg").read_bytes()
-        return f'src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"'
-
-    body = re.sub(r'src="(figures/[^"]+)"', inline, body)
-    return _PAGE.format(title="The report, run again", body=body)

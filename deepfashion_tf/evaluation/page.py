@@ -1,0 +1,57 @@
+"""Markdown and pictures as one HTML file that needs nothing beside it."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+
+from markdown_it import MarkdownIt
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.55 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 3rem auto;
+       padding: 0 1.2rem; }}
+h1, h2 {{ line-height: 1.2; }}
+h2 {{ margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 1rem; }}
+table {{ border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums;
+        display: block; overflow-x: auto; }}
+th, td {{ text-align: left; padding: .35rem .7rem; border-bottom: 1px solid #e5e5e5;
+         vertical-align: top; }}
+th {{ border-bottom: 2px solid #888; }}
+img {{ max-width: 100%; margin: 1rem 0; }} code {{ background: #f4f4f4; padding: 0 .2rem; }}
+</style>
+{body}
+</html>
+"""
+_KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+
+
+def render_page(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
+    """Renders Markdown with its pictures inside.
+
+    Args:
+        title: of the window.
+        text: Markdown with tables; ``![words](NAME)`` stands for a picture.
+        pictures: NAME, which ends in .svg, .png or .jpg -> the file's bytes.
+    """
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+
+    def inline(match: re.Match) -> str:
+        name = match[1]
+        if name not in pictures:
+            return match[0]
+        kind = _KINDS[name[name.rindex(".") :]]
+        return f'src="data:{kind};base64,{base64.b64encode(pictures[name]).decode()}"'
+
+    body = re.sub(r'src="([^"]+)"', inline, body)
+    # Not str.format on the whole: a page may hold braces.
+    return _PAGE.format(title=title, body="{body}").replace("{body}", body)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Makes a table of Markdown; a bar in a text does not end its cell."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |" for line in lines
+    )

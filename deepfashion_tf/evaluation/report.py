@@ -1,0 +1,217 @@
+"""The evaluation page: one file with all that a run's answers for a split tell."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.evaluation.answers import Answers
+from deepfashion_tf.evaluation.confusion import (
+    Mistake,
+    confusion_matrix,
+    most_confident_mistakes,
+    plot_confusions,
+)
+from deepfashion_tf.evaluation.curves import colours
+from deepfashion_tf.evaluation.evaluate import Answered
+from deepfashion_tf.evaluation.page import render_page, table
+from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_images
+from deepfashion_tf.evaluation.table import remarks
+from deepfashion_tf.evaluation.trust import plot_coverage, plot_reliability
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.inference.explanations import Explainer, overlay
+from deepfashion_tf.training.run import Run
+
+_SHOWN = 18  # mistakes
+_COLUMNS = 6
+
+
+def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> None:
+    """Writes the page: scores with intervals, confusions, calibration, coverage, mistakes.
+
+    Args:
+        run: that has answered.
+        answered: the images and its answers.
+        scores: of the same.
+        path: an HTML file.
+    """
+    answers = Answers.of(answered.split, answered.probabilities)
+    figures = {
+        "confusion.svg": plot_confusions(answers, ""),
+        "reliability.svg": plot_reliability(answered),
+        "coverage.svg": plot_coverage(answered),
+    }
+    mistakes = most_confident_mistakes(answers)
+    if mistakes:
+        figures["mistakes.jpg"] = plot_mistakes(run, answered, mistakes[:_SHOWN])
+    pictures = {name: _encode(figure, name) for name, figure in figures.items()}
+    title = f"{run.directory.name}: {scores.images} {scores.split} images"
+    text = "\n\n".join(_sections(run, answered, answers, scores, mistakes))
+    write_atomically(path, render_page(title, f"# {title}\n\n{text}\n", pictures))
+
+
+def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figure:
+    """Draws mistakes as the crops that were given, and below each what its answer hangs on."""
+    palette = colours(list(answered.raw))
+    rows = np.array([mistake.row for mistake in mistakes])
+    some = answered.split.take(rows, answered.split.name)
+    crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
+    heats = Explainer(run.load_model(), run.normalization).explain(crops)
+    lines = -(-len(mistakes) // _COLUMNS)
+    figure, axes = plt.subplots(
+        2 * lines, _COLUMNS, figsize=(11, 4.4 * lines), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for number, mistake in enumerate(mistakes):
+        above, below = axes[2 * (number // _COLUMNS) :, number % _COLUMNS][:2]
+        above.imshow(crops[number])
+        below.imshow(overlay(crops[number], heats[mistake.category][number]))
+        above.set_title(
+            f"{mistake.answered} {mistake.probability:.2f}\nlabelled {mistake.labelled}",
+            color=palette[mistake.category],
+            size=8.5,
+        )
+    return figure
+
+
+def _sections(
+    run: Run, answered: Answered, answers: Answers, scores: Scores, mistakes: list[Mistake]
+) -> Iterator[str]:
+    config = run.config
+    data = "drawings of the wardrobe" if config.is_wardrobe else Path(config.data_name).name
+    yield (
+        f"{config.backbone}, {config.image_size} px, {config.epochs} epochs on {data}. Scored on "
+        f"the images listed in `{scores.source}`."
+    )
+    yield "## Scores"
+    yield _scores(answers, scores)
+    yield "\n".join(f"- {sentence}" for sentence in remarks(scores))
+    yield "## Which attribute is taken for which"
+    yield (
+        "A row is what the images are labelled, a column what was answered; the shade is the "
+        "share of the row, the numbers are counts. A dark column is an answer that the model "
+        "falls back on."
+    )
+    yield "![Confusion matrices](confusion.svg)"
+    yield "## Recall of every attribute"
+    yield _recalls(answers)
+    yield "## Do probabilities mean what they say?"
+    yield (
+        "Answers are sorted by their probability into 15 bins. On the dotted line they are right "
+        "as often as they claim; above it the model is less sure than it should be. Grey is the "
+        "network as it is, the colour after a temperature that was fitted on the validation "
+        "split. *Off by* is the expected calibration error (Guo et al. 2017, eq. 3), which is "
+        "above zero by chance even where all is well: by some 0.02 to 0.05 with a few hundred "
+        "images."
+    )
+    yield "![Reliability diagrams](reliability.svg)"
+    yield "## What may be accepted without a look"
+    yield (
+        "The share of right answers among those accepted, from the surest on. The ring is the "
+        "probability from which on 95 % are promised, with 95 % confidence, by the validation "
+        "split (`predict.py --accept-accuracy 0.95`); without a ring it can promise nothing."
+    )
+    yield "![Accuracy over coverage](coverage.svg)"
+    yield "## The surest mistakes"
+    if not mistakes:
+        yield "There are none."
+        return
+    yield (
+        f"{min(_SHOWN, len(mistakes))} of {len(mistakes)} wrong answers, the most probable first: "
+        "what was answered and how probable the model found it, what is labelled, and below what "
+        "speaks for the answer (Grad-CAM: yellow most, grey nothing). Look for wrong labels among "
+        "them before you blame the model."
+    )
+    yield "![The surest mistakes, and what they hang on](mistakes.jpg)"
+
+
+def _scores(answers: Answers, scores: Scores) -> str:
+    header = ["category", "labelled", "accuracy", "95 % over images", "baseline", "difference"]
+    header += ["calibration error", "before"]
+    rows = []
+    for column, (category, score) in enumerate(scores.categories.items()):
+        if not score.images:
+            rows.append([category, "0", *["—"] * 6])
+            continue
+        rows.append(
+            [
+                category,
+                str(score.images),
+                f"{score.accuracy:.4f}",
+                _spell(over_images(answers.hits[:, [column]])),
+                f"{score.majority_baseline:.4f}",
+                f"{score.accuracy - score.majority_baseline:+.4f}",
+                f"{score.calibration_error:.3f}",
+                f"{score.calibration_error_before:.3f}",
+            ]
+        )
+    mean, baseline = scores.mean_accuracy, scores.majority_baseline
+    rows.append(
+        [
+            "**mean accuracy**",
+            "",
+            f"**{mean:.4f}**",
+            _spell(over_images(answers.hits)),
+            f"{baseline:.4f}",
+            f"**{mean - baseline:+.4f}**",
+            f"{scores.mean_calibration_error:.3f}",
+            f"{scores.mean_calibration_error_before:.3f}",
+        ]
+    )
+    recall, constant = scores.mean_class_recall, scores.majority_class_recall
+    rows.append(
+        [
+            "mean class recall",
+            "",
+            f"{recall:.4f}",
+            "",
+            f"{constant:.4f}",
+            f"{recall - constant:+.4f}",
+        ]
+        + ["", ""]
+    )
+    return table(header, rows) + (
+        f"\n\nIntervals: percentiles of {RESAMPLES} bootstrap samples of the images; they tell how "
+        "far other images may lead, and nothing of other seeds."
+    )
+
+
+def _spell(interval: Interval) -> str:
+    return f"{interval.low:.4f} … {interval.high:.4f}"
+
+
+def _recalls(answers: Answers) -> str:
+    rows = []
+    for category, attributes in answers.schema.items():
+        counts = confusion_matrix(answers, category)
+        for index, attribute in enumerate(attributes):
+            labelled, answered = counts[index].sum(), counts[:, index].sum()
+            right = counts[index, index]
+            rows.append(
+                [
+                    category if index == 0 else "",
+                    attribute,
+                    str(labelled),
+                    f"{right / labelled:.3f}" if labelled else "—",
+                    str(answered),
+                    f"{right / answered:.3f}" if answered else "—",
+                ]
+            )
+    return table(["category", "attribute", "labelled", "recall", "answered", "precision"], rows)
+
+
+def _encode(figure: Figure, name: str) -> bytes:
+    file = io.BytesIO()
+    suffix = name[name.rindex(".") + 1 :]
+    # The same figure gives the same file: no date, no random names.
+    options = {"metadata": {"Date": None}} if suffix == "svg" else {"pil_kwargs": {"quality": 88}}
+    with plt.rc_context({"svg.hashsalt": name}):
+        figure.savefig(file, format=suffix, dpi=100, **options)
+    plt.close(figure)
+    return file.getvalue()
