@@ -1,5 +1,4 @@
-"""Scores a run on a split, beside the majority baseline; writes metrics-SPLIT.json,
-answers-SPLIT.csv and report-SPLIT.html."""
+"""Scores a run on a split; writes metrics-SPLIT.json, answers-SPLIT.csv, report-SPLIT.html."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
     data: str | None = None
-    """Data set to score on: a folder, a table (.csv, .parquet), tfds:NAME[/CONFIG] or wardrobe.
-    None: the one that the run was trained on."""
+    """Folder, table, tfds:NAME or wardrobe to score on. None: what the run was trained on."""
     data_dir: Path | None = None
     """As --data, for folders."""
     schema: Path | None = None
-    """YAML file of the data's categories. None: those of the run."""
+    """YAML file of the data's categories. None: the run's."""
     split: Literal["train", "val", "test"] = "val"
     """Which split of it."""
     report: bool = True
@@ -39,21 +37,22 @@ def main() -> None:
 
     trained = Run.load(options.run)
     split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
-    skipped = SkippedImages()
-    is_own = options.data is options.data_dir is None
+    skipped, is_own = SkippedImages(), options.data is options.data_dir is None
     path = trained.metrics_path(split, is_own)
     answered = answer_labelled(trained, split, skipped, is_own and split.name == "val")
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))
     scores.save(path)
-    answers = path.with_name(path.name.replace("metrics", "answers", 1)).with_suffix(".csv")
+    answers, report = (
+        path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
+        for kind, suffix in (("answers", ".csv"), ("report", ".html"))
+    )
     answered.save(answers)
     print(f"Scores: {path}  Answers: {answers}")
     if options.report:
-        page = path.with_name(path.name.replace("metrics", "report", 1)).with_suffix(".html")
-        write_report(trained, answered, scores, page)
-        print(f"Report: {page}")
+        write_report(trained, answered, scores, report)
+        print(f"Report: {report}")
 
 
 if __name__ == "__main__":

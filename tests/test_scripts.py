@@ -263,11 +263,12 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
     before = set(trained.run.directory.iterdir())
     code, out, err = run("evaluate", trained.run.directory, "--data", copy, cwd=tmp_path)
     assert code == 0, err
-    answers, written = sorted(set(trained.run.directory.iterdir()) - before)
+    answers, written, report = sorted(set(trained.run.directory.iterdir()) - before)
     both = run("evaluate", trained.run.directory, "--data", copy, "--data-dir", copy, cwd=tmp_path)
     assert_one_sentence(both, "both name the data")
     assert written.name.startswith("metrics-val-") and str(written) in out
     assert answers.name.startswith("answers-val-") and str(answers) in out
+    assert report.name.startswith("report-val-") and str(report) in out
     assert json.loads(written.read_text())["source"] == str(copy / "split" / "val.txt")
 
 
