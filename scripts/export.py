@@ -15,6 +15,8 @@ class Options:
     """Run directory that scripts/train.py made."""
     formats: tuple[Literal["saved_model"], ...] = ("saved_model",)
     """What to write: saved_model, a TensorFlow SavedModel in RUN/export."""
+    warmup: bool = False
+    """Add the requests that TensorFlow Serving answers for itself when it starts."""
 
 
 def main() -> None:
@@ -23,8 +25,13 @@ def main() -> None:
     from deepfashion_tf.serving.export import EXPORTERS
     from deepfashion_tf.training.run import Run
 
+    trained = Run.load(options.run)
     for name in dict.fromkeys(options.formats):
-        print(f"{name}: {EXPORTERS[name](Run.load(options.run))}")
+        print(f"{name}: {EXPORTERS[name](trained)}")
+    if options.warmup:
+        from deepfashion_tf.serving.warmup import write_warmup
+
+        write_warmup(trained)
 
 
 if __name__ == "__main__":

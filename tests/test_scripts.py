@@ -29,6 +29,8 @@ SCRIPTS = [
     "benchmark",
     "make_schema",
     "tune",
+    "reproduce",
+    "ask_server",
 ]
 
 
