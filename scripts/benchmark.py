@@ -11,10 +11,14 @@ from deepfashion_tf.command_line import import_tensorflow, run
 
 @dataclass(frozen=True)
 class Options:
-    what: Annotated[Literal["input", "precision", "workers", "saving"], tyro.conf.Positional]
-    """input: images a second from JPEG files into normalized batches. precision: of training
-    steps, in each precision, with and without XLA. workers: of a training by two processes
-    beside one. saving: what a checkpoint costs."""
+    what: Annotated[
+        Literal["input", "predict", "precision", "workers", "saving"], tyro.conf.Positional
+    ]
+    """input: images a second from JPEG files into normalized batches. predict: from files to
+    answers. precision: of training steps, in each precision, with and without XLA. workers: of a
+    training by two processes beside one. saving: what a checkpoint costs."""
+    run: Path | None = None
+    """predict: the run that answers."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -29,7 +33,7 @@ class Options:
     batch_size: int = 32
     """Images in one step."""
     images: int = 640
-    """workers: images of an epoch."""
+    """workers: images of an epoch. predict: images answered (of the test split, some twice)."""
     rounds: int = 5
     """How often each contestant is measured; the median counts."""
 

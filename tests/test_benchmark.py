@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from deepfashion_tf.benchmark.prediction import BARE, LIMIT, benchmark_prediction
 from deepfashion_tf.benchmark.rates import race
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.errors import InputError
@@ -81,3 +82,9 @@ def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
     done.stdout = "epoch 1/3"
     with pytest.raises(InputError, match="nothing was measured"):
         scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1)
+
+
+def test_a_prediction_is_measured_beside_its_savedmodel(trained):
+    rates = benchmark_prediction(trained.run, trained.val, rounds=1)
+    assert [rate.name for rate in rates] == ["predict, run", "predict, export", BARE, LIMIT]
+    assert all(rate.median > 0 for rate in rates)

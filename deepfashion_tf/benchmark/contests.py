@@ -3,16 +3,21 @@
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from deepfashion_tf.benchmark import input as reading
-from deepfashion_tf.benchmark import precision, scaling
+from deepfashion_tf.benchmark import precision, prediction, scaling
 from deepfashion_tf.benchmark.rates import print_rates
 from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.run import Run
 
 
 class Options(Protocol):
     """The options of scripts/benchmark.py."""
 
+    run: Path | None
     data: str | None
     data_dir: Path | None
     schema: Path | None
@@ -54,6 +59,22 @@ def contest_workers(options: Options) -> None:
     print_rates(_title(config), rates, scaling.ALONE)
 
 
+def contest_predict(options: Options) -> None:
+    """Answers from files into a table, beside the bare SavedModel.
+
+    Raises:
+        InputError: no run is named.
+    """
+    if not options.run:
+        raise InputError("benchmark.py predict needs a trained run: name it with --run.")
+    run = Run.load(options.run)
+    split = run.read_split("test", options.data, options.schema, options.data_dir)
+    split = split.take(np.arange(options.images) % len(split), "test")
+    rates = prediction.benchmark_prediction(run, split, options.rounds)
+    title = f"Prediction: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
+    print_rates(title, rates, prediction.BARE, prediction.LIMIT)
+
+
 def contest_saving(options: Options) -> None:
     """What a checkpoint costs of an epoch of 5,000 images."""
     scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
@@ -78,6 +99,7 @@ def _title(config: TrainConfig) -> str:
 CONTESTS = {
     "input": contest_input,
     "precision": contest_precision,
+    "predict": contest_predict,
     "workers": contest_workers,
     "saving": contest_saving,
 }

@@ -57,9 +57,14 @@ def print_rates(title: str, rates: list[Rate], *others: str) -> None:
         ratios = [
             f"{rate.median / medians[other]:.2f}" if other in medians else "-" for other in others
         ]
-        extremes = (f"{value:.0f}" for value in (min(rate.values), max(rate.values)))
-        table.add_row(rate.name, f"{rate.median:.0f}", *extremes, *ratios)
+        extremes = (_round(value) for value in (min(rate.values), max(rate.values)))
+        table.add_row(rate.name, _round(rate.median), *extremes, *ratios)
     console.print(table)
+
+
+def _round(rate: float) -> str:
+    """Three digits: whole numbers are too coarse for a slow network."""
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def machine() -> str:

@@ -18,7 +18,7 @@ from deepfashion_tf.training.state import Checkpoints, Position
 
 ALONE = "one process"
 EPOCHS = 3  # the first one compiles, and does not count
-_RATE = re.compile(r"(\d+) images/s")
+_RATE = re.compile(r"([\d.]+) images/s")
 
 
 def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> list[Rate]:

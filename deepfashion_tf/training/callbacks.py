@@ -264,7 +264,7 @@ class EpochLines(keras.callbacks.Callback):
         rate = ""
         if self.steps:
             seconds = self.trained - self.began
-            rate = f"  [dim]{self.steps * self.images_a_step / seconds:.0f} images/s[/dim]"
+            rate = f"  [dim]{self.steps * self.images_a_step / seconds:.1f} images/s[/dim]"
         mark = "  [green]best[/green]" if self.best.epoch == epoch + 1 else ""
         console.print(
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
