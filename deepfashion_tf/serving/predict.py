@@ -92,7 +92,16 @@ def _check(options: Options) -> None:
         raise InputError("--data brings images and boxes of its own: leave the others out.")
     if options.top < 1:
         raise InputError(f"--top is {options.top}, but must be 1 or more.")
-    shares = {"--threshold": options.threshold, "--accept-accuracy": options.accept_accuracy}
+    check_shares(options.threshold, options.accept_accuracy)
+
+
+def check_shares(threshold: float | None, accept_accuracy: float | None) -> None:
+    """Checks what decides about unsure answers.
+
+    Raises:
+        InputError: one is no share, or both are given.
+    """
+    shares = {"--threshold": threshold, "--accept-accuracy": accept_accuracy}
     for name, value in shares.items():
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"{name} is {value:g}, but must lie between 0 and 1.")

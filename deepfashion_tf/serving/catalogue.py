@@ -1,0 +1,321 @@
+"""Tags a catalogue: any number of photographs, on all cores or a cluster, by Ray.
+
+The images are divided into shards in the order in which they come. A shard is what is done whole
+or not at all: a Parquet file that appears when its last image is answered. Whatever is killed, the
+same command does the shards that are missing, and no other.
+"""
+
+import csv
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
+
+PLAN_FILE = "catalogue.json"
+FAULTS_FILE = "faults.csv"
+_DIGEST = b"deepfashion_tf.items"
+_AHEAD = 2  # shards that wait for a worker while it is at one
+_RETRIES = 3  # workers that one shard may cost
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some images that follow one another.
+
+    Attributes:
+        number: from 0 on.
+        items: its images.
+    """
+
+    number: int
+    items: list[Item]
+
+    @property
+    def name(self) -> str:
+        return f"part-{self.number:06d}.parquet"
+
+    @property
+    def digest(self) -> str:
+        """Tells it from a shard of other images."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(repr((item.image, item.box, item.path, item.fault)).encode())
+        return digest.hexdigest()
+
+
+def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
+    """Divides images into shards, as they come."""
+    items = iter(items)
+    for number in itertools.count():
+        some = list(itertools.islice(items, size))
+        if not some:
+            return
+        yield Shard(number, some)
+
+
+def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
+    """Counts a finished shard's answers and faults; None = it is not finished.
+
+    A file that is broken, or of other images, is none.
+    """
+    path = folder / shard.name
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            known = (file.schema_arrow.metadata or {}).get(_DIGEST, b"").decode()
+            answered = file.metadata.num_rows
+    except (OSError, pa.ArrowException):
+        return None
+    return (answered, len(shard.items) - answered) if known == shard.digest else None
+
+
+def tag_shard(predictor: Predictor, wanted: Wanted, shard: Shard, folder: Path) -> tuple[int, int]:
+    """Answers for a shard and writes its file, and another with what could not be read.
+
+    Returns:
+        How many images were answered, and how many were not.
+    """
+    schema = parquet_schema(wanted).with_metadata({_DIGEST: shard.digest.encode()})
+    faults: list[tuple[str, str]] = []
+    with (
+        whole_or_nothing(folder / shard.name) as temporary,
+        pa.parquet.ParquetWriter(temporary, schema) as writer,
+    ):
+        for batch in predictor.stream(shard.items):
+            columns = list(zip(*rows(batch, wanted), strict=True))
+            if columns:
+                arrays = [
+                    pa.array(values, field.type)
+                    for values, field in zip(columns, schema, strict=True)
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+            faults += [
+                (printable(item.image), printable(fault))
+                for item, fault in zip(batch.items, batch.faults, strict=True)
+                if fault
+            ]
+        # Before the shard's own file, which says that the shard is done.
+        with (
+            whole_or_nothing(_faults_path(folder, shard.number)) as path,
+            path.open("w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, lineterminator="\n").writerows(faults)
+    return len(shard.items) - len(faults), len(faults)
+
+
+def _faults_path(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06d}.faults.csv"
+
+
+def check_folder(folder: Path, plan: dict) -> None:
+    """Makes the folder of a catalogue, or goes on with one of the same plan.
+
+    Args:
+        folder: of the catalogue.
+        plan: what decides its answers: model, input and options.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    path = folder / PLAN_FILE
+    wanted = json.loads(json.dumps(plan, default=str))
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is broken: name another --output.") from error
+        differences = [
+            f"{name} {known.get(name)} (asked: {value})"
+            for name, value in wanted.items()
+            if known.get(name) != value
+        ]
+        if differences:
+            raise InputError(
+                f"{folder} holds another catalogue: {'; '.join(differences)}. Name another "
+                f"--output."
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty and no catalogue: name another --output.")
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
+    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+
+
+class _Tagger:
+    """What works in a process of its own: the model is loaded once."""
+
+    def __init__(self, run: Path, wanted: Wanted, folder: Path, threads: int) -> None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+        self._wanted, self._folder = wanted, folder
+        self._predictor = Predictor.load(run)
+
+    def tag(self, shard: Shard) -> tuple[int, int]:
+        return tag_shard(self._predictor, self._wanted, shard, self._folder)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work.
+
+    Attributes:
+        workers: processes.
+        threads: cores of each.
+        address: of a Ray cluster; None = this machine.
+    """
+
+    workers: int
+    threads: int
+    address: str | None = None
+
+
+def tag_catalogue(
+    run: Path, items: Iterable[Item], wanted: Wanted, folder: Path, size: int, crew: Crew
+) -> tuple[int, int]:
+    """Tags images into a folder of Parquet files; what is there already is not done again.
+
+    Args:
+        run: the model, as `Predictor.load` takes it.
+        items: the images; asked for as they are needed.
+        wanted: how answers are given.
+        folder: of the catalogue, on a disk that all workers share.
+        size: images of a shard.
+        crew: who does it.
+
+    Returns:
+        How many images are answered, and how many could not be.
+
+    Raises:
+        InputError: Ray is not installed, or a shard has ended several workers.
+    """
+    ray = _start_ray(crew)
+    try:
+        return _tag(ray, run, items, wanted, folder, size, crew)
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(crew: Crew):
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            "Tagging a catalogue needs Ray: pip install -r requirements-catalogue.txt."
+        ) from error
+    local = {} if crew.address else {"num_cpus": crew.workers * crew.threads}
+    ray.init(
+        address=crew.address or "local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        **local,
+    )
+    return ray
+
+
+def _tag(
+    ray, run: Path, items: Iterable[Item], wanted: Wanted, folder: Path, size: int, crew: Crew
+) -> tuple[int, int]:
+    tagger = ray.remote(num_cpus=crew.threads, max_restarts=-1, max_task_retries=_RETRIES)(_Tagger)
+    arguments = (run.resolve(), wanted, folder.resolve(), crew.threads)
+    workers = [tagger.remote(*arguments) for _ in range(crew.workers)]
+    answered = faulty = 0
+    waiting: dict = {}  # what a worker will tell -> the worker and the shard
+    free = workers * _AHEAD
+    shards = shards_of(items, size)
+    last = -1
+    with make_progress() as progress:
+        bar = progress.add_task("tagging", total=None)
+
+        def add(counts: tuple[int, int]) -> None:
+            nonlocal answered, faulty
+            answered, faulty = answered + counts[0], faulty + counts[1]
+            progress.update(bar, advance=sum(counts))
+
+        for shard in shards:
+            last = shard.number
+            if done := count_done(shard, folder):
+                add(done)
+                continue
+            if not free:
+                free.append(_wait(ray, waiting, add))
+            worker = free.pop()
+            waiting[worker.tag.remote(shard)] = worker, shard
+        while waiting:
+            _wait(ray, waiting, add)
+    _finish(folder, last)
+    return answered, faulty
+
+
+def _wait(ray, waiting: dict, add):
+    """Waits for one shard, counts it, and gives its worker."""
+    (told,), _ = ray.wait(list(waiting))
+    worker, shard = waiting.pop(told)
+    try:
+        add(ray.get(told))
+    except ray.exceptions.RayActorError as error:
+        raise InputError(
+            f"The images {shard.items[0].image} to {shard.items[-1].image} have ended "
+            f"{_RETRIES + 1} workers; all other shards that are done are kept. Take some of these "
+            f"images out, or give the machine more memory."
+        ) from error
+    except ray.exceptions.RayTaskError as error:
+        raise error.as_instanceof_cause() from error
+    return worker
+
+
+def _finish(folder: Path, last: int) -> None:
+    """Gathers the faults, and removes shards behind the last one, of an input that was longer."""
+    remove_unfinished(folder)  # of workers that were killed
+    for path in folder.glob("part-*"):
+        if int(path.name[5:11]) > last:
+            path.unlink()
+    with (
+        whole_or_nothing(folder / FAULTS_FILE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerow(["image", "reason"])
+        for number in range(last + 1):
+            file.write(_faults_path(folder, number).read_text(encoding="utf-8"))
+
+
+def describe(path: Path) -> dict:
+    """Tells a model from another: where it lies, and the digest of what answers."""
+    files = ("model.keras", "calibration.json", "saved_model.pb", "variables/variables.index")
+    digest = hashlib.sha256()
+    for name in files:
+        file = path.with_name(name) if path.suffix == ".keras" else path / name
+        if file.is_file():
+            digest.update(hashlib.file_digest(file.open("rb"), "sha256").digest())
+    return {"model": str(path), "model_digest": digest.hexdigest()}
+
+
+def tell(answered: int, faulty: int, folder: Path, seconds: float) -> None:
+    """Says what was done, and where it lies."""
+    console.print(
+        f"{answered} images answered in {folder}/part-*.parquet, {faulty} could not be "
+        f"({folder}/{FAULTS_FILE}); {(answered + faulty) / max(seconds, 1e-9):.1f} images/s.",
+        soft_wrap=True,
+    )
+
+
+def columns_of(wanted: Wanted) -> dict:
+    """Gives what decides the columns, for comparison."""
+    return {
+        "top": wanted.top,
+        "thresholds": wanted.thresholds,
+        "with_boxes": wanted.with_boxes,
+        "categories": {name: list(values) for name, values in wanted.schema.items()},
+    }

@@ -1,0 +1,64 @@
+"""What scripts/tag_catalogue.py does with its options."""
+
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.items import find_items, has_boxes
+from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.serving import catalogue
+from deepfashion_tf.serving.answer_files import Wanted
+from deepfashion_tf.serving.predict import check_shares, thresholds
+
+
+class Options(Protocol):
+    """The options of scripts/tag_catalogue.py."""
+
+    run: Path
+    input: tuple[str, ...]
+    output: Path
+    shard_size: int
+    workers: int
+    threads: int | None
+    address: str | None
+    top: int
+    threshold: float | None
+    accept_accuracy: float | None
+
+
+def catalogue_command(options: Options) -> int:
+    """Tags a catalogue and gives the exit code: 1 where some images could not be answered.
+
+    Raises:
+        InputError: the options, the model or the folder cannot be used.
+    """
+    check_shares(options.threshold, options.accept_accuracy)
+    for name in ("shard_size", "workers", "threads", "top"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
+    threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
+    predictor = Predictor.load(options.run)
+    wanted = Wanted(
+        predictor.schema,
+        predictor.untrained,
+        thresholds(predictor, options.threshold, options.accept_accuracy),
+        options.top,
+        with_boxes=has_boxes(options.input),
+    )
+    plan = {"input": list(options.input), "shard_size": options.shard_size}
+    plan |= catalogue.describe(options.run) | catalogue.columns_of(wanted)
+    catalogue.check_folder(options.output, plan)
+    began = time.monotonic()
+    answered, faulty = catalogue.tag_catalogue(
+        options.run,
+        find_items(options.input),
+        wanted,
+        options.output,
+        options.shard_size,
+        catalogue.Crew(options.workers, threads, options.address),
+    )
+    catalogue.tell(answered, faulty, options.output, time.monotonic() - began)
+    return 1 if faulty else 0

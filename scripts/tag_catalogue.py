@@ -1,0 +1,47 @@
+"""Tags a catalogue of photographs on all cores, or on a Ray cluster; goes on where it was."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from deepfashion_tf.command_line import import_tensorflow, run
+
+
+@dataclass(frozen=True)
+class Options:
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory that scripts/train.py made, its model.keras, or an exported SavedModel."""
+    input: tuple[str, ...]
+    """Images, folders, patterns in quotes, or tables (.csv, .tsv, .parquet) with a column image
+    and, where you wish, x1, y1, x2, y2."""
+    output: Path
+    """Folder for the Parquet files, on a disk that all workers share."""
+    shard_size: int = 1000
+    """Images of a file, and what is lost at most where a worker is killed."""
+    workers: int = 1
+    """Processes, each with a model of its own."""
+    threads: int | None = None
+    """Cores of each. None: this machine's, divided among the workers."""
+    address: str | None = None
+    """Of a Ray cluster, such as auto or ray://HOST:10001. None: this machine."""
+    top: int = 1
+    """How many attributes of each category are told, the likeliest first."""
+    threshold: float | None = None
+    """Probability below which an answer is "unsure". None: none is."""
+    accept_accuracy: float | None = None
+    """Answers are "unsure" but those of which at least this share is right, as the validation
+    split tells: 0.95."""
+
+
+def main() -> int:
+    options = tyro.cli(Options, description=__doc__)
+    import_tensorflow()
+    from deepfashion_tf.serving.catalogue_command import catalogue_command
+
+    return catalogue_command(options)
+
+
+if __name__ == "__main__":
+    run(main)
