@@ -31,6 +31,7 @@ SCRIPTS = [
     "tune",
     "reproduce",
     "ask_server",
+    "demo",
 ]
 
 

@@ -73,7 +73,11 @@ function show(file, box, drawn) {
 // --- answers ---
 
 function makeCards() {
-  for (const { name, colour, told, is_doubtful, is_learnt } of about.categories) {
+  const columns = [document.createElement("div"), document.createElement("div")];
+  byId("cards").append(...columns);
+  const half = Math.ceil(about.categories.length / 2);
+  for (const [index, category] of about.categories.entries()) {
+    const { name, colour, told, is_doubtful, is_learnt } = category;
     const card = byId("card").content.firstElementChild.cloneNode(true);
     const [list, image, input] = ["ol", ".heat-map", "input"].map((q) => card.querySelector(q));
     card.dataset.category = name;
@@ -86,7 +90,7 @@ function makeCards() {
     image.alt = `Heat map of ${spaced(name)}: yellow speaks for the answer`;
     const label = card.querySelector(".switch");
     cards.set(name, { list, image, label, switch: input, canExplain: is_learnt });
-    byId("cards").append(card);
+    columns[index < half ? 0 : 1].append(card);
   }
 }
 
@@ -104,7 +108,7 @@ function fill(answers) {
       bar.className = "bar";
       bar.append(document.createElement("i"));
       bar.style.setProperty("--share", `${100 * probability}%`);
-      share.textContent = `${(100 * probability).toFixed(1)} %`;
+      share.textContent = `${(100 * probability).toFixed(1)}%`;
       row.append(name, bar, share);
       return row;
     }));
@@ -167,6 +171,7 @@ function span([ax, ay], [bx, by]) {
 function arm(isArmed) {
   byId("stage").classList.toggle("armed", isArmed);
   byId("mark").setAttribute("aria-pressed", isArmed);
+  byId("mark").textContent = isArmed ? "Drag over it" : "Mark the garment";
 }
 
 function listenToDrags() {
