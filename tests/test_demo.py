@@ -40,6 +40,7 @@ from deepfashion_tf.serving.demo.answering import Refusal
 from deepfashion_tf.serving.demo.desk import Desk
 from deepfashion_tf.serving.demo.server import PAGE
 from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.training.run import Run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -69,15 +70,20 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(trained):
-    demo = Served(trained.directory)
+def run(trained) -> Run:
+    return trained.run
+
+
+@pytest.fixture(scope="module")
+def served(run):
+    demo = Served(run.directory)
     yield demo
     demo.end()
 
 
 @pytest.fixture(scope="module")
-def photograph(trained) -> bytes:
-    return trained.read_split("val").encoded(0)
+def photograph(run) -> bytes:
+    return run.read_split("val").encoded(0)
 
 
 def assert_refused(response: requests.Response, *words: str) -> None:
@@ -88,19 +94,19 @@ def assert_refused(response: requests.Response, *words: str) -> None:
         assert word in fault
 
 
-def test_answers_are_the_predictors(served, trained, photograph):
+def test_answers_are_the_predictors(served, run, photograph):
     box = (10, 20, 120, 150)
-    predictor = Predictor.load(trained.directory)
+    predictor = Predictor.load(run.directory)
     for asked in (None, box):
         (crop,) = predictor.crops([Item("", asked or (-1,) * 4, encoded=photograph)])
         expected = predictor.answer(crop[None])
         spelled = asked and ",".join(map(str, asked))
         answers = served.post("answers", photograph, spelled).json()
-        assert list(answers) == list(trained.schema)
+        assert list(answers) == list(run.schema)
         for category, ranked in answers.items():
             probabilities = [answer["probability"] for answer in ranked]
             assert probabilities == sorted(probabilities, reverse=True)
-            names = dict(zip(trained.schema[category], expected[category][0], strict=True))
+            names = dict(zip(run.schema[category], expected[category][0], strict=True))
             for answer in ranked:
                 # Rounded to six digits; another number of images at once adds in another order.
                 assert answer["probability"] == pytest.approx(names[answer["attribute"]], abs=1e-5)
@@ -113,6 +119,18 @@ def test_heat_maps_have_the_shape_of_what_was_marked(served, photograph):
         kind, _, encoded = address.partition(",")
         assert kind == "data:image/jpeg;base64"
         assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (224, 448)
+
+
+def test_an_answer_comes_before_one_has_waited(served):
+    """Of a photograph as telephones take them, 12 million pixels; the best of five."""
+    small = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    encoded = save(Image.fromarray(small).resize((3000, 4000)), "JPEG", quality=90)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert served.post("answers", encoded).ok
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.5
 
 
 @pytest.mark.parametrize(
@@ -211,13 +229,13 @@ def test_another_name_for_this_machine_is_not_answered(served):
     assert connection.getresponse().status == 400
 
 
-def test_the_page_tells_what_was_measured(served, trained):
+def test_the_page_tells_what_was_measured(served, run):
     about = requests.get(f"{served.url}/about", timeout=10).json()
-    scores = Scores.load(trained.directory / "metrics.json")
-    assert about["name"] == trained.directory.name
+    scores = Scores.load(run.directory / "metrics.json")
+    assert about["name"] == run.directory.name
     assert f"{scores.mean_accuracy:.1%}" in about["measured"]
     assert f"{scores.majority_baseline:.1%}" in about["measured"]
-    assert [category["name"] for category in about["categories"]] == list(trained.schema)
+    assert [category["name"] for category in about["categories"]] == list(run.schema)
     doubtful = {c["name"] for c in about["categories"] if c["is_doubtful"]}
     assert doubtful == set(scores.beaten_by_baseline)
     for number in range(len(about["examples"])):
@@ -227,9 +245,9 @@ def test_the_page_tells_what_was_measured(served, trained):
     assert requests.get(f"{served.url}/examples/99.jpg", timeout=10).status_code == 404
 
 
-def test_drawings_are_called_drawings(trained, tmp_path):
-    config = replace(trained.config, data_dir=None, data="wardrobe", untrained=("fit",))
-    directory = shutil.copytree(trained.directory, tmp_path / "drawn")
+def test_drawings_are_called_drawings(run, tmp_path):
+    config = replace(run.config, data_dir=None, data="wardrobe", untrained=("fit",))
+    directory = shutil.copytree(run.directory, tmp_path / "drawn")
     (directory / "config.json").unlink()
     config.save(directory / "config.json")
     about = describe(Predictor.load(directory), directory)
@@ -237,8 +255,8 @@ def test_drawings_are_called_drawings(trained, tmp_path):
     assert about.of_category["fit"].startswith("Not learnt") and "fit" in about.doubtful
 
 
-def test_an_export_has_no_heat_maps_and_says_so(trained, photograph, tmp_path):
-    demo = Served(shutil.copytree(export_run(trained), tmp_path / "export"))
+def test_an_export_has_no_heat_maps_and_says_so(run, photograph, tmp_path):
+    demo = Served(shutil.copytree(export_run(run), tmp_path / "export"))
     try:
         about = requests.get(f"{demo.url}/about", timeout=10).json()
         assert "no heat maps" in about["no_heat_maps"]
@@ -306,18 +324,18 @@ def run_script(*options, **environment) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_bad_input_gets_one_sentence(trained, tmp_path):
+def test_bad_input_gets_one_sentence(run, tmp_path):
     (tmp_path / "starlette.py").write_text("raise ImportError('not here')")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for options, environment, word in (
-            ([trained.directory], {"PYTHONPATH": str(tmp_path)}, "requirements-demo.txt"),
+            ([run.directory], {"PYTHONPATH": str(tmp_path)}, "requirements-demo.txt"),
             ([tmp_path / "none", "--port", 0], {}, "none"),
-            ([trained.directory, "--port", port], {}, f"--port {port}"),
-            ([trained.directory, "--port", 99999], {}, "--port"),
-            ([trained.directory, "--max-megabytes", 0], {}, "--max-megabytes"),
-            ([trained.directory, "--time-limit", "nan"], {}, "--time-limit"),
-            ([trained.directory, "--host", "no such host"], {}, "--host"),
+            ([run.directory, "--port", port], {}, f"--port {port}"),
+            ([run.directory, "--port", 99999], {}, "--port"),
+            ([run.directory, "--max-megabytes", 0], {}, "--max-megabytes"),
+            ([run.directory, "--time-limit", "nan"], {}, "--time-limit"),
+            ([run.directory, "--host", "no such host"], {}, "--host"),
         ):
             code, err = run_script(*options, **environment)
             assert code == 2 and err.startswith("error: ") and word in err, err
@@ -360,7 +378,8 @@ def drag(page, start: tuple[float, float], stop: tuple[float, float]) -> None:
     page.locator("#stage").scroll_into_view_if_needed()
     frame = page.locator("#photograph").bounding_box()
     (x1, y1), (x2, y2) = (
-        (frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in (start, stop)
+        (frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
+        for x, y in (start, stop)
     )
     if not page.is_phone:
         page.mouse.move(x1, y1)
@@ -446,5 +465,10 @@ def test_an_example_brings_its_box_and_what_was_drawn(page):
     page.wait_for_selector("text=stands where it was drawn so")
     assert page.locator("#box").is_visible()
     assert page.locator(".card li", has_text="✓").count() == 6
-    page.locator("#examples button").last.click()
-    page.wait_for_selector("text=stands where it was drawn so")
+    first = page.input_value("[name=x1]"), page.input_value("[name=y2]")
+    page.fill("[name=x1]", "0")
+    page.click("text=Set box")
+    page.wait_for_function("document.querySelector('#box').style.left === '0%'")
+    page.locator("#examples button").first.click()
+    page.wait_for_function(f"document.querySelector('[name=x1]').value === '{first[0]}'")
+    assert page.input_value("[name=y2]") == first[1]
