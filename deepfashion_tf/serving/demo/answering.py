@@ -103,6 +103,8 @@ class Answering:
         }
 
     def _crop(self, encoded: bytes, box: Box | None) -> np.ndarray:
+        if not encoded:
+            raise Refusal("The picture is an empty file.")
         (found,) = self._predictor.crops([Item("", box or WHOLE_IMAGE, encoded=encoded)])
         if isinstance(found, str):
             raise Refusal(f"The picture {printable(found)}.")

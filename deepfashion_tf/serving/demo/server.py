@@ -32,7 +32,7 @@ from deepfashion_tf.serving.demo.examples import SEEDS, Example, draw_example
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost")
 _THREADS = 2  # one decodes while the other one's picture is answered
-_CONNECTIONS = 64
+_CONNECTIONS = 500  # open ones, also those on which nobody asks anything
 # Whatever a page or a file says, the browser asks nobody but this server.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
@@ -74,6 +74,7 @@ def serve(options: Options) -> None:
             log_level="error",
             access_log=False,
             limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=2,
             timeout_graceful_shutdown=3,
             server_header=False,
         )
