@@ -439,7 +439,10 @@ def test_a_person_gets_answers(page, served, photograph):
     switch.check()
     heat_map = page.locator('[data-category="sleeve"] .heat-map')
     heat_map.wait_for(state="visible")
-    assert heat_map.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    assert (
+        heat_map.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+        > 100
+    )
     assert page.locator(".heat-map:visible").count() == 1
     switch.uncheck()
     assert not heat_map.is_visible()
@@ -447,6 +450,7 @@ def test_a_person_gets_answers(page, served, photograph):
     upload(page, b"These are only words.")
     page.locator("#fault").wait_for(state="visible")
     assert "The picture is not a readable image." in page.inner_text("#fault")
+    assert page.locator("#fault").evaluate("told => told.getBoundingClientRect().top >= 0")
     assert shares(page) == expected
     upload(page, large_png(20_000))
     page.wait_for_selector("text=89 million pixels")

@@ -56,6 +56,7 @@ function refuse(sentence) {
     "Answers appear here.";
   byId("fault").textContent = sentence;
   byId("fault").hidden = false;
+  byId("fault").scrollIntoView({ block: "nearest" });
   drawBox(shown.box);
 }
 
@@ -79,7 +80,7 @@ function makeCards() {
   for (const [index, category] of about.categories.entries()) {
     const { name, colour, told, is_doubtful, is_learnt } = category;
     const card = byId("card").content.firstElementChild.cloneNode(true);
-    const [list, image, input] = ["ol", ".heat-map", "input"].map((q) => card.querySelector(q));
+    const [list, figure, input] = ["ol", "figure", "input"].map((tag) => card.querySelector(tag));
     card.dataset.category = name;
     card.style.setProperty("--colour", colour);
     card.classList.toggle("doubtful", is_doubtful);
@@ -87,9 +88,9 @@ function makeCards() {
     card.querySelector(".told").textContent = told;
     input.setAttribute("aria-label", `where it looks for ${spaced(name)}`);
     input.addEventListener("change", () => toggle(name));
-    image.alt = `Heat map of ${spaced(name)}: yellow speaks for the answer`;
+    figure.firstElementChild.alt = `Heat map of ${spaced(name)}`;
     const label = card.querySelector(".switch");
-    cards.set(name, { list, image, label, switch: input, canExplain: is_learnt });
+    cards.set(name, { list, figure, label, switch: input, canExplain: is_learnt });
     columns[index < half ? 0 : 1].append(card);
   }
 }
@@ -99,7 +100,7 @@ function fill(answers) {
   for (const [category, ranked] of Object.entries(answers)) {
     const card = cards.get(category);
     card.label.hidden = Boolean(about.no_heat_maps) || !card.canExplain;
-    card.image.hidden = true;
+    card.figure.hidden = true;
     card.list.replaceChildren(...ranked.map(({ attribute, probability }) => {
       const [row, name, bar, share] = ["li", "span", "span", "span"].map((tag) =>
         document.createElement(tag));
@@ -118,7 +119,7 @@ function fill(answers) {
 async function toggle(category) {
   const card = cards.get(category);
   if (!card.switch.checked) {
-    card.image.hidden = true;
+    card.figure.hidden = true;
     return;
   }
   const { signal } = asking;
@@ -128,8 +129,8 @@ async function toggle(category) {
   try {
     const maps = await asked;
     if (asked !== shown.heatMaps || !card.switch.checked) return;
-    card.image.src = maps[category];
-    card.image.hidden = false;
+    card.figure.firstElementChild.src = maps[category];
+    card.figure.hidden = false;
   } catch (error) {
     if (error.name === "AbortError" || asked !== shown.heatMaps) return;
     card.switch.checked = false;
