@@ -32,6 +32,7 @@ SCRIPTS = [
     "reproduce",
     "ask_server",
     "tag_catalogue",
+    "demo",
 ]
 
 

@@ -30,17 +30,17 @@ from deepfashion_tf.training.run import Run
 NEVER = 2.0  # a probability that no answer reaches
 
 
-def parse_box(text: str) -> Box:
+def parse_box(text: str, name: str = "--box") -> Box:
     """Reads ``x1,y1,x2,y2`` in half-open pixels.
 
     Raises:
         InputError: not four whole numbers, or no area.
     """
     if not re.fullmatch(r" *-?[0-9]{1,9} *(, *-?[0-9]{1,9} *){3}", text, re.ASCII):
-        raise InputError(f"--box {text!r} is not x1,y1,x2,y2: give four whole numbers.")
+        raise InputError(f"{name} {text!r} is not x1,y1,x2,y2: give four whole numbers.")
     x1, y1, x2, y2 = map(int, text.split(","))
     if min(x1, y1) < 0 or x1 >= x2 or y1 >= y2:
-        raise InputError(f"--box {text} has no area inside an image: 0 <= x1 < x2, 0 <= y1 < y2.")
+        raise InputError(f"{name} {text} has no area inside an image: 0 <= x1 < x2, 0 <= y1 < y2.")
     return x1, y1, x2, y2
 
 

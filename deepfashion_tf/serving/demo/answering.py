@@ -1,0 +1,125 @@
+"""Answers and heat maps for one uploaded file, as the page gets them."""
+
+import base64
+import threading
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.data.decode import decode_compiled
+from deepfashion_tf.data.split import WHOLE_IMAGE
+from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.inference.explanations import Explainer, overlay
+from deepfashion_tf.inference.items import Box, Item
+from deepfashion_tf.inference.predictor import Predictor
+
+HEAT_MAP_SIDE = 448  # pixels of the longer side
+
+
+class Refusal(Exception):
+    """Says in one sentence why an upload is not answered.
+
+    Attributes:
+        status: of the HTTP response.
+    """
+
+    def __init__(self, sentence: str, status: int = 422) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Answering:
+    """Answers for the bytes of a file, from any thread.
+
+    Args:
+        predictor: the model.
+
+    Attributes:
+        no_heat_maps: why there are none; None where there are.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor, self._one_at_a_time = predictor, threading.Lock()
+        self._explainer: Explainer | None = None
+        self.no_heat_maps: str | None = None
+        try:
+            self._explainer = predictor.explainer()
+        except InputError:
+            self.no_heat_maps = (
+                "An export has no gradients, so there are no heat maps of where the answers come "
+                "from: start the demo with the run directory to see them."
+            )
+
+    def answer(self, encoded: bytes, box: Box | None) -> Mapping:
+        """Answers in all categories.
+
+        Args:
+            encoded: a file as it was uploaded.
+            box: x1 y1 x2 y2 in half-open pixels of the upright image; None = all of it.
+
+        Returns:
+            Category -> attributes and their probabilities, the likeliest first.
+
+        Raises:
+            Refusal: the file or the box cannot be used.
+        """
+        crop = self._crop(encoded, box)
+        with self._one_at_a_time:
+            found = self._predictor.answer(crop[None])
+        return {
+            category: [
+                {"attribute": attributes[k], "probability": round(float(found[category][0, k]), 6)}
+                for k in np.argsort(-found[category][0], kind="stable")
+            ]
+            for category, attributes in self._predictor.schema.items()
+            if category not in self._predictor.untrained
+        }
+
+    def heat_maps(self, encoded: bytes, box: Box | None) -> Mapping:
+        """Draws each category's Grad-CAM map over the part of the picture that was answered.
+
+        Args:
+            encoded: as `answer` takes it.
+            box: as `answer` takes it.
+
+        Returns:
+            Category -> a JPEG as a ``data:`` address.
+
+        Raises:
+            Refusal: as of `answer`, or there are no heat maps.
+        """
+        if not self._explainer:
+            raise Refusal(self.no_heat_maps, status=404)
+        crop = self._crop(encoded, box)
+        with self._one_at_a_time:
+            heats = self._explainer.explain(crop[None])
+        picture = _shown(encoded, box)
+        return {
+            category: _address_of(overlay(picture, heat[0]))
+            for category, heat in heats.items()
+            if category not in self._predictor.untrained
+        }
+
+    def _crop(self, encoded: bytes, box: Box | None) -> np.ndarray:
+        if not encoded:
+            raise Refusal("The picture is an empty file.")
+        (found,) = self._predictor.crops([Item("", box or WHOLE_IMAGE, encoded=encoded)])
+        if isinstance(found, str):
+            raise Refusal(f"The picture {printable(found)}.")
+        return found
+
+
+def _shown(encoded: bytes, box: Box | None) -> np.ndarray:
+    """Decodes what was answered, at a size for the eye, in its own proportions."""
+    picture = decode_compiled(tf.constant(encoded), tf.constant(box or WHOLE_IMAGE)).numpy()
+    scale = HEAT_MAP_SIDE / max(picture.shape[:2])
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(picture, size, interpolation=way)
+
+
+def _address_of(picture: np.ndarray) -> str:
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode('ascii')}"

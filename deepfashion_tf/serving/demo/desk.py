@@ -1,0 +1,89 @@
+"""Takes uploads: a bounded number at once, each of a bounded size and time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.requests import ClientDisconnect, Request
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.items import Box
+from deepfashion_tf.serving.demo.answering import Refusal
+from deepfashion_tf.serving.predict import parse_box
+
+_PLACES = 8  # uploads that are received, wait or are worked on
+
+Work = Callable[[bytes, Box | None], Mapping]
+
+
+class Desk:
+    """Has uploads answered by threads.
+
+    Args:
+        pool: the threads.
+        max_megabytes: of an upload.
+        time_limit: seconds for an upload, and again for its answer.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, max_megabytes: float, time_limit: float) -> None:
+        self._pool, self._megabytes, self._seconds = pool, max_megabytes, time_limit
+        self._places = _PLACES
+
+    async def serve(self, request: Request, work: Work) -> Mapping:
+        """Does the work on a request's body and its query ``box=x1,y1,x2,y2``.
+
+        Raises:
+            Refusal: too large, too slow, too many, or what the work refuses.
+        """
+        if not self._places:
+            raise Refusal("The demo is busy with other pictures: try again in a moment.", 503)
+        self._places -= 1
+        try:
+            encoded = await self._within(self._receive(request), "arrives too slowly", 408)
+            job = self._pool.submit(work, encoded, _read_box(request))
+        except BaseException:
+            self._leave()
+            raise
+        # A thread cannot be stopped: its place is free when it has ended, not when time is up.
+        loop = asyncio.get_running_loop()
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        return await self._within(
+            asyncio.wrap_future(job), "takes too long: choose a smaller one", 503
+        )
+
+    def _leave(self) -> None:
+        self._places += 1
+
+    async def _within(self, awaited: Awaitable, fault: str, status: int):
+        try:
+            return await asyncio.wait_for(awaited, self._seconds)
+        except TimeoutError as error:
+            sentence = f"The picture {fault} (the limit is {self._seconds:g} seconds)."
+            raise Refusal(sentence, status) from error
+
+    async def _receive(self, request: Request) -> bytes:
+        limit, size, encoded = int(self._megabytes * 10**6), 0, bytearray()
+        try:
+            async for part in request.stream():
+                size += len(part)
+                # What is too much is read, too, and forgotten: a browser that is still sending
+                # would not read why it is refused.
+                if size <= limit:
+                    encoded += part
+        except ClientDisconnect as error:
+            raise Refusal("The upload broke off.", 400) from error
+        if size > limit:
+            raise Refusal(
+                f"The picture has {size / 10**6:.1f} MB, and this demo takes "
+                f"{self._megabytes:g} MB at most: make it smaller.",
+                413,
+            )
+        return bytes(encoded)
+
+
+def _read_box(request: Request) -> Box | None:
+    text = request.query_params.get("box")
+    try:
+        return parse_box(text, "The box") if text else None
+    except InputError as error:
+        raise Refusal(str(error)) from error
