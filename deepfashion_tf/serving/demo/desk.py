@@ -44,12 +44,15 @@ class Desk:
         except BaseException:
             self._leave()
             raise
+        answered = asyncio.wrap_future(job)
         # A thread cannot be stopped: its place is free when it has ended, not when time is up.
-        loop = asyncio.get_running_loop()
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
-        return await self._within(
-            asyncio.wrap_future(job), "takes too long: choose a smaller one", 503
-        )
+        answered.add_done_callback(lambda _: self._leave())
+        try:
+            return await self._within(
+                asyncio.shield(answered), "takes too long: choose a smaller one", 503
+            )
+        finally:
+            job.cancel()  # if no thread has begun it
 
     def _leave(self) -> None:
         self._places += 1
