@@ -21,8 +21,8 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
 from deepfashion_tf.serving.catalogue import (
     Shard,
-    check_folder,
     count_done,
+    opened,
     shards_of,
     tag_shard,
 )
@@ -104,14 +104,27 @@ def test_a_shard_is_done_when_its_file_is_there_and_of_its_images(predictor, ima
     assert count_done(shard, tmp_path) is None
 
 
+def open_and_close(folder: Path, plan: dict) -> None:
+    with opened(folder, plan):
+        pass
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     folder = tmp_path / "catalogue"
-    check_folder(folder, {"model": "a", "top": 1})
-    check_folder(folder, {"model": "a", "top": 1})
+    open_and_close(folder, {"model": "a", "top": 1})
+    open_and_close(folder, {"model": "a", "top": 1})
     with pytest.raises(InputError, match=r"top 1 \(asked: 2\)"):
-        check_folder(folder, {"model": "a", "top": 2})
+        open_and_close(folder, {"model": "a", "top": 2})
     with pytest.raises(InputError, match="not empty"):
-        check_folder(tmp_path, {"model": "a"})
+        open_and_close(tmp_path, {"model": "a"})
+
+
+def test_nobody_works_on_a_folder_of_somebody_else(tmp_path):
+    with (
+        opened(tmp_path / "catalogue", {"top": 1}),
+        pytest.raises(InputError, match="another process"),
+    ):
+        open_and_close(tmp_path / "catalogue", {"top": 1})
 
 
 @pytest.mark.slow
@@ -124,10 +137,11 @@ def test_a_catalogue_has_predicts_answers_and_is_not_done_twice(
     assert done.returncode == 1, done.stderr
     assert "58 images answered" in done.stdout
     assert_same(read(output), expected_rows(predictor, images, tmp_path))
-    with (output / "faults.csv").open(newline="") as file:
+    with (output / "_faults.csv").open(newline="") as file:
         faults = list(csv.DictReader(file))
     assert [Path(fault["image"]).name for fault in faults] == ["010a.jpg", "040a.jpg"]
     assert all(fault["reason"] for fault in faults)
+    assert pyarrow.parquet.read_table(output).num_rows == 58
     written = {path: path.stat().st_mtime_ns for path in output.glob("part-*")}
     # Another photograph at the end: its shard alone is done, and one behind it begun.
     shutil.copy(images / "000.jpg", images / "zzz.jpg")
@@ -177,7 +191,7 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_twice(
     assert_same(found, expected_rows(predictor, images, tmp_path))
     assert len({row["image"] for row in found}) == len(found)
     assert not list(output.glob(".unfinished*"))
-    with (output / "faults.csv").open(newline="") as file:
+    with (output / "_faults.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
 
 

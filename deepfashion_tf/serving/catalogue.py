@@ -10,22 +10,26 @@ import hashlib
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import filelock
 import pyarrow as pa
 import pyarrow.parquet
 
-from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
 
-PLAN_FILE = "catalogue.json"
-FAULTS_FILE = "faults.csv"
+# Who reads the folder as one table passes over names that begin so.
+PLAN_FILE = "_catalogue.json"
+FAULTS_FILE = "_faults.csv"
 _DIGEST = b"deepfashion_tf.items"
 _AHEAD = 2  # shards that wait for a worker while it is at one
 _RETRIES = 3  # workers that one shard may cost
@@ -58,7 +62,11 @@ class Shard:
 
 def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
     """Divides images into shards, as they come."""
-    items = iter(items)
+    # A worker may stand in another folder.
+    items = (
+        replace(item, path=os.path.abspath(item.path)) if item.path else item  # noqa: PTH100
+        for item in items
+    )
     for number in itertools.count():
         some = list(itertools.islice(items, size))
         if not some:
@@ -116,20 +124,37 @@ def tag_shard(predictor: Predictor, wanted: Wanted, shard: Shard, folder: Path) 
 
 
 def _faults_path(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:06d}.faults.csv"
+    return folder / f"_part-{number:06d}.faults.csv"
 
 
-def check_folder(folder: Path, plan: dict) -> None:
+@contextmanager
+def opened(folder: Path, plan: dict) -> Iterator[None]:
     """Makes the folder of a catalogue, or goes on with one of the same plan.
 
     Args:
-        folder: of the catalogue.
-        plan: what decides its answers: model, input and options.
+        folder: of the catalogue, which nobody else works on in the meantime.
+        plan: what decides its answers: model and options. The images are no part of it: a shard
+            knows its own.
 
     Raises:
-        InputError: it holds something else.
+        InputError: it holds something else, or somebody is at work there.
     """
-    path = folder / PLAN_FILE
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN_FILE).is_file():
+        raise InputError(f"{folder} is not empty and no catalogue: name another --output.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            _check_plan(folder / PLAN_FILE, plan)
+            remove_unfinished(folder)
+            yield
+    except filelock.Timeout as error:
+        raise InputError(
+            f"{folder} is being worked on by another process: wait until it has ended, or name "
+            f"another --output."
+        ) from error
+
+
+def _check_plan(path: Path, plan: dict) -> None:
     wanted = json.loads(json.dumps(plan, default=str))
     if path.is_file():
         try:
@@ -143,13 +168,9 @@ def check_folder(folder: Path, plan: dict) -> None:
         ]
         if differences:
             raise InputError(
-                f"{folder} holds another catalogue: {'; '.join(differences)}. Name another "
+                f"{path.parent} holds another catalogue: {'; '.join(differences)}. Name another "
                 f"--output."
             )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty and no catalogue: name another --output.")
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
     write_atomically(path, json.dumps(wanted, indent=1) + "\n")
 
 
@@ -197,7 +218,7 @@ def tag_catalogue(
         How many images are answered, and how many could not be.
 
     Raises:
-        InputError: Ray is not installed, or a shard has ended several workers.
+        InputError: Ray is not installed, or shards have ended several workers each.
     """
     ray = _start_ray(crew)
     try:
@@ -232,6 +253,7 @@ def _tag(
     arguments = (run.resolve(), wanted, folder.resolve(), crew.threads)
     workers = [tagger.remote(*arguments) for _ in range(crew.workers)]
     answered = faulty = 0
+    failed: list[Shard] = []
     waiting: dict = {}  # what a worker will tell -> the worker and the shard
     free = workers * _AHEAD
     shards = shards_of(items, size)
@@ -239,38 +261,45 @@ def _tag(
     with make_progress() as progress:
         bar = progress.add_task("tagging", total=None)
 
-        def add(counts: tuple[int, int]) -> None:
-            nonlocal answered, faulty
+        began, new = time.monotonic(), 0
+
+        def add(counts: tuple[int, int], is_new: bool = True) -> None:
+            nonlocal answered, faulty, new
             answered, faulty = answered + counts[0], faulty + counts[1]
-            progress.update(bar, advance=sum(counts))
+            new += sum(counts) * is_new
+            rate = new / (time.monotonic() - began)
+            progress.update(bar, advance=sum(counts), description=f"{rate:.0f} images/s")
 
         for shard in shards:
             last = shard.number
             if done := count_done(shard, folder):
-                add(done)
+                add(done, is_new=False)
                 continue
             if not free:
-                free.append(_wait(ray, waiting, add))
+                free.append(_wait(ray, waiting, add, failed))
             worker = free.pop()
             waiting[worker.tag.remote(shard)] = worker, shard
         while waiting:
-            _wait(ray, waiting, add)
+            _wait(ray, waiting, add, failed)
+    if failed:
+        images = [f"{shard.items[0].image} to {shard.items[-1].image}" for shard in failed]
+        raise InputError(
+            f"All else is done, but {list_some(images, separator='; ')} have ended "
+            f"{_RETRIES + 1} workers each: give the machine more memory, or find the image that "
+            f"does it with a smaller --shard-size."
+        )
     _finish(folder, last)
     return answered, faulty
 
 
-def _wait(ray, waiting: dict, add):
+def _wait(ray, waiting: dict, add, failed: list[Shard]):
     """Waits for one shard, counts it, and gives its worker."""
     (told,), _ = ray.wait(list(waiting))
     worker, shard = waiting.pop(told)
     try:
         add(ray.get(told))
-    except ray.exceptions.RayActorError as error:
-        raise InputError(
-            f"The images {shard.items[0].image} to {shard.items[-1].image} have ended "
-            f"{_RETRIES + 1} workers; all other shards that are done are kept. Take some of these "
-            f"images out, or give the machine more memory."
-        ) from error
+    except ray.exceptions.RayActorError:
+        failed.append(shard)
     except ray.exceptions.RayTaskError as error:
         raise error.as_instanceof_cause() from error
     return worker
@@ -279,8 +308,8 @@ def _wait(ray, waiting: dict, add):
 def _finish(folder: Path, last: int) -> None:
     """Gathers the faults, and removes shards behind the last one, of an input that was longer."""
     remove_unfinished(folder)  # of workers that were killed
-    for path in folder.glob("part-*"):
-        if int(path.name[5:11]) > last:
+    for path in folder.glob("*part-*"):
+        if int(path.name.removeprefix("_")[5:11]) > last:
             path.unlink()
     with (
         whole_or_nothing(folder / FAULTS_FILE) as temporary,

@@ -48,17 +48,16 @@ def catalogue_command(options: Options) -> int:
         options.top,
         with_boxes=has_boxes(options.input),
     )
-    plan = {"input": list(options.input), "shard_size": options.shard_size}
-    plan |= catalogue.describe(options.run) | catalogue.columns_of(wanted)
-    catalogue.check_folder(options.output, plan)
+    plan = {"shard_size": options.shard_size, **catalogue.describe(options.run)}
     began = time.monotonic()
-    answered, faulty = catalogue.tag_catalogue(
-        options.run,
-        find_items(options.input),
-        wanted,
-        options.output,
-        options.shard_size,
-        catalogue.Crew(options.workers, threads, options.address),
-    )
+    with catalogue.opened(options.output, plan | catalogue.columns_of(wanted)):
+        answered, faulty = catalogue.tag_catalogue(
+            options.run,
+            find_items(options.input),
+            wanted,
+            options.output,
+            options.shard_size,
+            catalogue.Crew(options.workers, threads, options.address),
+        )
     catalogue.tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0
