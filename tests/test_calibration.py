@@ -98,10 +98,18 @@ def test_a_promise_is_kept_on_other_images():
     assert broken <= 18
 
 
+def test_the_risk_is_not_divided_among_thresholds():
+    """4 of 200 wrong: at most 4.5 % with 95 % confidence; a tenth of the risk would say 5.8 %."""
+    hits = np.ones(200)
+    hits[[130, 150, 170, 190]] = 0
+    assert Coverage.of(np.linspace(0.9, 0.5, 200), hits).threshold_for(0.95) == 0.5
+
+
 def test_what_cannot_be_promised_is_not():
     hits = np.ones(10)
     assert Coverage.of(np.linspace(0.5, 0.9, 10), hits).threshold_for(0.95) is None
     assert Coverage.of(np.array([]), np.array([])).threshold_for(0.5) is None
+    assert Coverage.of(np.linspace(0.5, 0.9, 1000), np.ones(1000)).threshold_for(1.0) is None
     assert Coverage.of(np.linspace(0.5, 0.9, 1000), np.ones(1000)).threshold_for(0.95) == 0.5
 
 

@@ -85,6 +85,10 @@ def test_what_cannot_be_read_is_told_and_the_others_are_answered(predictor, trai
     np.testing.assert_allclose(values, values[:1].repeat(len(bad), axis=0), atol=1e-6)
 
 
+def test_bytes_that_are_none_are_no_image(predictor):
+    assert predictor.crops([Item("x.jpg", encoded=b"")]) == ["is not a readable image"]
+
+
 def test_nothing_but_faults(predictor):
     (batch,) = predictor.stream([Item("x", path="/nowhere/x.jpg")])
     assert batch.answered == [] and batch.probabilities["sleeve"].shape == (0, 3)

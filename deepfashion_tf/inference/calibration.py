@@ -160,30 +160,32 @@ class Coverage:
 
         The share of right answers from it on is at least `accuracy`: not only among the images
         that were counted, where luck would choose, but of all such images, with the confidence
-        asked for. A binary search looks at a few thresholds and tests each by an exact binomial
-        bound; the risk that is allowed is divided among them.
+        asked for. Thresholds are tested downwards by an exact binomial bound until one fails.
+        Such a sequence may spend all of the risk on each test, because its order and its start
+        do not hang on the answers: it begins at twice the fewest answers that could pass a test.
 
         Args:
             accuracy: asked of the answers that are accepted, 0 to 1.
             confidence: of this promise, 0 to 1.
 
         Returns:
-            The threshold; None where no threshold can promise it.
+            The threshold; None where none can be promised: answers are too few or too wrong.
 
         Reference:
-            Geifman and El-Yaniv 2017, Selective Classification for Deep Neural Networks,
-            algorithm 1 and lemma 3.1.
+            Angelopoulos et al. 2021, Learn then Test: Calibrating Predictive Algorithms to
+            Achieve Risk Control, section on fixed sequence testing.
         """
-        accepted, wrong = np.array(self.accepted), np.array(self.wrong)
-        low, high, best = 0, len(accepted) - 1, None
-        allowed = (1 - confidence) / max(1, len(accepted).bit_length())  # of each that is looked at
-        while low <= high:
-            middle = (low + high + 1) // 2
-            if _upper_bound(wrong[middle], accepted[middle], allowed) <= 1 - accuracy:
-                best, low = middle, middle + 1
-            else:
-                high = middle - 1
-        return None if best is None else self.thresholds[best]
+        if accuracy >= 1.0:
+            return None  # however many are right, the next one may be wrong
+        risk = 1 - confidence
+        least = np.log(risk) / np.log(accuracy) if accuracy > 0 else 0.0
+        start = int(np.searchsorted(self.accepted, min(2 * least, self.total)))
+        best = None
+        for place in range(start, len(self.accepted)):
+            if _upper_bound(self.wrong[place], self.accepted[place], risk) > 1 - accuracy:
+                break
+            best = self.thresholds[place]
+        return best
 
     def share_from(self, threshold: float) -> float:
         """Gives the share of answers of at least this probability."""

@@ -212,14 +212,16 @@ class Predictor:
         for place, item in enumerate(items):
             if item.fault:
                 continue
-            encoded = b""
+            encoded = None
             try:
                 encoded = item.read()
                 plain.append(make_plain(encoded, item.box))
                 places.append(place)
             except (OSError, ValueError, tf.errors.OpError) as error:
-                fault = image_fault(encoded, item.box) if encoded else None
-                found[place] = fault or (UNREADABLE if encoded else reading_fault(error))
+                if encoded is None:
+                    found[place] = reading_fault(error)
+                else:
+                    found[place] = image_fault(encoded, item.box) or UNREADABLE
         if plain:
             for place, crop in zip(places, self._crop_plain(plain), strict=True):
                 found[place] = crop
