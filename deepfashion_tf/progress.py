@@ -1,17 +1,21 @@
 """Progress bars in the terminal, by rich."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from deepfashion_tf.errors import InputError
 
 console = Console(highlight=False)
 
@@ -30,6 +34,29 @@ def make_progress(unit: str = "images") -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def count_aside(progress: Progress, task: TaskID, items: Iterable) -> threading.Thread | None:
+    """Tells a bar how many items there are, as soon as a thread has gone through all of them.
+
+    Args:
+        progress: that shows the bar; if it shows nothing, nothing is counted.
+        task: the bar.
+        items: what can be gone through twice; an iterator cannot, and is left alone.
+
+    Returns:
+        The thread, if there is one.
+    """
+    if progress.disable or isinstance(items, Iterator):
+        return None
+
+    def count() -> None:
+        with suppress(InputError):  # who needs the items hears of it
+            progress.update(task, total=sum(1 for _ in items))
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    return thread
 
 
 @contextmanager

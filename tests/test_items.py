@@ -1,12 +1,17 @@
 """What is to be answered: files, folders, patterns, tables, and what is wrong with them."""
 
+import io
+
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items
+from deepfashion_tf.progress import count_aside
 
 
 @pytest.fixture
@@ -91,7 +96,25 @@ def test_nothing_is_read_ahead_of_being_asked_for(folder, tmp_path):
     """A table of ten million rows is never in memory: its end may not even be there yet."""
     path = tmp_path / "long.csv"
     path.write_text("image\n" + "".join(f"{number}.jpg\n" for number in range(200_000)))
-    items = find_items([str(path)])
+    items = iter(find_items([str(path)]))
     assert next(items).image == "0.jpg"
     path.write_text("image\n")
     assert sum(1 for _ in items) < 199_999
+
+
+def test_a_bar_learns_how_many_there_are_while_they_are_gone_through(folder):
+    items = find_items([str(folder)])
+    with Progress(disable=False, console=Console(file=io.StringIO())) as progress:
+        task = progress.add_task("", total=None)
+        remaining = iter(items)
+        next(remaining)
+        count_aside(progress, task, items).join()
+        assert progress.tasks[0].total == 4
+        assert len(list(remaining)) == 3
+        assert count_aside(progress, task, remaining) is None  # it would take them away
+    (folder / "no.csv").write_text("path,x1\na,1\n")
+    broken = find_items([str(folder / "no.csv")])
+    with Progress(disable=False, console=Console(file=io.StringIO())) as progress:
+        task = progress.add_task("", total=None)
+        count_aside(progress, task, broken).join()
+        assert progress.tasks[0].total is None

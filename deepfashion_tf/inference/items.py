@@ -1,6 +1,6 @@
 """What is to be answered: images, and boxes where there are some, one after the other.
 
-Everything here is an iterator, so that a list of ten million images takes no more memory than
+Images are looked for on the way, so that a list of ten million images takes no more memory than
 one of ten. No TensorFlow.
 """
 
@@ -52,7 +52,17 @@ class Item:
         return self.encoded if self.path is None else read_file(self.path)
 
 
-def find_items(inputs: Sequence[str], box: Box | None = None) -> Iterator[Item]:
+class Found(Iterable[Item]):
+    """The images that some inputs stand for, looked for anew whenever they are asked for."""
+
+    def __init__(self, inputs: Sequence[str], box: Box | None) -> None:
+        self._inputs, self._box = inputs, box
+
+    def __iter__(self) -> Iterator[Item]:
+        return _find(self._inputs, self._box)
+
+
+def find_items(inputs: Sequence[str], box: Box | None = None) -> Found:
     """Finds the images that inputs stand for, in their order.
 
     Args:
@@ -62,11 +72,11 @@ def find_items(inputs: Sequence[str], box: Box | None = None) -> Iterator[Item]:
         box: of every image that has none of its own; None = the whole image.
 
     Raises:
-        InputError: nothing is named, or a table cannot be read.
+        InputError: nothing is named; later, on the way: a table cannot be read.
     """
     if not inputs:
         raise InputError("No image is named: give images, folders, patterns or tables of them.")
-    return _find(inputs, box)
+    return Found(inputs, box)
 
 
 def _find(inputs: Sequence[str], box: Box | None) -> Iterator[Item]:

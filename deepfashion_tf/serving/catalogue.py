@@ -24,7 +24,7 @@ from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.progress import console, count_aside, make_progress
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
 
 # Who reads the folder as one table passes over names that begin so.
@@ -260,7 +260,7 @@ def _tag(
     last = -1
     with make_progress() as progress:
         bar = progress.add_task("tagging", total=None)
-
+        count_aside(progress, bar, items)
         began, new = time.monotonic(), 0
 
         def add(counts: tuple[int, int], is_new: bool = True) -> None:

@@ -16,7 +16,7 @@ from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Batch, Predictor
-from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.progress import console, count_aside, make_progress
 from deepfashion_tf.serving.answer_files import (
     Terminal,
     Wanted,
@@ -251,8 +251,8 @@ def _write_all(
 ) -> int:
     count = 0
     with make_progress() as progress:
-        # Nobody knows how many there are: a list may be longer than memory.
         task = progress.add_task("predicting", total=None)
+        count_aside(progress, task, items)
         for batch in predictor.stream(items):
             for writer in filter(None, writers):
                 writer.write(batch)
