@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.command_line import run
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class Options:
 
 def main() -> int:
     options = tyro.cli(Options, description=__doc__)
-    import_tensorflow()
     from deepfashion_tf.serving.catalogue_command import catalogue_command
 
     return catalogue_command(options)

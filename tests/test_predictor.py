@@ -19,9 +19,10 @@ from deepfashion_tf.inference.calibration import Calibration, CategoryCalibratio
 from deepfashion_tf.inference.items import Item, find_items, items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.serving.acceptance import thresholds
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
 from deepfashion_tf.serving.export import export_run
-from deepfashion_tf.serving.predict import Montages, predict, thresholds
+from deepfashion_tf.serving.predict import Montages, predict
 
 SCHEMA = builtin_schema()
 

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,6 +23,7 @@ from deepfashion_tf.data.images import Normalization, normalize, squash_resize
 from deepfashion_tf.data.plain import decode_plain, make_plain
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
+from deepfashion_tf.inference.batch import Batch, Probabilities
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
@@ -36,29 +36,6 @@ RUN_FILE = "run.json"
 _THREADS = os.cpu_count() or 1
 _AT_ONCE = 16  # images that one call of the decoder gets: a call an image costs more than decoding
 _AHEAD = 4 * _THREADS  # such calls that wait to be answered
-
-Probabilities = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some images and what was answered.
-
-    Attributes:
-        items: the images, in the order in which they came.
-        faults: one an image: None, or why it could not be answered.
-        crops: uint8 ``[images that have no fault, size, size, 3]``, what the network was given.
-        probabilities: category -> float32 ``[images that have no fault, classes]``.
-    """
-
-    items: list[Item]
-    faults: list[str | None]
-    crops: np.ndarray
-    probabilities: Probabilities
-
-    @property
-    def answered(self) -> list[Item]:
-        return [item for item, fault in zip(self.items, self.faults, strict=True) if not fault]
 
 
 class Predictor:

@@ -22,8 +22,8 @@ from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Item
-from deepfashion_tf.inference.predictor import Batch
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.submission import SUBMISSION, zip_submission

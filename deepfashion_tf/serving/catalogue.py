@@ -6,6 +6,7 @@ same command does the shards that are missing, and no other.
 """
 
 import csv
+import functools
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import pyarrow as pa
@@ -22,10 +24,14 @@ import pyarrow.parquet
 
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
+from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.inference.items import Item
-from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.progress import console, count_aside, make_progress
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
+
+if TYPE_CHECKING:
+    from deepfashion_tf.inference.predictor import Predictor
 
 # Who reads the folder as one table passes over names that begin so.
 PLAN_FILE = "_catalogue.json"
@@ -89,7 +95,9 @@ def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
     return (answered, len(shard.items) - answered) if known == shard.digest else None
 
 
-def tag_shard(predictor: Predictor, wanted: Wanted, shard: Shard, folder: Path) -> tuple[int, int]:
+def tag_shard(
+    predictor: "Predictor", wanted: Wanted, shard: Shard, folder: Path
+) -> tuple[int, int]:
     """Answers for a shard and writes its file, and another with what could not be read.
 
     Returns:
@@ -174,16 +182,43 @@ def _check_plan(path: Path, plan: dict) -> None:
     write_atomically(path, json.dumps(wanted, indent=1) + "\n")
 
 
+@dataclass(frozen=True)
+class Model:
+    """What a worker tells of the model that it has loaded.
+
+    Attributes:
+        name: of what was loaded.
+        schema: its categories.
+        untrained: those that it cannot answer.
+        calibration: of its probabilities.
+    """
+
+    name: str
+    schema: Schema
+    untrained: tuple[str, ...]
+    calibration: Calibration
+
+
 class _Tagger:
-    """What works in a process of its own: the model is loaded once."""
+    """What works in a process of its own: TensorFlow and the model are loaded there alone."""
 
-    def __init__(self, run: Path, wanted: Wanted, folder: Path, threads: int) -> None:
+    def __init__(self, run: Path, threads: int) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
-        self._wanted, self._folder = wanted, folder
-        self._predictor = Predictor.load(run)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        self._run = run
 
-    def tag(self, shard: Shard) -> tuple[int, int]:
-        return tag_shard(self._predictor, self._wanted, shard, self._folder)
+    @functools.cached_property
+    def _predictor(self) -> "Predictor":
+        from deepfashion_tf.inference.predictor import Predictor
+
+        return Predictor.load(self._run)
+
+    def describe(self) -> Model:
+        found = self._predictor
+        return Model(found.name, found.schema, tuple(found.untrained), found.calibration)
+
+    def tag(self, shard: Shard, wanted: Wanted, folder: Path) -> tuple[int, int]:
+        return tag_shard(self._predictor, wanted, shard, folder)
 
 
 @dataclass(frozen=True)
@@ -201,30 +236,64 @@ class Crew:
     address: str | None = None
 
 
-def tag_catalogue(
-    run: Path, items: Iterable[Item], wanted: Wanted, folder: Path, size: int, crew: Crew
-) -> tuple[int, int]:
-    """Tags images into a folder of Parquet files; what is there already is not done again.
+class Workers:
+    """Processes that answer, started by Ray: they load the model while this one does other things.
 
     Args:
         run: the model, as `Predictor.load` takes it.
-        items: the images; asked for as they are needed.
-        wanted: how answers are given.
-        folder: of the catalogue, on a disk that all workers share.
-        size: images of a shard.
-        crew: who does it.
-
-    Returns:
-        How many images are answered, and how many could not be.
+        crew: how many, and where.
 
     Raises:
-        InputError: Ray is not installed, or shards have ended several workers each.
+        InputError: Ray is not installed.
     """
-    ray = _start_ray(crew)
-    try:
-        return _tag(ray, run, items, wanted, folder, size, crew)
-    finally:
-        ray.shutdown()
+
+    def __init__(self, run: Path, crew: Crew) -> None:
+        self._ray = _start_ray(crew)
+        tagger = self._ray.remote(
+            num_cpus=crew.threads, max_restarts=-1, max_task_retries=_RETRIES
+        )(_Tagger)
+        self.taggers = [tagger.remote(run.resolve(), crew.threads) for _ in range(crew.workers)]
+        # All of them load; the first one tells.
+        self._descriptions = [tagger.describe.remote() for tagger in self.taggers]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ray.shutdown()
+
+    def describe(self) -> Model:
+        """Tells what the model is.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        try:
+            return self.get(self._descriptions[0])
+        except WorkerLost as error:
+            raise InputError(
+                f"The workers ended before one had loaded the model: give the machine more memory, "
+                f"or take fewer --workers ({error})."
+            ) from error
+
+    def wait(self, waiting: Iterable):
+        """Waits for one of several results."""
+        (told,), _ = self._ray.wait(list(waiting))
+        return told
+
+    def get(self, told):
+        """Gives a result, or raises what the worker raised.
+
+        Raises:
+            WorkerLost: the workers that were to give it have ended, one after the other.
+        """
+        try:
+            return self._ray.get(told)
+        except self._ray.exceptions.RayActorError as error:
+            raise WorkerLost(" ".join(str(error).split())[-200:]) from error
+        except self._ray.exceptions.RayTaskError as error:
+            # The worker's own exception; Ray's has a page of where it came from.
+            raise error.cause from error
 
 
 def _start_ray(crew: Crew):
@@ -246,17 +315,32 @@ def _start_ray(crew: Crew):
     return ray
 
 
-def _tag(
-    ray, run: Path, items: Iterable[Item], wanted: Wanted, folder: Path, size: int, crew: Crew
+class WorkerLost(Exception):
+    """Says that several workers have ended while at the same work."""
+
+
+def tag_catalogue(
+    workers: Workers, items: Iterable[Item], wanted: Wanted, folder: Path, size: int
 ) -> tuple[int, int]:
-    tagger = ray.remote(num_cpus=crew.threads, max_restarts=-1, max_task_retries=_RETRIES)(_Tagger)
-    arguments = (run.resolve(), wanted, folder.resolve(), crew.threads)
-    workers = [tagger.remote(*arguments) for _ in range(crew.workers)]
+    """Tags images into a folder of Parquet files; what is there already is not done again.
+
+    Args:
+        workers: who do it.
+        items: the images; asked for as they are needed.
+        wanted: how answers are given.
+        folder: of the catalogue, on a disk that all workers share.
+        size: images of a shard.
+
+    Returns:
+        How many images are answered, and how many could not be.
+
+    Raises:
+        InputError: shards have ended several workers each.
+    """
     answered = faulty = 0
     failed: list[Shard] = []
     waiting: dict = {}  # what a worker will tell -> the worker and the shard
-    free = workers * _AHEAD
-    shards = shards_of(items, size)
+    free = workers.taggers * _AHEAD
     last = -1
     with make_progress() as progress:
         bar = progress.add_task("tagging", total=None)
@@ -270,17 +354,17 @@ def _tag(
             rate = new / (time.monotonic() - began)
             progress.update(bar, advance=sum(counts), description=f"{rate:.0f} images/s")
 
-        for shard in shards:
+        for shard in shards_of(items, size):
             last = shard.number
             if done := count_done(shard, folder):
                 add(done, is_new=False)
                 continue
             if not free:
-                free.append(_wait(ray, waiting, add, failed))
-            worker = free.pop()
-            waiting[worker.tag.remote(shard)] = worker, shard
+                free.append(_wait(workers, waiting, add, failed))
+            tagger = free.pop()
+            waiting[tagger.tag.remote(shard, wanted, folder.resolve())] = tagger, shard
         while waiting:
-            _wait(ray, waiting, add, failed)
+            _wait(workers, waiting, add, failed)
     if failed:
         images = [f"{shard.items[0].image} to {shard.items[-1].image}" for shard in failed]
         raise InputError(
@@ -292,17 +376,15 @@ def _tag(
     return answered, faulty
 
 
-def _wait(ray, waiting: dict, add, failed: list[Shard]):
+def _wait(workers: Workers, waiting: dict, add, failed: list[Shard]):
     """Waits for one shard, counts it, and gives its worker."""
-    (told,), _ = ray.wait(list(waiting))
-    worker, shard = waiting.pop(told)
+    told = workers.wait(waiting)
+    tagger, shard = waiting.pop(told)
     try:
-        add(ray.get(told))
-    except ray.exceptions.RayActorError:
+        add(workers.get(told))
+    except WorkerLost:
         failed.append(shard)
-    except ray.exceptions.RayTaskError as error:
-        raise error.as_instanceof_cause() from error
-    return worker
+    return tagger
 
 
 def _finish(folder: Path, last: int) -> None:

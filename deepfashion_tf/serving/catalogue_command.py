@@ -7,10 +7,9 @@ from typing import Protocol
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items, has_boxes
-from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.serving import catalogue
+from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import Wanted
-from deepfashion_tf.serving.predict import check_shares, thresholds
 
 
 class Options(Protocol):
@@ -40,24 +39,21 @@ def catalogue_command(options: Options) -> int:
             option = name.replace("_", "-")
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
-    predictor = Predictor.load(options.run)
-    wanted = Wanted(
-        predictor.schema,
-        predictor.untrained,
-        thresholds(predictor, options.threshold, options.accept_accuracy),
-        options.top,
-        with_boxes=has_boxes(options.input),
-    )
-    plan = {"shard_size": options.shard_size, **catalogue.describe(options.run)}
     began = time.monotonic()
-    with catalogue.opened(options.output, plan | catalogue.columns_of(wanted)):
-        answered, faulty = catalogue.tag_catalogue(
-            options.run,
-            find_items(options.input),
-            wanted,
-            options.output,
-            options.shard_size,
-            catalogue.Crew(options.workers, threads, options.address),
+    crew = catalogue.Crew(options.workers, threads, options.address)
+    with catalogue.Workers(options.run, crew) as workers:
+        model = workers.describe()
+        wanted = Wanted(
+            model.schema,
+            model.untrained,
+            thresholds(model, options.threshold, options.accept_accuracy),
+            options.top,
+            with_boxes=has_boxes(options.input),
         )
+        plan = {"shard_size": options.shard_size, **catalogue.describe(options.run)}
+        with catalogue.opened(options.output, plan | catalogue.columns_of(wanted)):
+            answered, faulty = catalogue.tag_catalogue(
+                workers, find_items(options.input), wanted, options.output, options.shard_size
+            )
     catalogue.tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0

@@ -7,16 +7,16 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.inference.calibration import Calibration
+from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
-from deepfashion_tf.inference.predictor import Batch, Predictor
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.progress import console, count_aside, make_progress
+from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
     Terminal,
     Wanted,
@@ -26,8 +26,6 @@ from deepfashion_tf.serving.answer_files import (
     open_writer,
 )
 from deepfashion_tf.training.run import Run
-
-NEVER = 2.0  # a probability that no answer reaches
 
 
 def parse_box(text: str, name: str = "--box") -> Box:
@@ -93,73 +91,6 @@ def _check(options: Options) -> None:
     if options.top < 1:
         raise InputError(f"--top is {options.top}, but must be 1 or more.")
     check_shares(options.threshold, options.accept_accuracy)
-
-
-def check_shares(threshold: float | None, accept_accuracy: float | None) -> None:
-    """Checks what decides about unsure answers.
-
-    Raises:
-        InputError: one is no share, or both are given.
-    """
-    shares = {"--threshold": threshold, "--accept-accuracy": accept_accuracy}
-    for name, value in shares.items():
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"{name} is {value:g}, but must lie between 0 and 1.")
-    if None not in shares.values():
-        raise InputError(f"{' and '.join(shares)} both say what is unsure: give one of them.")
-
-
-def thresholds(
-    predictor: Predictor, threshold: float | None, accept_accuracy: float | None
-) -> dict[str, float] | None:
-    """Gives the probability from which on an answer of each category is sure; None = always.
-
-    Args:
-        predictor: whose calibration knows what may be accepted.
-        threshold: the same for all categories.
-        accept_accuracy: share of the accepted answers that has to be right.
-
-    Raises:
-        InputError: an accuracy is asked for, and the run was never calibrated.
-    """
-    if threshold is not None:
-        return dict.fromkeys(predictor.schema, threshold)
-    if accept_accuracy is None:
-        return None
-    calibration = predictor.calibration
-    if not calibration:
-        raise InputError(
-            f"{predictor.name} has no calibration, which knows the accuracy from a probability "
-            f"on: run scripts/evaluate.py --split val on the run, and export it again."
-        )
-    found = {
-        category: calibration[category].coverage.threshold_for(accept_accuracy)
-        if category in calibration
-        else None
-        for category in predictor.schema
-    }
-    _print_thresholds(calibration, found, accept_accuracy)
-    return {name: NEVER if value is None else value for name, value in found.items()}
-
-
-def _print_thresholds(
-    calibration: Calibration, found: dict[str, float | None], accuracy: float
-) -> None:
-    table = Table(title=f"Accepted at {accuracy:.0%} accuracy, by the validation split")
-    for name in ("category", "from a probability of", "share accepted"):
-        table.add_column(name, justify="left" if name == "category" else "right")
-    for category, threshold in found.items():
-        if threshold is None:
-            table.add_row(category, "never", "none")
-        else:
-            share = calibration[category].coverage.share_from(threshold)
-            table.add_row(category, f"{threshold:.3f}", f"{share:.0%}")
-    console.print(table)
-    console.print(
-        "Holds with 95 % confidence for images like those of the validation split; never: too few "
-        "of them are labelled and answered rightly to promise it.",
-        soft_wrap=True,
-    )
 
 
 class Montages:
