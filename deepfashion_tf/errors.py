@@ -8,6 +8,18 @@ class InputError(Exception):
     """
 
 
+class MissingSplit(InputError):
+    """Says that a data set has no image in a split.
+
+    Attributes:
+        split: "train", "val" or "test".
+    """
+
+    def __init__(self, split: str, message: str) -> None:
+        super().__init__(message)
+        self.split = split
+
+
 def list_some(items: list[str], separator: str = ", ", most: int = 10) -> str:
     """Joins the first items for a message, and says how many more there are."""
     more = len(items) - most

@@ -11,7 +11,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepfashion_tf"
 # A room may import from itself and from the rooms before it.
 ROOMS = [
-    *("data", "models", "training", "inference", "evaluation", "tuning", "serving", "benchmark"),
+    *(
+        "data",
+        "models",
+        "training",
+        "inference",
+        "evaluation",
+        "doctor",
+        "tuning",
+        "serving",
+        "benchmark",
+    ),
     "reproduction",
 ]
 

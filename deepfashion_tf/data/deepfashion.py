@@ -12,7 +12,7 @@ import numpy as np
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, Split, file_reader, whole_images
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, MissingSplit
 from deepfashion_tf.files import absolute, expand_user, is_file, is_folder
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
@@ -49,9 +49,10 @@ def read_split(
     source = folder / f"{split}.txt"
     faults = Faults()
     if not source.is_file():
-        raise InputError(
+        raise MissingSplit(
+            split,
             f"{source} is missing, so there is no split {split!r}: add the file, "
-            f"one image name a line, or name another split."
+            f"one image name a line, or name another split.",
         )
     names = _read_lines(source)
     if not names:

@@ -26,6 +26,8 @@ class Split:
         boxes: int32 ``[n, 4]``, x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
         labels: int32 ``[n, categories]``, class ids in the schema's order; -1 = not labelled.
         source: what the images are listed in, for messages.
+        groups: int ``[n]``: images of the same number belong together, in all splits of the
+            source; None = nobody has said so.
     """
 
     schema: Schema
@@ -35,6 +37,7 @@ class Split:
     boxes: np.ndarray
     labels: np.ndarray
     source: str
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -57,6 +60,7 @@ class Split:
             keys=[self.keys[row] for row in rows.tolist()],
             boxes=self.boxes[rows],
             labels=self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     def add_to(self, digest) -> None:

@@ -5,6 +5,7 @@ import difflib
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, Split, file_reader
 from deepfashion_tf.data.table_file import BOX, OWN, Table, read_columns
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, MissingSplit, list_some
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Category, Schema, builtin_schema, faults_of
@@ -62,18 +63,31 @@ def read_table(
     if check_images:
         _check_images(table, images, boxes, faults)
     faults.raise_if_any(f"{path} cannot be used")
-    if split_of is None:
-        split_of = divide(labels, _groups(table), split_seed)
-    else:
-        _warn_of_cut_groups(table, split_of)
-    return [_split(path, name, schema, images, boxes, labels, split_of) for name in names]
+    groups = _groups(table)
+    is_given = split_of is not None
+    if not is_given:
+        split_of = divide(labels, groups, split_seed)
+    whole = Split(schema, "", file_reader(images), images, boxes, labels, str(path), groups)
+    found = [_split(whole, name, split_of) for name in names]
+    if is_given:
+        _warn_of_cut_groups(table, groups, split_of)
+    return found
 
 
 def write_table(path: Path, splits: Sequence[Split]) -> None:
-    """Writes splits of image files as a table that `read_table` reads, into a folder above them.
+    """Writes splits of image files as a table that `read_table` reads.
 
-    A single split is written without a column ``split``.
+    A single split is written without a column ``split``. Images in the table's folder or below
+    it are named from there on, so that all may move together; others by their whole path.
+
+    Raises:
+        InputError: the images are no files.
     """
+    if not all(Path(split.keys[0]).is_absolute() for split in splits):
+        raise InputError(
+            f"The images of {splits[0].source} are no files of their own, which a table could name."
+        )
+    folder = path.resolve().parent
     several = len(splits) > 1
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -85,7 +99,8 @@ def write_table(path: Path, splits: Sequence[Split]) -> None:
                 for label, attributes in zip(labels, split.schema.values(), strict=True)
             ]
             corners = ["" if value < 0 else value for value in box]
-            image = Path(key).relative_to(path.resolve().parent)
+            image = Path(key)
+            image = image.relative_to(folder) if image.is_relative_to(folder) else image
             writer.writerow([image, *corners, *([split.name] * several), *names])
     write_atomically(path, text.getvalue())
 
@@ -124,15 +139,18 @@ def infer_schema(path: Path, columns: Sequence[str] = ()) -> tuple[Schema, dict[
     return Schema.of(categories), left_out
 
 
-def _split(path: Path, name: str, schema: Schema, images, boxes, labels, split_of) -> Split:
+def _split(whole: Split, name: str, split_of: np.ndarray) -> Split:
     rows = np.flatnonzero(split_of == SPLITS.index(name))
     if not len(rows):
-        raise InputError(
-            f"No image of {path} is in the split {name!r}: add some to the column split, or to "
-            f"the table if it has none."
+        raise MissingSplit(
+            name,
+            f"No image of {whole.source} is in the split {name!r}: add some to the column split, "
+            f"or to the table if it has none.",
         )
-    keys = images if len(rows) == len(images) else [images[row] for row in rows.tolist()]
-    return Split(schema, name, file_reader(keys), keys, boxes[rows], labels[rows], str(path))
+    if len(rows) == len(whole):
+        return replace(whole, name=name)
+    found = whole.take(rows, name)
+    return replace(found, encoded=file_reader(found.keys))
 
 
 # --- columns ------------------------------------------------------------------------------
@@ -242,11 +260,10 @@ def _groups(table: Table) -> np.ndarray:
             pc.binary_join_element_wise("g", group, ""),
             pc.binary_join_element_wise("i", images, ""),
         )
-    return images.dictionary_encode().indices.to_numpy()
+    return images.dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
-def _warn_of_cut_groups(table: Table, split_of: np.ndarray) -> None:
-    groups = _groups(table).astype(np.int64)
+def _warn_of_cut_groups(table: Table, groups: np.ndarray, split_of: np.ndarray) -> None:
     pairs = np.unique(groups * len(SPLITS) + split_of)
     cut = int((np.bincount(pairs // len(SPLITS)) > 1).sum())
     if cut:

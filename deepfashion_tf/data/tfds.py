@@ -13,7 +13,7 @@ import numpy as np
 from deepfashion_tf.data.division import divide
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import SPLITS, Split, whole_images
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, MissingSplit, list_some
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import Schema, builtin_schema
 
@@ -75,7 +75,9 @@ def _part(split: Split, name: str, lacking: list[str], seed: int) -> Split:
     mine = [name] if name != "train" else [n for n in SPLITS if n not in lacking]
     rows = np.flatnonzero(np.isin(split_of, [SPLITS.index(n) for n in mine]))
     if not len(rows):
-        raise InputError(f"{split.source} has too few images to give some to {name!r}: add some.")
+        raise MissingSplit(
+            name, f"{split.source} has too few images to give some to {name!r}: add some."
+        )
     return split.take(rows, name)
 
 
