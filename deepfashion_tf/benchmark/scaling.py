@@ -1,5 +1,6 @@
 """How fast several workers train beside one process, and what a checkpoint costs."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from deepfashion_tf.benchmark.precision import steps_of
@@ -24,39 +26,75 @@ _RATE = re.compile(r"([\d.]+) images/s")
 def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> list[Rate]:
     """Trains by scripts/train.py in one process and in several, in turn.
 
+    Also several processes that train on their own, each with its share of the batch, of the
+    images and of the cores: what they do together is the most that workers could, if it cost
+    nothing to agree on gradients and statistics.
+
     Args:
         config: backbone, image size, batch size and the wardrobe's sizes.
         workers: how many processes, which share this machine's cores.
         rounds: how often each is measured.
     """
-    commands = {ALONE: [], f"{workers} workers": ["--local-workers", str(workers)]}
-    values: dict[str, list[float]] = {name: [] for name in commands}
+    together = ["--local-workers", str(workers)]
+    share = replace(
+        config,
+        batch_size=config.batch_size // workers,
+        wardrobe_train=config.wardrobe_train // workers,
+    )
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    own = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+    contests: dict[str, Callable[[], list[float]]] = {
+        ALONE: lambda: _train([config], []),
+        f"{workers} workers": lambda: _train([config], together),
+        f"{workers} workers, --no-sync-batch-norm": lambda: _train(
+            [config], [*together, "--no-sync-batch-norm"]
+        ),
+        f"{workers} that train on their own": lambda: _train([share] * workers, [], own),
+    }
+    values: dict[str, list[float]] = {name: [] for name in contests}
     for number in range(rounds):
-        for name, more in commands.items():
+        for name, measure in contests.items():
             console.print(f"[dim]round {number + 1} of {rounds}: {name}[/dim]")
-            values[name] += _train(config, more)
+            values[name] += measure()
     return [Rate(name, tuple(rates)) for name, rates in values.items()]
 
 
-def _train(config: TrainConfig, more: list[str]) -> list[float]:
+def _train(
+    configs: list[TrainConfig], more: list[str], environment: dict[str, str] | None = None
+) -> list[float]:
+    """Trains once each, all at the same time, and adds up their rates, one an epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = [
+            subprocess.Popen(
+                _command(config, f"{folder}/run{number}", more),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | (environment or {}),
+            )
+            for number, config in enumerate(configs)
+        ]
+        told = [process.communicate() for process in started]
+    rates = [[float(rate) for rate in _RATE.findall(out)] for out, _ in told]
+    failed = [
+        error
+        for process, found, (_, error) in zip(started, rates, told, strict=True)
+        if process.returncode or len(found) != EPOCHS
+    ]
+    if failed:
+        raise InputError(f"scripts/train.py failed, so nothing was measured:\n{failed[0]}")
+    return [sum(epoch) for epoch in zip(*rates, strict=True)][1:]
+
+
+def _command(config: TrainConfig, run: str, more: list[str]) -> list[str]:
     names = ["backbone", "image_size", "batch_size", "wardrobe_train", "wardrobe_val"]
     values = {f"--{name.replace('_', '-')}": str(getattr(config, name)) for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [
-                *(sys.executable, "scripts/train.py", "--epochs", str(EPOCHS)),
-                *(part for option in values.items() for part in option),
-                *("--wardrobe-test", "0", "--output-dir", f"{folder}/run"),
-                *more,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    rates = [float(rate) for rate in _RATE.findall(done.stdout)]
-    if done.returncode or len(rates) != EPOCHS:
-        raise InputError(f"scripts/train.py failed, so nothing was measured:\n{done.stderr}")
-    return rates[1:]
+    return [
+        *(sys.executable, "scripts/train.py", "--epochs", str(EPOCHS)),
+        *(part for option in values.items() for part in option),
+        *("--wardrobe-test", "0", "--output-dir", run),
+        *more,
+    ]
 
 
 def benchmark_saving(config: TrainConfig, images: int, rounds: int) -> None:
