@@ -28,10 +28,12 @@ _TAKEN = {
     *("images", "image", "image_bytes", "boxes", "x1", "y1", "x2", "y2", "split", "group"),
     *("fc1", "fc2", "fc3", "fc4", "resnet50", "seresnet50", "seresnext50"),
     *("epoch", "loss", "val_loss", "mean_accuracy", "val_mean_accuracy"),
+    *("mean_class_recall", "val_mean_class_recall"),
 }
 # What a category's name grows into: layers, losses, metrics, columns.
 _GROWN = ("{}", "{}_dropout", "{}_loss", "{}_labelled_loss", "{}_accuracy", "{}_probability")
 _GROWN += ("val_{}_loss", "val_{}_labelled_loss", "val_{}_accuracy")
+_GROWN += ("{}_class_recall", "{}_classes_seen", "val_{}_class_recall", "val_{}_classes_seen")
 
 
 @dataclass(frozen=True)

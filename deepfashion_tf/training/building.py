@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import keras
+import numpy as np
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attribute_model import build_model
@@ -10,6 +11,7 @@ from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.balance import Counts, log_priors
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
@@ -100,9 +102,13 @@ def build_optimizer(
 
 
 def compile_model(
-    schema: Schema, model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
+    schema: Schema,
+    model: keras.Model,
+    config: TrainConfig,
+    optimizer: keras.optimizers.Optimizer,
+    counts: Counts | None = None,
 ) -> keras.Model:
-    """Compiles a model for training: one loss, one weight, two metrics a category.
+    """Compiles a model for training: one loss, one weight and the metrics a category.
 
     Args:
         schema: the categories to train.
@@ -110,12 +116,16 @@ def compile_model(
             it leaves the optimizer's state out.
         config: losses and their weights.
         optimizer: built for all weights; those that are trainable now are trained.
+        counts: category -> training images of each attribute, which balance and logit
+            adjustment go by; None where the config has neither.
 
     Returns:
         A compiled model that shares all layers with `model`.
     """
-    gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
+    losses = {
+        category: _loss(config, schema, category, counts and counts[category])
+        for category in schema
+    }
     outputs = {category: model.get_layer(category).output for category in schema}
     trainer = Trainer(model.inputs, outputs)
     schema.check("the model's outputs", dict.fromkeys(trainer.output_names))
@@ -123,7 +133,18 @@ def compile_model(
         optimizer=optimizer,
         loss=losses,
         loss_weights={category: config.loss_weights[category] for category in schema},
-        metrics=category_metrics(losses),
+        metrics=category_metrics(losses, schema),
         jit_compile=config.jit,
     )
     return trainer
+
+
+def _loss(
+    config: TrainConfig, schema: Schema, category: str, counts: np.ndarray | None
+) -> FocalLoss:
+    adjustment = config.logit_adjustment
+    return FocalLoss(
+        config.gamma if config.loss == "focal" else 0.0,
+        config.alpha_of(schema, category, counts),
+        offsets=tuple((adjustment * log_priors(counts)).tolist()) if adjustment else None,
+    )

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import keras
@@ -29,7 +29,7 @@ def history_columns(schema: Schema) -> list[str]:
         *(f"{category}_accuracy" for category in schema),
         *(f"val_{category}_loss" for category in schema),
         *(f"val_{category}_accuracy" for category in schema),
-        *("mean_accuracy", "val_mean_accuracy"),
+        *("mean_accuracy", "val_mean_accuracy", "mean_class_recall", "val_mean_class_recall"),
     ]
 
 
@@ -52,6 +52,7 @@ def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, floa
         weighted = [loss_weights[c] * losses[c] for c in loss_weights if accuracies[c] >= 0]
         row[f"{prefix}loss"] = sum(weighted)
         row[f"{prefix}mean_accuracy"] = _nan_mean(accuracies.values())
+        row[f"{prefix}mean_class_recall"] = _mean_class_recall(logs, prefix, loss_weights)
         row |= {f"{prefix}{c}_loss": value for c, value in losses.items()}
         row |= {f"{prefix}{c}_accuracy": value for c, value in accuracies.items()}
     return row
@@ -61,6 +62,15 @@ def _log(logs: dict[str, float], prefix: str, category: str, kind: str) -> float
     # Of a single output Keras leaves the name out.
     single = f"{prefix}{kind}"
     return float(logs[single if single in logs else f"{prefix}{category}_{kind}"])
+
+
+def _mean_class_recall(logs: dict[str, float], prefix: str, categories: Iterable[str]) -> float:
+    """Means the recalls of all attributes that some image has, of all categories together."""
+    recalls = {c: _log(logs, prefix, c, "class_recall") for c in categories}
+    seen = {c: _log(logs, prefix, c, "classes_seen") for c in categories}
+    total = sum(seen.values())
+    known = [recalls[c] * seen[c] for c in recalls if seen[c]]
+    return sum(known) / total if total else math.nan
 
 
 def _nan_mean(values) -> float:
@@ -110,13 +120,14 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the model whenever validation mean accuracy is higher than ever before.
+    """Saves the model whenever a score of validation is higher than ever before.
 
     Args:
         run: where; None = another process saves it.
         model: what.
         start: with the best epoch so far.
         options: what to do when the disk is full.
+        select: the score, a column of history.csv without its ``val_``.
 
     Attributes:
         epoch: the best one so far, counted from 1; None before the end of the first.
@@ -124,15 +135,20 @@ class BestModel(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, run: Run | None, model: keras.Model, start: Position, options: RuntimeOptions
+        self,
+        run: Run | None,
+        model: keras.Model,
+        start: Position,
+        options: RuntimeOptions,
+        select: str = "mean_accuracy",
     ) -> None:
         super().__init__()
-        self.run, self.best, self.options = run, model, options
+        self.run, self.best, self.options, self.select = run, model, options, select
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        value = logs["row"]["val_mean_accuracy"]
+        value = logs["row"][f"val_{self.select}"]
         if value > self.value or self.epoch is None:
             before = self.epoch, self.value, self.is_saved
             self.epoch, self.value, self.is_saved = epoch + 1, value, False
@@ -270,6 +286,7 @@ class EpochLines(keras.callbacks.Callback):
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['loss']:.3f}  acc {row['mean_accuracy']:.3f}"
             f"  [dim]|[/dim]  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
+            f"  recall {row['val_mean_class_recall']:.3f}"
             f"{rate}{mark}",
             soft_wrap=True,
         )

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import tyro
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import variants_of
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.balance import ClassBalance, class_weights
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
@@ -86,6 +88,17 @@ class TrainConfig:
     """Weight of the loss, the same for all attributes."""
     class_alpha: dict[str, float] = field(default_factory=dict)
     """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
+    class_balance: ClassBalance = "none"
+    """Weight of each attribute in its category's loss, by how many training images have it:
+    inverse (1 / n, ten times at most) or effective (Cui et al. 2019). On top of class-alpha."""
+    sampling: Literal["uniform", "class_aware"] = "uniform"
+    """Show each image once an epoch, or those with a rare attribute more often (Gupta et al.
+    2019)."""
+    logit_adjustment: float = 0.0
+    """Learn as if a category's attributes were equally common: factor of the logarithms of their
+    shares in the loss, 0 to 3; 1 is what the theory says (Menon et al. 2021)."""
+    select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
+    """What the best epoch is best in, on the validation images."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9;
     --loss-weights.fabric 1 is the same. Of the others: the schema's."""
@@ -144,6 +157,7 @@ class TrainConfig:
             ("jitter", 0.0, 1.0),
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
+            ("logit_adjustment", 0.0, 3.0),
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
@@ -215,10 +229,21 @@ class TrainConfig:
                 ) from error
         return dataclasses.replace(self, loss_weights={**schema.loss_weights, **self.loss_weights})
 
-    def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
-        """Gives a category's weight in the loss: one number, or one a class if they differ."""
+    def alpha_of(
+        self, schema: Schema, category: str, counts: np.ndarray | None = None
+    ) -> float | tuple[float, ...]:
+        """Gives a category's weight in the loss: one number, or one a class if they differ.
+
+        Args:
+            schema: with the category.
+            category: of these.
+            counts: training images of each of its attributes, for the balance.
+        """
         weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
         found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
+        if self.class_balance != "none":
+            balance = class_weights(counts, self.class_balance).tolist()
+            found = [one * other for one, other in zip(found, balance, strict=True)]
         if set(found) == {1.0}:
             return self.alpha
         return tuple(self.alpha * weight for weight in found)

@@ -66,16 +66,31 @@ class FocalLoss(keras.losses.Loss):
     Args:
         gamma: focusing parameter, >= 0; 0 is cross-entropy.
         alpha: weight of all classes, or one a class.
+        offsets: what is added to the logits before the loss is taken, one a class: with
+            tau * log(share of the class) the logits that are learnt are of the likeliest class
+            as if all were equally common (Menon et al. 2021, Long-Tail Learning via Logit
+            Adjustment, eq. 10).
     """
 
-    def __init__(self, gamma=2.0, alpha=1.0, name="focal", reduction="sum_over_batch_size"):
+    def __init__(
+        self,
+        gamma=2.0,
+        alpha=1.0,
+        name="focal",
+        reduction="sum_over_batch_size",
+        offsets: Sequence[float] | None = None,
+    ):
         super().__init__(name=name, reduction=reduction)
         self.gamma = gamma
         self.alpha = alpha
+        self.offsets = offsets
 
     def per_example(self, labels, probabilities):
         """Gives one loss an example, 0 for those not labelled: float32 ``[batch]``."""
-        return focal_loss(labels, logits_of(probabilities), self.gamma, self.alpha)
+        logits = logits_of(probabilities)
+        if self.offsets is not None:
+            logits = ops.cast(logits, "float32") + ops.convert_to_tensor(self.offsets, "float32")
+        return focal_loss(labels, logits, self.gamma, self.alpha)
 
     def call(self, labels, probabilities):
         # Keras will divide by this replica's batch size and by the number of replicas, and
@@ -90,4 +105,5 @@ class FocalLoss(keras.losses.Loss):
         return scale * self.per_example(labels, probabilities)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
+        own = {"gamma": self.gamma, "alpha": self.alpha, "offsets": self.offsets}
+        return {**super().get_config(), **own}

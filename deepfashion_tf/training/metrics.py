@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.losses import FocalLoss
 
 
@@ -35,14 +36,58 @@ class LabelledMean(keras.metrics.Metric):
         return self.total / self.count
 
 
+class ClassRecall(keras.metrics.Metric):
+    """Means the recalls of those classes that an example of the batches is labelled with.
+
+    NaN where no example is labelled.
+
+    Args:
+        classes: how many there are.
+        name: the metric's name; Keras puts the category before it.
+    """
+
+    def __init__(self, classes: int, name: str = "class_recall") -> None:
+        super().__init__(name=name, dtype="float64")
+        self.right = self.add_weight(name="right", shape=(classes,), initializer="zeros")
+        self.count = self.add_weight(name="count", shape=(classes,), initializer="zeros")
+
+    def update_state(self, labels, probabilities, sample_weight=None) -> None:
+        # One-hot of -1 is all zero.
+        labelled = ops.one_hot(ops.cast(labels, "int32"), self.count.shape[0], dtype="float64")
+        right = ops.cast(is_right(labels, probabilities), "float64")
+        self.right.assign_add(ops.sum(labelled * right[:, None], axis=0))
+        self.count.assign_add(ops.sum(labelled, axis=0))
+
+    def result(self):
+        seen = ops.cast(self.count > 0, "float64")
+        # Of a class that was not seen both are 0.
+        return ops.sum(self.right / (self.count + (1 - seen))) / ops.sum(seen)
+
+
+class ClassesSeen(ClassRecall):
+    """Counts the classes that an example is labelled with: what `ClassRecall` is a mean over."""
+
+    def __init__(self, classes: int, name: str = "classes_seen") -> None:
+        super().__init__(classes, name)
+
+    def update_state(self, labels, probabilities, sample_weight=None) -> None:
+        labelled = ops.one_hot(ops.cast(labels, "int32"), self.count.shape[0], dtype="float64")
+        self.count.assign_add(ops.sum(labelled, axis=0))
+
+    def result(self):
+        return ops.sum(ops.cast(self.count > 0, "float64"))
+
+
 def is_right(labels, probabilities):
     """Says for each example whether the likeliest class is the labelled one, 0.0 or 1.0."""
     answers = ops.argmax(probabilities, axis=-1)
     return ops.cast(ops.cast(labels, "int32") == ops.cast(answers, "int32"), "float32")
 
 
-def category_metrics(losses: dict[str, FocalLoss]) -> dict[str, list[keras.metrics.Metric]]:
-    """Makes each category's accuracy, and its loss averaged over all labelled examples.
+def category_metrics(
+    losses: dict[str, FocalLoss], schema: Schema
+) -> dict[str, list[keras.metrics.Metric]]:
+    """Makes each category's accuracy and recalls, and its loss averaged over labelled examples.
 
     Keras' own log of an output's loss averages over batches, however many labelled
     examples each of them has.
@@ -51,6 +96,8 @@ def category_metrics(losses: dict[str, FocalLoss]) -> dict[str, list[keras.metri
         category: [
             LabelledMean(is_right, "accuracy"),
             LabelledMean(losses[category].per_example, "labelled_loss"),
+            ClassRecall(len(schema[category])),
+            ClassesSeen(len(schema[category])),
         ]
         for category in losses
     }

@@ -23,6 +23,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.balance import count_classes, sampling_weights
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
@@ -74,7 +75,7 @@ def train(
     options: RuntimeOptions | None = None,
     termination: Termination | None = None,
 ) -> Trained:
-    """Trains a model and keeps the best epoch by validation mean accuracy.
+    """Trains a model and keeps the best epoch, by validation mean accuracy unless told otherwise.
 
     After each epoch, and as often as `options` tells, all that the run needs to go on
     is saved. Ctrl-C ends the training; what the epochs so far have given is kept, and
@@ -220,6 +221,8 @@ def _fit(
     val_steps = steps_per_epoch(splits[1], batch_size)
     backbone = job.model.get_layer(config.backbone)
     trainer = None
+    counts = count_classes(splits[0])
+    weights = _sampling(splits[0], config)
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
@@ -228,7 +231,9 @@ def _fit(
                 if trainer is None or is_trained != backbone.trainable:
                     backbone.trainable = is_trained
                     with job.runtime.scope():
-                        trainer = compile_model(splits[0].schema, job.model, config, job.optimizer)
+                        trainer = compile_model(
+                            splits[0].schema, job.model, config, job.optimizer, counts
+                        )
                     if job.runtime.workers > 1:
                         trainer.watch_stops()
                 done = start.step if first == start.epoch else 0
@@ -246,6 +251,7 @@ def _fit(
                     seed=config.seed,
                     flip=config.flip,
                     jitter_amount=config.jitter,
+                    weights=weights,
                     share=share,
                 )
                 trainer.fit(
@@ -268,6 +274,10 @@ def _fit(
     return False
 
 
+def _sampling(split: Split, config: TrainConfig) -> np.ndarray | None:
+    return sampling_weights(split) if config.sampling == "class_aware" else None
+
+
 def _callbacks(
     job: _Job,
     splits: list[Split],
@@ -279,8 +289,14 @@ def _callbacks(
     run, config, start = job.run, job.run.config, job.start
 
     def files_of(epoch: int, step: int) -> list[str]:
-        batch_size, seed = config.batch_size, config.seed
-        rows = batch_rows(splits[0], batch_size=batch_size, seed=seed, epoch=epoch, step=step)
+        rows = batch_rows(
+            splits[0],
+            batch_size=config.batch_size,
+            seed=config.seed,
+            epoch=epoch,
+            step=step,
+            weights=_sampling(splits[0], config),
+        )
         return [str(splits[0].keys[row]) for row in rows]
 
     loss_weights = {category: config.loss_weights[category] for category in splits[0].schema}
@@ -288,7 +304,7 @@ def _callbacks(
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
     history = HistoryFile(path, run.schema, loss_weights, start, options)
-    best = BestModel(run if is_chief else None, job.model, start, options)
+    best = BestModel(run if is_chief else None, job.model, start, options, config.select)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     saving = Checkpointing(
         counter,
