@@ -15,6 +15,7 @@ from deepfashion_tf.doctor.check import check_data
 from deepfashion_tf.doctor.duplicates import Pair, group
 from deepfashion_tf.doctor.examination import Examined, examine, existing_splits
 from deepfashion_tf.doctor.findings import KINDS, Rows, count_labels, recall_interval
+from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
@@ -91,7 +92,7 @@ def test_in_clean_drawings_nothing_is_found(table):
 @pytest.mark.slow
 def test_in_a_clean_wardrobe_nothing_is_found(tmp_path, capsys):
     write_wardrobe(tmp_path / "w", train=800, val=100, test=100, seed=3, workers=2)
-    assert check_data(TrainConfig(data=str(tmp_path / "w")), None, None) == 0
+    assert check_data(Options(str(tmp_path / "w"))) == 0
     assert "Nothing is wrong" in capsys.readouterr().out
 
 
@@ -199,16 +200,15 @@ def test_the_mended_table_has_nothing_left_to_mend(table, tmp_path, capsys):
     table.rows[9] |= {"x1": 0, "y1": 0, "x2": 4000, "y2": 30}
     for number in (12, 13):
         table.rows[number]["group"] = "anna"
-    config = TrainConfig(data=str(table.write()), schema=table.schema)
     page, mended = tmp_path / "page.html", tmp_path / "mended.csv"
-    assert check_data(config, page, mended) == 1
+    options = Options(str(table.write()), table.schema, html=page, fix=mended)
+    assert check_data(options) == 1
     out = capsys.readouterr().out
     assert "1 images cannot be read" in out and str(mended) in out
     text = page.read_text()
     assert all(about.title in text for about in KINDS.values() if about.spoils)
     assert text.count("data:image/jpeg") == 5  # a gallery of each kind but the unreadable
-    after = TrainConfig(data=str(mended), schema=table.schema)
-    assert check_data(after, None, None) == 0
+    assert check_data(Options(str(mended), table.schema)) == 0
     assert "Nothing is wrong" in capsys.readouterr().out
     splits = read_table(mended, ("train", "val", "test"), SCHEMA.select(["sleeve"]))
     kept = {
@@ -220,12 +220,19 @@ def test_the_mended_table_has_nothing_left_to_mend(table, tmp_path, capsys):
     assert "1.jpg" in kept and kept["3.jpg"] == -1
 
 
-def test_a_page_or_table_of_another_kind_is_refused(table, tmp_path):
-    config = TrainConfig(data=str(table.write()), schema=table.schema)
-    with pytest.raises(InputError, match=r"\.html"):
-        check_data(config, tmp_path / "page.pdf", None)
-    with pytest.raises(InputError, match=r"\.csv"):
-        check_data(config, None, tmp_path / "out.xlsx")
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"html": Path("page.pdf")}, r"\.html"),
+        ({"fix": Path("out.xlsx")}, r"\.csv"),
+        ({"suggest": 5}, "--run"),
+        ({"folds": 1, "run": Path("run")}, "between 2 and 100"),
+        ({"relabel": Path("a.csv")}, "--fix"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, match):
+    with pytest.raises(InputError, match=match):
+        Options("wardrobe", **options)
 
 
 def test_groups_are_connected_pairs():

@@ -1,7 +1,5 @@
 """What scripts/check_data.py does: looks, tells, draws, mends."""
 
-from pathlib import Path
-
 from rich.markup import escape
 from rich.table import Table
 
@@ -10,45 +8,103 @@ from deepfashion_tf.doctor import page
 from deepfashion_tf.doctor.examination import Examined, describe, examine, existing_splits, notes
 from deepfashion_tf.doctor.findings import KINDS, RARE, Rows, count_labels
 from deepfashion_tf.doctor.mend import mend
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.doctor.noise import (
+    Doubted,
+    estimate_noise,
+    find_doubts,
+    out_of_sample,
+    read_doubts,
+    write_doubts,
+)
+from deepfashion_tf.doctor.options import Options
+from deepfashion_tf.doctor.suggest import Suggested, suggest, write_suggestions
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.run import Run
 
 _NAMED = 5  # findings of a kind that the terminal shows
 
 
-def check_data(config: TrainConfig, html: Path | None, fixed: Path | None) -> int:
+def check_data(options: Options) -> int:
     """Examines a data set and gives the exit code: 1 where training or scores would be spoilt.
 
-    Args:
-        config: names the data set.
-        html: where the page is written, if at all.
-        fixed: where a table without what is wrong is written, if at all.
-
     Raises:
-        InputError: the data set or a path cannot be used.
+        InputError: the data set, the run or a path cannot be used.
     """
-    if html and html.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--html {html} is no page: name a file that ends in .html.")
-    if fixed and fixed.suffix.lower() != ".csv":
-        raise InputError(f"--fix {fixed} is no table: name a file that ends in .csv.")
-    splits = existing_splits(config)
+    config = TrainConfig(
+        data=options.data,
+        schema=options.schema,
+        split_seed=options.split_seed,
+        offline=options.offline,
+    )
+    run = Run.load(options.run) if options.run else None
+    splits = existing_splits(config, run.schema if run and not options.schema else None)
+    if options.relabel:
+        splits = read_doubts(options.relabel, splits)
     examined = examine(config.data_name, splits)
     tell(examined)
-    if html:
-        write_atomically(html, page.render(examined))
-        console.print(f"Page: {html}", soft_wrap=True)
-    if fixed:
+    suggested = tell_next(options, run, examined) if options.suggest else None
+    doubted = tell_doubts(options, run, examined) if options.folds else None
+    if options.html:
+        write_atomically(options.html, page.render(examined, suggested, doubted))
+        console.print(f"Page: {options.html}", soft_wrap=True)
+    if options.fix:
         kept = mend(examined.rows, examined.findings)
-        write_table(fixed, kept)
+        write_table(options.fix, kept)
         left = sum(len(split) for split in kept)
         console.print(
-            f"Without them: {fixed}, {left} of {len(examined.rows)} rows; look at what was left "
-            f"out before you train on it.",
+            f"Without them: {options.fix}, {left} of {len(examined.rows)} rows; look at what was "
+            f"left out before you train on it.",
             soft_wrap=True,
         )
     return 1 if examined.is_spoilt else 0
+
+
+def tell_next(options: Options, run: Run, examined: Examined) -> Suggested:
+    """Says which training images to label next, and writes them down."""
+    split = examined.sound_splits()[0]
+    found = suggest(run, split, options.suggest)
+    if not found:
+        console.print(f"Every {split.name} image is labelled in all that the run has learnt.")
+        return Suggested(split, [])
+    write_suggestions(options.suggestions, split, found)
+    console.print(
+        f"To label next: {options.suggestions}, {len(found)} of the {split.name} images that lack "
+        f"labels, the most uncertain first ({found[0].uncertainty:.2f} to "
+        f"{found[-1].uncertainty:.2f} of 1), unlike each other.",
+        soft_wrap=True,
+    )
+    return Suggested(split, found)
+
+
+def tell_doubts(options: Options, run: Run, examined: Examined) -> Doubted:
+    """Says which labels are disbelieved by models that have not seen them, and writes them down."""
+    images, groups = examined.together()
+    images = images.select(run.trained)
+    probabilities = out_of_sample(
+        run, images, groups, options.folds, options.noise_dir, options.parallel
+    )
+    doubts = find_doubts(images, probabilities)
+    noise = estimate_noise(images, probabilities)
+    table = Table(title=f"Labels that are wrong, estimated with {options.folds} folds")
+    for name in ("category", "share", "95 % interval", "labels in doubt"):
+        table.add_column(name, justify="left" if name == "category" else "right")
+    for category, found in noise.items():
+        count = sum(doubt.is_issue for doubt in doubts if doubt.category == category)
+        interval = f"{found.low:.1%} to {found.high:.1%}"
+        table.add_row(category, f"{found.share:.1%}", interval, str(count))
+    console.print(table)
+    # Whoever corrects labels wants some beyond those that are counted as wrong, too.
+    count = min(len(doubts), max(50, sum(doubt.is_issue for doubt in doubts)))
+    write_doubts(options.export, images, doubts[:count])
+    console.print(
+        f"The {count} least believed labels: {options.export}. Correct its last column, then "
+        f"--relabel {options.export} --fix corrected.csv. A model that errs is no proof: where it "
+        f"is often wrong, so is this.",
+        soft_wrap=True,
+    )
+    return Doubted(images, doubts, noise)
 
 
 def tell(examined: Examined) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import SPLITS, Split
 from deepfashion_tf.doctor.findings import (
@@ -18,7 +20,7 @@ from deepfashion_tf.doctor.findings import (
 from deepfashion_tf.doctor.looks import Looks, look_at
 from deepfashion_tf.errors import MissingSplit, list_some, printable
 from deepfashion_tf.progress import progress_bar
-from deepfashion_tf.schema import UNLABELLED
+from deepfashion_tf.schema import UNLABELLED, Schema
 from deepfashion_tf.training.config import TrainConfig
 
 
@@ -43,12 +45,63 @@ class Examined:
         """Whether something was found that spoils training or scores."""
         return any(KINDS[finding.kind].spoils for finding in self.findings)
 
+    def sound_splits(self) -> list[Split]:
+        """Gives the splits without images that cannot be read and boxes that lie outside."""
+        rows = self.rows
+        spoilt = [
+            finding.rows[0] for kind in ("unreadable", "outside") for finding in self.of_kind(kind)
+        ]
+        is_sound = np.ones(len(rows), bool)
+        is_sound[spoilt] = False
+        return [
+            split.take(np.flatnonzero(is_sound[rows.split_of == number]), split.name)
+            for number, split in enumerate(rows.splits)
+        ]
+
+    def together(self) -> tuple[Split, np.ndarray]:
+        """Gives the sound images of all splits as one, and groups that must not be divided.
+
+        Returns:
+            The split, and int ``[n]``: copies of a picture have the same number, and so have
+            images that the data set itself puts into one group.
+        """
+        parts = self.sound_splits()
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+
+        def encoded(row: int) -> bytes:
+            number = int(np.searchsorted(starts, row, side="right")) - 1
+            return parts[number].encoded(row - int(starts[number]))
+
+        keys = [str(key) for part in parts for key in part.keys]
+        whole = Split(
+            self.rows.schema,
+            "all",
+            encoded,
+            keys,
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            self.name,
+        )
+        names: dict = {}
+        copies = {
+            self.rows.key(row): finding.rows[0]
+            for kind in ("cut group", "repeated", "leak")
+            for finding in self.of_kind(kind)
+            for row in finding.rows
+        }
+        groups = [names.setdefault(copies.get(key, key), len(names)) for key in keys]
+        return whole, np.array(groups, np.int64)
+
     def of_kind(self, kind: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.kind == kind]
 
 
-def existing_splits(config: TrainConfig) -> list[Split]:
+def existing_splits(config: TrainConfig, schema: Schema | None = None) -> list[Split]:
     """Opens those splits of a data set that have an image, whatever their images are like.
+
+    Args:
+        config: names the data set.
+        schema: its categories; None = as the config and the data tell.
 
     Raises:
         InputError: the data set cannot be used, or has no split at all.
@@ -56,7 +109,7 @@ def existing_splits(config: TrainConfig) -> list[Split]:
     names = list(SPLITS)
     while True:
         try:
-            return open_splits(config, names, check_images=False)
+            return open_splits(config, names, schema, check_images=False)
         except MissingSplit as missing:
             names.remove(missing.split)
             if not names:

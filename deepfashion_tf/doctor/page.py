@@ -9,9 +9,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from deepfashion_tf.data.decode import decode_compiled
-from deepfashion_tf.data.split import WHOLE_IMAGE
+from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.doctor.examination import Examined, describe, notes
 from deepfashion_tf.doctor.findings import KINDS, Finding, Rows, conflicts, count_labels
+from deepfashion_tf.doctor.noise import Doubted
+from deepfashion_tf.doctor.suggest import Suggested
 from deepfashion_tf.errors import printable
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.page import render_page, table
@@ -22,8 +24,16 @@ _BESIDE = 6  # pictures in a line, and of one finding
 _HEIGHT = 160  # of a picture, in pixels
 
 
-def render(examined: Examined) -> str:
-    """Makes the page."""
+def render(
+    examined: Examined, suggested: Suggested | None = None, doubted: Doubted | None = None
+) -> str:
+    """Makes the page.
+
+    Args:
+        examined: the data set.
+        suggested: which images to label next.
+        doubted: which labels to look at.
+    """
     rows = examined.rows
     pictures = {"balance.svg": _encode(plot_balance(rows), "svg")}
     counts = ", ".join(f"{len(split):,} {split.name}" for split in rows.splits)
@@ -45,6 +55,16 @@ def render(examined: Examined) -> str:
         text.append(table(["what"], listed))
         if len(found) > _LISTED:
             text.append(f"\n… and {len(found) - _LISTED:,} more.")
+    if doubted:
+        text.append(_doubts(doubted))
+        pictures["doubts.jpg"] = _encode(_plot_doubts(doubted), "jpg")
+    if suggested and suggested.suggestions:
+        pictures["next.jpg"] = _encode(_plot_suggestions(suggested), "jpg")
+        text.append(
+            f"\n## To label next\n\n{len(suggested.suggestions):,} images that the run is unsure "
+            f"of and that are unlike each other; here the first, with what it would answer.\n\n"
+            f"![Images to label next](next.jpg)\n"
+        )
     text.append("\n## Labels\n\n![Shares of the attributes](balance.svg)\n")
     text.append(_counts(rows))
     return render_page(f"{examined.name}: data", "\n".join(text) + "\n", pictures)
@@ -118,9 +138,63 @@ def _gallery(rows: Rows, findings: list[Finding]) -> Figure:
         axis.axis("off")
     for line, members in zip(axes, lines, strict=True):
         for axis, (finding, row) in zip(line, members, strict=False):
-            axis.imshow(_picture(rows, row))
+            axis.imshow(_picture(*rows.place(row)))
             colour = ("black", "tab:blue")[findings.index(finding) % 2]
             axis.set_title(_caption(rows, finding, row), size=7, color=colour)
+    return figure
+
+
+def _plot_suggestions(suggested: Suggested) -> Figure:
+    return _plot_some(
+        suggested.split,
+        [
+            (found.row, "\n".join([f"{found.uncertainty:.2f}", *found.answers.values()]))
+            for found in suggested.suggestions
+        ],
+    )
+
+
+def _plot_doubts(doubted: Doubted) -> Figure:
+    return _plot_some(
+        doubted.images,
+        [
+            (doubt.row, f"{doubt.label}?\n{doubt.belief:.3f}\n{doubt.answer}")
+            for doubt in doubted.doubts
+        ],
+    )
+
+
+def _doubts(doubted: Doubted) -> str:
+    lines = [
+        [category, f"{found.share:.1%}", f"{found.low:.1%} to {found.high:.1%}"]
+        for category, found in doubted.noise.items()
+    ]
+    estimates = table(["category", "labels that are wrong, estimated", "95 % interval"], lines)
+    return (
+        f"\n## Labels to look at\n\nWhat models that had not seen them make of the labels "
+        f"(confident learning). A model that errs is no proof: in a category that it answers "
+        f"badly, the estimate is of its own errors, too.\n\n{estimates}\n\nThe least believed: "
+        f"the label, the probability that it is given, and what the model says.\n\n"
+        f"![The least believed labels](doubts.jpg)\n"
+    )
+
+
+def _plot_some(split: Split, captions: list[tuple[int, str]]) -> Figure:
+    shown = captions[: 4 * _BESIDE]
+    lines = max(1, -(-len(shown) // _BESIDE))
+    tall = max((caption.count("\n") for _, caption in shown), default=0)
+    figure, axes = plt.subplots(
+        lines,
+        _BESIDE,
+        figsize=(1.7 * _BESIDE, (1.9 + 0.13 * tall) * lines),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (row, caption) in zip(axes.flat, shown, strict=False):
+        axis.imshow(_picture(split, row))
+        axis.set_title(caption, size=7)
     return figure
 
 
@@ -131,13 +205,12 @@ def _caption(rows: Rows, finding: Finding, row: int) -> str:
     return "\n".join(lines)
 
 
-def _picture(rows: Rows, row: int) -> np.ndarray:
-    split, own = rows.place(row)
-    pixels = decode_compiled(tf.constant(split.encoded(own)), tf.constant(WHOLE_IMAGE)).numpy()
+def _picture(split: Split, row: int) -> np.ndarray:
+    pixels = decode_compiled(tf.constant(split.encoded(row)), tf.constant(WHOLE_IMAGE)).numpy()
     scale = _HEIGHT / pixels.shape[0]
     size = max(1, round(pixels.shape[1] * scale)), _HEIGHT
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    box = rows.boxes[row]
+    box = split.boxes[row]
     if box[0] != WHOLE_IMAGE[0]:
         x1, y1, x2, y2 = (round(float(value) * scale) for value in box)
         cv2.rectangle(small, (x1, y1), (x2 - 1, y2 - 1), (230, 60, 60), 1)
