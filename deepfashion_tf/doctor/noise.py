@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +78,8 @@ def fold_of(groups: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     """
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(sizes))
+    # The large ones first: the small ones fill up what they leave.
+    order = order[np.argsort(-sizes[order], kind="stable")]
     fold, load = np.empty(len(sizes), np.int64), np.zeros(folds, np.int64)
     for group in order:
         fold[group] = load.argmin()
@@ -205,7 +208,9 @@ def find_doubts(images: Split, probabilities: dict[str, np.ndarray]) -> list[Dou
         if len(np.unique(labels[rows])) < 2:
             continue
         known, given = _dense(probabilities[category][rows], labels[rows])
-        is_issue = filters.find_label_issues(given, known, filter_by="both", n_jobs=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes with too few images to be judged
+            is_issue = filters.find_label_issues(given, known, filter_by="both", n_jobs=1)
         answers = probabilities[category][rows].argmax(axis=1)
         doubts += [
             Doubt(
