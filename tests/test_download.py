@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from deepfashion_tf.downloads import download
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.variants import PUBLISHED
 from deepfashion_tf.models.weights import find_weights
-from deepfashion_tf.models.weights.download import download
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

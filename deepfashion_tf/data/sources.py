@@ -6,6 +6,8 @@ from typing import Protocol
 
 import filelock
 
+from deepfashion_tf.data.clothing import NAME as CLOTHING
+from deepfashion_tf.data.clothing import TABLE, fetch_clothing
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import read_table
@@ -54,6 +56,8 @@ def open_splits(
     if schema is None and source.schema:
         schema = Schema.load(source.schema)
     data = source.data_name
+    if data == CLOTHING:
+        data = str(fetch_clothing(clothing_dir(), source.offline))
     if data.startswith(PREFIX):
         found = read_tfds(
             data,
@@ -90,10 +94,17 @@ def located(source: Source) -> dict[str, str | Path | None]:
     data = source.data_name
     if data == "wardrobe":
         return {"data": data, "data_dir": None, "wardrobe_dir": absolute(wardrobe_dir(source))}
+    if data == CLOTHING:
+        return {"data": str(absolute(clothing_dir() / TABLE)), "data_dir": None}
     if data.startswith(PREFIX):
         folder = Path(data.removeprefix(PREFIX))
         return {"data": f"{PREFIX}{absolute(folder)}"} if folder.is_dir() else {}
     return {"data": str(absolute(expand_user(Path(data), "--data"))), "data_dir": None}
+
+
+def clothing_dir() -> Path:
+    """Names the folder that the fetched photographs stand in."""
+    return Path("data") / CLOTHING
 
 
 def wardrobe_dir(source: Source) -> Path:

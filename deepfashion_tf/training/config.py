@@ -35,7 +35,8 @@ class TrainConfig:
     sized for a CPU. report is the report's own recipe, for a GPU."""
     data: str | None = None
     """Images to train on: a folder in the challenge or the original layout, a table (.csv,
-    .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), or wardrobe. None: wardrobe."""
+    .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), clothing-dataset-small (fetched
+    photographs), or wardrobe. None: wardrobe."""
     data_dir: Path | None = None
     """As --data, for folders."""
     schema: Path | None = None

@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfashion_tf.downloads import download, download_from_hub
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
 from deepfashion_tf.models.weights.check import find_file, printable
-from deepfashion_tf.models.weights.download import download, download_from_hub
 from deepfashion_tf.models.weights.network import Weights, check_backbone, read_weights
 
 # architecture.tag as the hub takes them, and nothing that would lead out of a folder.

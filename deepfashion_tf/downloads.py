@@ -7,28 +7,38 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 
 _FILE = "model.safetensors"
+_RANDOM_WEIGHTS = "or start from random weights with --weights none"
 _TIMEOUT = 20  # seconds without a byte
 
 
-def download(url: str, path: Path, md5: str, *, offline: bool = False) -> None:
+def download(
+    url: str,
+    path: Path,
+    md5: str | None,
+    *,
+    offline: bool = False,
+    otherwise: str = _RANDOM_WEIGHTS,
+) -> None:
     """Fetches a file unless it is there with the right hash.
 
     Args:
         url: its address.
         path: where it belongs; it appears there after the hash is verified.
-        md5: its hash, in hexadecimal.
+        md5: its hash, in hexadecimal; None = whoever asks verifies it in another way.
         offline: fetch nothing; so does the environment variable HF_HUB_OFFLINE=1.
+        otherwise: what else one can do without it, for messages.
 
     Raises:
         InputError: offline, no connection, a cut one, or another hash.
     """
     import pooch
 
-    if path.is_file() and pooch.file_hash(path, alg="md5") == md5:
+    if path.is_file() and md5 in (None, pooch.file_hash(path, alg="md5")):
         return
-    advice = f"download {url} (MD5 {md5}) elsewhere and put it at {path}"
+    known = f" (MD5 {md5})" if md5 else ""
+    advice = f"download {url}{known} elsewhere and put it at {path}; {otherwise}."
     _refuse_if_offline(path.name, advice, offline)
-    _fetch(url, path, f"md5:{md5}", advice)
+    _fetch(url, path, f"md5:{md5}" if md5 else None, advice)
 
 
 def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> Path:
@@ -60,7 +70,9 @@ def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> 
         return Path(cached)
     url = hub.hf_hub_url(repository, _FILE)
     page = url.replace("/resolve/", "/blob/")
-    advice = f"download {url} (SHA-256: see {page}) elsewhere and put it at {path}"
+    advice = (
+        f"download {url} (SHA-256: see {page}) elsewhere and put it at {path}; {_RANDOM_WEIGHTS}."
+    )
     _refuse_if_offline(repository, advice, offline)
     try:
         etag = hub.get_hf_file_metadata(url, timeout=_TIMEOUT).etag or ""
@@ -99,7 +111,7 @@ def _refuse_if_offline(name: str, advice: str, offline: bool) -> None:
     if offline or HF_HUB_OFFLINE:
         reason = "--offline" if offline else "HF_HUB_OFFLINE"
         raise InputError(
-            f"{name} is not on this machine, and {reason} forbids to fetch it: {_or_else(advice)}"
+            f"{name} is not on this machine, and {reason} forbids to fetch it: {advice}"
         )
 
 
@@ -111,9 +123,5 @@ def _failure(name: str, error: Exception, advice: str) -> InputError:
     reason = " ".join((getattr(deepest, "strerror", None) or str(deepest)).split())
     reason = reason if len(reason) <= 160 else f"{reason[:160]}…"
     return InputError(
-        f"{name} could not be fetched ({reason}), and nothing of it was kept: {_or_else(advice)}"
+        f"{name} could not be fetched ({reason}), and nothing of it was kept: {advice}"
     )
-
-
-def _or_else(advice: str) -> str:
-    return f"{advice}; or start from random weights with --weights none."
