@@ -1,4 +1,4 @@
-"""Measures speed beside a peer and the machine's limit, in turn and in one run."""
+"""Measures speed beside a peer and the machine's limit, and what heat maps mean."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,15 @@ from deepfashion_tf.command_line import import_tensorflow, run
 @dataclass(frozen=True)
 class Options:
     what: Annotated[
-        Literal["input", "predict", "precision", "workers", "saving"], tyro.conf.Positional
+        Literal["input", "predict", "precision", "workers", "saving", "explanations"],
+        tyro.conf.Positional,
     ]
     """input: images a second from JPEG files into normalized batches. predict: from files to
     answers. precision: of training steps, in each precision, with and without XLA. workers: of a
-    training by two processes beside one. saving: what a checkpoint costs."""
+    training by two processes beside one. saving: what a checkpoint costs. explanations: no speed,
+    but whether the heat for sleeves and necklines lies on them, in drawings."""
     run: Path | None = None
-    """predict: the run that answers."""
+    """predict, explanations: the run that answers."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -33,7 +35,8 @@ class Options:
     batch_size: int = 32
     """Images in one step."""
     images: int = 640
-    """workers: images of an epoch. predict: images answered (of the test split, some twice)."""
+    """workers: images of an epoch. predict: images answered (of the test split, some
+    twice). explanations: drawings."""
     rounds: int = 5
     """How often each contestant is measured; the median counts."""
 

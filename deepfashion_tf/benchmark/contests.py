@@ -10,6 +10,8 @@ from deepfashion_tf.benchmark import precision, prediction, scaling
 from deepfashion_tf.benchmark.rates import print_rates
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.sanity import heat_on_parts, heat_table
+from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.run import Run
 
@@ -80,6 +82,17 @@ def contest_saving(options: Options) -> None:
     scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
 
 
+def contest_explanations(options: Options) -> None:
+    """Whether the heat for sleeves and necklines lies on them, in drawings.
+
+    Raises:
+        InputError: no run is named.
+    """
+    if not options.run:
+        raise InputError("benchmark.py explanations needs a trained run: name it with --run.")
+    console.print(heat_table(heat_on_parts(Run.load(options.run), options.images)))
+
+
 def _config(options: Options) -> TrainConfig:
     return TrainConfig(
         backbone=options.backbone,
@@ -102,4 +115,5 @@ CONTESTS = {
     "predict": contest_predict,
     "workers": contest_workers,
     "saving": contest_saving,
+    "explanations": contest_explanations,
 }
