@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import gc
 import hashlib
 import itertools
 import json
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import small_config, write_lines
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
@@ -78,6 +80,17 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path):
     )
     for ours, theirs in pairs:
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_training_leaves_no_graph_in_memory(challenge, tmp_path, tiny):
+    def graphs() -> int:
+        gc.collect()
+        return sum(isinstance(found, FuncGraph) for found in gc.get_objects())
+
+    train(small_config(challenge, tmp_path / "first"))
+    before = graphs()
+    train(small_config(challenge, tmp_path / "second"))
+    assert graphs() == before
 
 
 def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, tmp_path, tiny):

@@ -56,6 +56,14 @@ class FusedAdam(keras.optimizers.Adam):
         for steps in {id(steps): steps for steps in counters}.values():
             steps.assign_add(1)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # One replica has nothing to add up, and TensorFlow keeps the graph of every all_reduce
+        # for good, since that has a custom gradient: 350 MB with each training of a process.
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def update_step(self, gradient, variable, learning_rate) -> None:
         index = self._get_variable_index(variable)
         scale, steps = self._treated.get(index, (1.0, self.iterations))
