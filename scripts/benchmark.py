@@ -1,4 +1,4 @@
-"""Measures speed beside a peer and the machine's limit, and what heat maps mean."""
+"""Measures speed beside a peer and the machine's limit, and what heat maps and advice mean."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,25 @@ from deepfashion_tf.command_line import import_tensorflow, run
 @dataclass(frozen=True)
 class Options:
     what: Annotated[
-        Literal["input", "predict", "precision", "workers", "saving", "explanations"],
+        Literal[
+            "input",
+            "predict",
+            "precision",
+            "workers",
+            "saving",
+            "explanations",
+            "noise",
+            "suggestions",
+        ],
         tyro.conf.Positional,
     ]
     """input: images a second from JPEG files into normalized batches. predict: from files to
     answers. precision: of training steps, in each precision, with and without XLA. workers: of a
-    training by two processes beside one. saving: what a checkpoint costs. explanations: no speed,
-    but whether the heat for sleeves and necklines lies on them, in drawings."""
+    training by two processes beside one. saving: what a checkpoint costs. And no speed, but on
+    drawings: explanations: whether the heat for sleeves and necklines lies on them. noise: whether
+    swapped labels are found. suggestions: what 200 labels are worth, suggested or at random."""
     run: Path | None = None
-    """predict, explanations: the run that answers."""
+    """predict, explanations: the run that answers. noise, suggestions: whose options are taken."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -36,9 +46,12 @@ class Options:
     """Images in one step."""
     images: int = 640
     """workers: images of an epoch. predict: images answered (of the test split, some
-    twice). explanations: drawings."""
+    twice). explanations, noise, suggestions: drawings."""
     rounds: int = 5
-    """How often each contestant is measured; the median counts."""
+    """How often each contestant is measured; the median counts. suggestions: seeds."""
+    output_dir: Path | None = None
+    """noise, suggestions: folder of their models; what is done there is not done again. None:
+    saved_models/benchmark-…"""
 
 
 def main() -> None:

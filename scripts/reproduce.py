@@ -1,4 +1,4 @@
-"""Runs the report's tables and figures again, with seeds, intervals and a verdict on each claim."""
+"""Runs the report's tables and figures, or a study, with seeds, intervals and verdicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,15 @@ from pathlib import Path
 import tyro
 
 from deepfashion_tf.command_line import run
-from deepfashion_tf.reproduction.grid import Scale, make_grid
+from deepfashion_tf.reproduction.grid import Scale, StudyName, make_grid
 from deepfashion_tf.reproduction.reproduce import reproduce
 
 
 @dataclass(frozen=True)
 class Options:
+    study: StudyName = "report"
+    """report: its tables and figures. long_tail: what class balance, sampling and logit
+    adjustment do for rare attributes."""
     scale: Scale = "quick"
     """quick: the wardrobe (or your data), small, from random weights, within an hour on two
     cores. full: the report's own recipe on your data, at 224 px from ImageNet weights; for a
@@ -25,8 +28,9 @@ class Options:
     """Runs of each cell, with the seeds 0, 1, 2 …"""
     only: tuple[str, ...] = ()
     """Experiments (table2 figure6 figure8 figure9 figure10 loss final) or cells. None: all."""
-    output_dir: Path = Path("reproduction")
-    """Where everything goes; what is finished there is not run again."""
+    output_dir: Path | None = None
+    """Where everything goes; what is finished there is not run again. None: reproduction/, or
+    reproduction-STUDY/."""
     jobs: int | None = None
     """Runs at a time. None: 2 at the quick scale, if there are two cores, and 1 at the full."""
     weights: str | None = None

@@ -7,6 +7,12 @@ import numpy as np
 
 from deepfashion_tf.benchmark import input as reading
 from deepfashion_tf.benchmark import precision, prediction, scaling
+from deepfashion_tf.benchmark.labels import (
+    compare_labellings,
+    find_swapped,
+    labelling_table,
+    swapped_table,
+)
 from deepfashion_tf.benchmark.rates import print_rates
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
@@ -19,6 +25,7 @@ from deepfashion_tf.training.run import Run
 class Options(Protocol):
     """The options of scripts/benchmark.py."""
 
+    what: str
     run: Path | None
     data: str | None
     data_dir: Path | None
@@ -28,6 +35,7 @@ class Options(Protocol):
     batch_size: int
     images: int
     rounds: int
+    output_dir: Path | None
 
 
 def contest_input(options: Options) -> None:
@@ -67,9 +75,7 @@ def contest_predict(options: Options) -> None:
     Raises:
         InputError: no run is named.
     """
-    if not options.run:
-        raise InputError("benchmark.py predict needs a trained run: name it with --run.")
-    run = Run.load(options.run)
+    run = _run(options)
     split = run.read_split("test", options.data, options.schema, options.data_dir)
     split = split.take(np.arange(options.images) % len(split), "test")
     rates = prediction.benchmark_prediction(run, split, options.rounds)
@@ -88,9 +94,36 @@ def contest_explanations(options: Options) -> None:
     Raises:
         InputError: no run is named.
     """
+    console.print(heat_table(heat_on_parts(_run(options), options.images)))
+
+
+def contest_noise(options: Options) -> None:
+    """Whether swapped labels of drawings stand among the least believed.
+
+    Raises:
+        InputError: no run is named.
+    """
+    directory = options.output_dir or Path("saved_models") / "benchmark-noise"
+    console.print(swapped_table(find_swapped(_run(options), options.images, directory)))
+    console.print(f"The models of its folds: {directory}", soft_wrap=True)
+
+
+def contest_suggestions(options: Options) -> None:
+    """Whether labels for suggested drawings are worth more than for drawings taken at random.
+
+    Raises:
+        InputError: no run is named.
+    """
+    directory = options.output_dir or Path("saved_models") / "benchmark-suggestions"
+    found = compare_labellings(_run(options), options.images, options.rounds, directory)
+    console.print(labelling_table(found))
+    console.print(f"Their models: {directory}", soft_wrap=True)
+
+
+def _run(options: Options) -> Run:
     if not options.run:
-        raise InputError("benchmark.py explanations needs a trained run: name it with --run.")
-    console.print(heat_table(heat_on_parts(Run.load(options.run), options.images)))
+        raise InputError(f"benchmark.py {options.what} needs a trained run: name it with --run.")
+    return Run.load(options.run)
 
 
 def _config(options: Options) -> TrainConfig:
@@ -116,4 +149,6 @@ CONTESTS = {
     "workers": contest_workers,
     "saving": contest_saving,
     "explanations": contest_explanations,
+    "noise": contest_noise,
+    "suggestions": contest_suggestions,
 }

@@ -64,6 +64,21 @@ class Answers:
         """1 where the answer is the label, 0 where not, NaN without one: ``[n, categories]``."""
         return np.where(self.labels == UNLABELLED, np.nan, self.answers == self.labels)
 
+    @property
+    def class_hits(self) -> np.ndarray:
+        """The same by attribute, NaN where the label is another: ``[n, attributes]``.
+
+        The mean over columns of their means is the mean class recall.
+        """
+        columns = [
+            np.where(labels == number, hits, np.nan)
+            for attributes, labels, hits in zip(
+                self.schema.values(), self.labels.T, self.hits.T, strict=True
+            )
+            for number in range(len(attributes))
+        ]
+        return np.stack(columns, axis=1)
+
     def save(self, path: Path) -> None:
         """Writes a CSV file: a row an image, four columns a category.
 

@@ -49,7 +49,7 @@ def plot_table2(results: Results) -> Figure:
             place = FC_LAYERS.index(layers) + 0.22 * (index - 1)
             seeds = [run.scores.mean_accuracy for run in cell.runs.values()]
             axis.plot([place] * len(seeds), seeds, "o", color=palette[backbone], ms=4, alpha=0.5)
-            _mark(axis, place, cell.accuracy, palette[backbone])
+            mark(axis, place, cell.accuracy, palette[backbone])
             if results.is_comparable:
                 number = REPORTED[cell.name]
                 axis.plot(place, number, "D", mfc="none", color=palette[backbone], ms=9)
@@ -61,7 +61,7 @@ def plot_table2(results: Results) -> Figure:
     axis.set_xticks(range(len(FC_LAYERS)), [f"{layers} FC layers" for layers in FC_LAYERS])
     axis.set_ylabel(f"mean accuracy ({results.split})")
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
-    return _finish(figure, [axis], f"Table 2: backbones and FC layers · {results.source}")
+    return finish(figure, [axis], f"Table 2: backbones and FC layers · {results.source}")
 
 
 def plot_gains(results: Results) -> Figure:
@@ -70,15 +70,15 @@ def plot_gains(results: Results) -> Figure:
     palette = colours(list(results.schema))
     figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
     for index, (category, gain) in enumerate(gains.items()):
-        _mark(axis, index - 0.1, gain.seeds, palette[category], "o")
-        _mark(axis, index + 0.1, gain.images, palette[category], "s")
+        mark(axis, index - 0.1, gain.seeds, palette[category], "o")
+        mark(axis, index + 0.1, gain.images, palette[category], "s")
     axis.plot([], [], "o", color="0.3", label="95 % over seeds")
     axis.plot([], [], "s", color="0.3", label="95 % over images")
     axis.axhline(0, color="0.3", lw=1)
     axis.set_xticks(range(len(gains)), list(gains))
     axis.set_ylabel("accuracy: SE-ResNet-50\nminus ResNet-50")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return _finish(figure, [axis], f"Figure 9: what SE gains, by category · {results.source}")
+    return finish(figure, [axis], f"Figure 9: what SE gains, by category · {results.source}")
 
 
 def plot_losses(results: Results) -> Figure:
@@ -92,13 +92,13 @@ def plot_losses(results: Results) -> Figure:
         gains = category_gains(results, cell, base)
         places = np.arange(len(gains)) + (number - (len(others) - 1) / 2) * width
         for place, gain in zip(places, gains.values(), strict=True):
-            _mark(axis, place, gain.seeds, palette[cell])
+            mark(axis, place, gain.seeds, palette[cell])
         axis.plot([], [], "o", color=palette[cell], label=LOSSES[cell])
     axis.axhline(0, color="0.3", lw=1)
     axis.set_xticks(range(len(gains)), list(gains))
     axis.set_ylabel("accuracy minus that of\nfocal loss, γ = 2")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return _finish(figure, [axis], f"Losses, by category · {results.source}")
+    return finish(figure, [axis], f"Losses, by category · {results.source}")
 
 
 def plot_verdicts(results: Results, found: list[Verdict]) -> Figure:
@@ -152,14 +152,14 @@ def _means(
     return draw
 
 
-def _mark(axis: Axes, place: float, interval: Interval, colour: str, marker: str = "o") -> None:
+def mark(axis: Axes, place: float, interval: Interval, colour: str, marker: str = "o") -> None:
     """Marks a mean at a place of the x axis, and its interval if there is one."""
     axis.plot(place, interval.mean, marker, color=colour)
     if interval.low is not None:
         axis.plot([place, place], [interval.low, interval.high], color=colour, lw=2)
 
 
-def _finish(figure: Figure, axes: list[Axes], title: str) -> Figure:
+def finish(figure: Figure, axes: list[Axes], title: str) -> Figure:
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="0.92")

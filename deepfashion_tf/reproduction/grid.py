@@ -1,7 +1,8 @@
-"""What is run: the report's grid as data, at two scales."""
+"""What is run: the report's grid as data, at two scales, and studies of what helps."""
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,6 +16,7 @@ from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.recipes import report
 
 Scale = Literal["quick", "full"]
+StudyName = Literal["report", "long_tail"]
 
 BACKBONES = {
     "resnet50": "ResNet-50",
@@ -103,6 +105,47 @@ def full() -> TrainConfig:
 
 
 @dataclass(frozen=True)
+class Study:
+    """One recipe beside the same with one thing changed.
+
+    Attributes:
+        title: of its page.
+        plain: name of the cell that changes nothing.
+        cells: cell -> the options in which it differs from the scale's recipe.
+        labels: cell -> how tables and figures call it.
+        size: options of the quick scale that differ from those of the report's grid.
+    """
+
+    title: str
+    plain: str
+    cells: Mapping[str, dict]
+    labels: Mapping[str, str]
+    size: Mapping[str, int]
+
+
+_TAIL = {
+    "plain": ("focal loss, γ = 2", {}),
+    "inverse": ("class balance by 1 / n", {"class_balance": "inverse"}),
+    "effective": ("class balance by effective number", {"class_balance": "effective"}),
+    "class_aware": ("class-aware sampling", {"sampling": "class_aware"}),
+    "logit_adjustment": ("logit adjustment, τ = 1", {"logit_adjustment": 1.0}),
+}
+STUDIES: dict[str, Study] = {
+    "long_tail": Study(
+        "The long tail",
+        "plain",
+        {
+            name: {"backbone": "resnet50", **_ALIKE, **options}
+            for name, (_, options) in _TAIL.items()
+        },
+        {name: label for name, (label, _) in _TAIL.items()},
+        # Rare attributes need images to be learnt from, and more of them to be scored on.
+        {"wardrobe_train": 2000, "wardrobe_test": 1000, "epochs": 8},
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Grid:
     """The runs of a reproduction.
 
@@ -112,6 +155,7 @@ class Grid:
         seeds: runs of each cell, with the seeds 0, 1, 2 …
         directory: where all of it goes.
         splits: what is answered at the end of each run.
+        study: what is run; None = the report's grid.
     """
 
     base: TrainConfig
@@ -119,10 +163,16 @@ class Grid:
     seeds: int
     directory: Path
     splits: tuple[str, ...]
+    study: Study | None = None
+
+    @property
+    def cells(self) -> Mapping[str, dict]:
+        """Cell -> the options in which it differs from `base`."""
+        return self.study.cells if self.study else CELLS
 
     def config(self, cell: str, seed: int) -> TrainConfig:
         """Gives the configuration of one run."""
-        options = CELLS[cell]
+        options = self.cells[cell]
         weights = self.base.weights or _REPORT_WEIGHTS[options["backbone"]]
         return replace(
             self.base,
@@ -154,14 +204,18 @@ class Grid:
         return {"scale": self.scale, **values}
 
 
+_DIRECTORIES = {"report": Path("reproduction"), "long_tail": Path("reproduction-long_tail")}
+
+
 class Options(Protocol):
     """The options of scripts/reproduce.py."""
 
+    study: StudyName
     scale: Scale
     data: str | None
     data_dir: Path | None
     seeds: int
-    output_dir: Path
+    output_dir: Path | None
     jobs: int | None
     weights: str | None
     epochs: int | None
@@ -183,7 +237,11 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         for name in ("data", "data_dir", "weights", "epochs", "image_size", "offline")
         if (value := getattr(options, name)) is not None
     }
-    base = replace(quick() if options.scale == "quick" else full(), **asked)
+    study = STUDIES.get(options.study)
+    base = full()
+    if options.scale == "quick":
+        base = replace(quick(), **(study.size if study else {}))
+    base = replace(base, **asked)
     if options.scale == "full" and base.is_wardrobe:
         raise InputError(
             "--scale full repeats the report on its data: name them with --data-dir. Without "
@@ -195,14 +253,15 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         base,
         options.scale,
         options.seeds,
-        expand_user(options.output_dir, "--output-dir"),
+        expand_user(options.output_dir or _DIRECTORIES[options.study], "--output-dir"),
         ("val", "test"),
+        study,
     )
     cores = 2 if options.scale == "quick" else 1
     return grid, options.jobs or min(cores, os.cpu_count() or 1)
 
 
 def cells_of(names: list[str]) -> list[str]:
-    """Lists the cells that experiments and cells of these names take, each once."""
+    """Lists the cells of the report's grid that experiments and cells take, each once."""
     chosen = [cell for name in names for cell in EXPERIMENTS.get(name, [name])]
     return [cell for cell in CELLS if cell in chosen]

@@ -25,8 +25,9 @@ from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.reproduction.claims import Verdict, verdicts
 from deepfashion_tf.reproduction.estimate import hours_of
 from deepfashion_tf.reproduction.figures import draw_figures, save_figure
-from deepfashion_tf.reproduction.grid import CELLS, EXPERIMENTS, FINAL, Grid, cells_of
+from deepfashion_tf.reproduction.grid import EXPERIMENTS, FINAL, Grid, cells_of
 from deepfashion_tf.reproduction.results import Results, collect
+from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
@@ -41,7 +42,7 @@ def reproduce(grid: Grid, names: list[str], parallel: int) -> int:
 
     Args:
         grid: what there is to run.
-        names: experiments or cells; empty = all.
+        names: experiments (of the report's grid) or cells; empty = all.
         parallel: runs at a time.
 
     Returns:
@@ -51,25 +52,30 @@ def reproduce(grid: Grid, names: list[str], parallel: int) -> int:
         InputError: the data or the weights cannot be used, the directory holds another
             reproduction, or every run fails alike.
     """
-    unknown = [name for name in names if name not in EXPERIMENTS and name not in CELLS]
+    experiments = [] if grid.study else list(EXPERIMENTS)
+    unknown = [name for name in names if name not in experiments and name not in grid.cells]
     if unknown:
+        there = f"{', '.join(experiments)}, and the cells " if experiments else "the cells "
         raise InputError(
-            f"--only names {', '.join(unknown)}, but there are {', '.join(EXPERIMENTS)}, and the "
-            f"cells {', '.join(CELLS)}."
+            f"--only names {', '.join(unknown)}, but there are {there}{', '.join(grid.cells)}."
         )
+    cells = names if grid.study and names else list(grid.cells) if not names else cells_of(names)
     splits = open_splits(grid.base, SPLITS)
     _check(splits)
     with _locked(grid.directory):
         _check_state(grid, splits)
-        jobs = [job for job in grid.jobs(cells_of(names or list(CELLS))) if not job.is_done]
+        jobs = [job for job in grid.jobs(cells) if not job.is_done]
         failures: dict[str, str] = {}
         if jobs:
             _prepare(grid, jobs, splits)
             _run(jobs, parallel)
             failures = {_name(job): job.last_words() for job in jobs if not job.is_done}
         results = _collect(grid, splits)
-        found = _write(results, failures)
-    _print(results, found, failures)
+        if grid.study:
+            shown = write_study(results, grid.study, failures, _command())
+        else:
+            shown = _write(results, failures)
+    _print(results, shown, failures)
     return 1 if failures else 0
 
 
@@ -150,7 +156,7 @@ def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
 
         for weights, backbone in sorted(sources):
             find_weights(weights, backbone, variant=None, offline=grid.base.offline)
-    total = len(cells_of(list(CELLS))) * grid.seeds
+    total = len(grid.cells) * grid.seeds
     console.print(
         f"{len(jobs)} runs of {grid.base.epochs} epochs (all together: {total}), some "
         f"{needed / 1e9:.1f} GB in {grid.directory}/cells/",
@@ -217,7 +223,7 @@ def _collect(grid: Grid, splits: list[Split]) -> Results:
     return collect(grid, builtin_schema(), split, images)
 
 
-def _write(results: Results, failures: dict[str, str]) -> list[Verdict]:
+def _write(results: Results, failures: dict[str, str]) -> Table | None:
     found = verdicts(results) if results.cells else []
     directory = results.grid.directory
     (directory / "figures").mkdir(exist_ok=True)
@@ -232,7 +238,7 @@ def _write(results: Results, failures: dict[str, str]) -> list[Verdict]:
         if list(answers.schema) == list(results.schema):
             write_submission(answers, directory)
     write_results(results, found, figures, failures, _command())
-    return found
+    return _table(results, found) if found else None
 
 
 def _command() -> str:
@@ -240,7 +246,7 @@ def _command() -> str:
     return shlex.join(["python", f"scripts/{Path(script).name}", *options])
 
 
-def _print(results: Results, found: list[Verdict], failures: dict[str, str]) -> None:
+def _table(results: Results, found: list[Verdict]) -> Table:
     table = Table(title=f"The report's claims: {results.source}")
     for name in ("claim", "report", "measured", "verdict"):
         table.add_column(name, justify="left" if name in ("claim", "verdict") else "right")
@@ -254,8 +260,12 @@ def _print(results: Results, found: list[Verdict], failures: dict[str, str]) -> 
             f"{verdict.seeds.mean:{digits}}" + (" epochs" if verdict.unit == "epochs" else ""),
             f"[{shade}]{verdict.verdict}[/{shade}]",
         )
-    if found:
-        console.print(table)
+    return table
+
+
+def _print(results: Results, shown: Table | None, failures: dict[str, str]) -> None:
+    if shown:
+        console.print(shown)
     for name, words in failures.items():
         console.print(f"[red]{escape(f'{name} failed: {words}')}[/red]", soft_wrap=True)
     directory = results.grid.directory

@@ -18,7 +18,7 @@ from deepfashion_tf.evaluation.statistics import (
     over_images,
     over_seeds,
 )
-from deepfashion_tf.reproduction.grid import CELLS, Grid
+from deepfashion_tf.reproduction.grid import Grid
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 
@@ -86,6 +86,11 @@ class Cell:
         return over_seeds([run.scores.mean_accuracy for run in self.runs.values()])
 
     @property
+    def recall(self) -> Interval:
+        """Mean class recall over seeds, on the split that is compared."""
+        return over_seeds([run.scores.mean_class_recall for run in self.runs.values()])
+
+    @property
     def loss(self) -> Interval:
         """Mean over categories of the validation loss at the best epoch, unweighted."""
         return over_seeds([_mean_loss(run) for run in self.runs.values()])
@@ -114,17 +119,25 @@ class Difference:
         return self.seeds.side if self.seeds.side == self.images.side else 0
 
 
-def compare(one: Cell, other: Cell, weights: dict[str, float] | None = None) -> Difference:
+def compare(
+    one: Cell, other: Cell, weights: dict[str, float] | None = None, by_class: bool = False
+) -> Difference:
     """Compares mean accuracies, or another sum over categories of the accuracies' differences.
 
     Args:
         one: minus
         other: this.
         weights: category -> its weight in the sum; None = 1 / categories, the mean.
+        by_class: compare mean class recalls instead.
     """
     shared = [seed for seed in one.runs if seed in other.runs]
     hits = np.stack(
-        [one.runs[seed].answers.hits - other.runs[seed].answers.hits for seed in shared]
+        [
+            one.runs[seed].answers.class_hits - other.runs[seed].answers.class_hits
+            if by_class
+            else one.runs[seed].answers.hits - other.runs[seed].answers.hits
+            for seed in shared
+        ]
     )
     if weights:
         # `over_images` takes the mean over the categories that are left.
@@ -132,7 +145,8 @@ def compare(one: Cell, other: Cell, weights: dict[str, float] | None = None) -> 
         columns = [list(one.runs[shared[0]].answers.schema).index(name) for name in chosen]
         factors = np.array([weights[name] for name in chosen]) * len(chosen)
         hits = hits[..., columns] * factors
-    by_seed = [np.nanmean(np.nanmean(one_seed, axis=0)) for one_seed in hits]
+    known = ~np.isnan(hits[0]).all(axis=0)  # an attribute that no image has says nothing
+    by_seed = [np.nanmean(one_seed[:, known], axis=0).mean() for one_seed in hits]
     return Difference(over_seeds(by_seed), over_images(hits.mean(axis=0)))
 
 
@@ -199,7 +213,7 @@ def collect(grid: Grid, schema: Schema, split: str, images: dict[str, int]) -> R
     """
     finished = {
         name: [seed for seed in grid.seeds_begun(name) if grid.job(name, seed).is_done]
-        for name in CELLS
+        for name in grid.cells
     }
     return Results(grid, schema, split, _read_cells(grid, finished, split), images)
 

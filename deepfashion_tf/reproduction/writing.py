@@ -85,8 +85,8 @@ def _markdown(
 ) -> str:
     parts = [
         "# The report, run again",
-        _introduction(results, command),
-        *_failures(results, failures),
+        introduction(results, command),
+        *failures_text(failures),
     ]
     if not results.cells:
         return "\n\n".join([*parts, "No run has finished yet."]) + "\n"
@@ -108,15 +108,20 @@ def _markdown(
                 if name in figures
             ]
             parts += [f"## {title}", text, *pictures]
-    return "\n\n".join([*parts, "## How the numbers are made", _method(results)]) + "\n"
+    return "\n\n".join([*parts, "## How the numbers are made", method(results)]) + "\n"
 
 
-def _introduction(results: Results, command: str) -> str:
+def introduction(results: Results, command: str) -> str:
+    """Says what was run, on which images, by which recipe and which command."""
     grid, base = results.grid, results.grid.base
     counts = ", ".join(f"{count} {name}" for name, count in results.images.items())
+    seeds = f"{results.seeds} {'seed' if results.seeds == 1 else 'seeds'}"
+    if grid.study:
+        what = f"One recipe beside the same with one thing changed, with {seeds} and intervals."
+    else:
+        what = f"The tables and figures of {REPORT}, with {seeds}, intervals and verdicts."
     lines = [
-        f"The tables and figures of {REPORT}, with {results.seeds} "
-        f"{'seed' if results.seeds == 1 else 'seeds'}, intervals and verdicts.",
+        what,
         f"**Images**: {results.source} ({counts}). **Scores**: on {results.split}. **Recipe**: "
         f"{base.epochs} epochs, batches of {base.batch_size}, Adam at {base.learning_rate:g} "
         f"({base.schedule}), weights: {base.weights or 'ImageNet'}, representation: "
@@ -124,8 +129,8 @@ def _introduction(results: Results, command: str) -> str:
     ]
     if base.is_wardrobe:
         lines.append(
-            "**These are drawings.** The verdicts say whether a claim holds on them, at this size, "
-            "from random weights; they say nothing about DeepFashion's photographs."
+            "**These are drawings.** What holds on them, at this size, from random weights, says "
+            "nothing about DeepFashion's photographs."
         )
     elif grid.scale == "quick":
         lines.append(
@@ -140,7 +145,8 @@ def _introduction(results: Results, command: str) -> str:
     return "\n\n".join([*lines, f"Made by `{command}`."])
 
 
-def _failures(results: Results, failures: dict[str, str]) -> list[str]:
+def failures_text(failures: dict[str, str]) -> list[str]:
+    """Lists what failed: paragraphs, none where nothing did."""
     if not failures:
         return []
     lines = [f"- `{name}`: {words}" for name, words in failures.items()]
@@ -198,7 +204,7 @@ def _table2(results: Results) -> str:
         for backbone in BACKBONES:
             name = f"{backbone}-fc{layers}"
             cell = results.cells.get(name)
-            row += [f"{REPORTED[name]:.4f}", _mean_and_interval(cell.accuracy) if cell else "—"]
+            row += [f"{REPORTED[name]:.4f}", mean_and_interval(cell.accuracy) if cell else "—"]
         rows.append(row)
     names = [text for name in BACKBONES.values() for text in (f"{name}, report", f"{name}, here")]
     return table(["FC layers", *names], rows, results.source) + (
@@ -234,7 +240,7 @@ def _speeds(results: Results) -> str:
 def _cells(results: Results, base: str, names: dict[str, str]) -> str:
     """Makes a table of cells: accuracy, and loss where it can be compared."""
     rows = [
-        [text, _mean_and_interval(results.cells[name].accuracy)]
+        [text, mean_and_interval(results.cells[name].accuracy)]
         for name, text in names.items()
         if name in results.cells
     ]
@@ -267,8 +273,8 @@ def _next(results: Results) -> str:
     rows = [
         [
             text,
-            _mean_and_interval(results.cells[name].accuracy),
-            _mean_and_interval(results.cells[name].loss),
+            mean_and_interval(results.cells[name].accuracy),
+            mean_and_interval(results.cells[name].loss),
         ]
         for name, text in names.items()
     ]
@@ -294,7 +300,7 @@ def _final(results: Results) -> str:
     cell = results.cells[FINAL]
     best = final_seed(cell)
     return (
-        f"`{FINAL}`: mean accuracy {_mean_and_interval(cell.accuracy)} on {results.split} "
+        f"`{FINAL}`: mean accuracy {mean_and_interval(cell.accuracy)} on {results.split} "
         f"({results.source}). `prediction.txt`, zipped in `prediction.zip`, holds the answers for "
         f"the test images of the seed that is best in validation, seed {best}, in the "
         f"challenge's format: six class ids a row, in the order of `test.txt`."
@@ -306,8 +312,20 @@ def final_seed(cell: Cell) -> int:
     return max(cell.runs, key=lambda seed: cell.runs[seed].val.mean_accuracy)
 
 
-def _method(results: Results) -> str:
+def method(results: Results) -> str:
+    """Says what the numbers are: a list."""
     split = results.split
+    own = [
+        "- **Mean class recall**: mean over the attributes that the split has images of, of the "
+        "share of their images answered rightly."
+    ]
+    if not results.grid.study:
+        own = [
+            "- **Epochs to learn**: with g(e) the highest gain over the majority baseline up to "
+            "epoch e, the sum over epochs of 1 − g(e) / g(last), of validation accuracy; "
+            "the number of epochs where a category never rises above its baseline.",
+            "- **Mean loss**: the mean over categories of the validation losses, unweighted.",
+        ]
     return "\n".join(
         [
             f"- Each run is a directory, `cells/CELL/seed-N/`, with `config.json`, `history.csv`, "
@@ -319,15 +337,13 @@ def _method(results: Results) -> str:
             "over the differences of runs with the same seed.",
             f"- **Over images**: percentiles of {RESAMPLES} bootstrap samples of the images; of a "
             "difference, paired: both models on the same images, their hits averaged over seeds.",
-            "- **Epochs to learn**: with g(e) the highest gain over the majority baseline up to "
-            "epoch e, the sum over epochs of 1 − g(e) / g(last), of validation accuracy; "
-            "the number of epochs where a category never rises above its baseline.",
-            "- **Mean loss**: the mean over categories of the validation losses, unweighted.",
+            *own,
         ]
     )
 
 
-def _mean_and_interval(interval: Interval) -> str:
+def mean_and_interval(interval: Interval) -> str:
+    """Gives a mean with half its interval, or alone."""
     if interval.low is None:
         return f"{interval.mean:.4f}"
     return f"{interval.mean:.4f} ± {interval.high - interval.mean:.4f}"

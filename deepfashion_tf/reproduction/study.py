@@ -1,0 +1,204 @@
+"""A study's page: one recipe beside the same with one thing changed, sorted by what it gains."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from deepfashion_tf.evaluation import page
+from deepfashion_tf.evaluation.statistics import Interval
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.reproduction.figures import finish, save_figure
+from deepfashion_tf.reproduction.grid import Study
+from deepfashion_tf.reproduction.results import Cell, Difference, Results, compare
+from deepfashion_tf.reproduction.writing import (
+    failures_text,
+    introduction,
+    mean_and_interval,
+    method,
+    table,
+)
+
+_HEADER = [
+    "",
+    "mean accuracy",
+    "gain",
+    "95 % over seeds",
+    "95 % over images",
+    "mean class recall",
+    "gain",
+    "95 % over seeds",
+    "95 % over images",
+]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a cell gains over the plain one, in mean accuracy and in mean class recall."""
+
+    accuracy: Difference
+    recall: Difference
+
+
+def gains_of(results: Results, study: Study) -> dict[str, Gain]:
+    """Compares each finished cell with the plain one, run by run: the largest gain first.
+
+    Sorted by mean class recall.
+    """
+    plain = results.cells.get(study.plain)
+    found = {
+        name: Gain(compare(cell, plain), compare(cell, plain, by_class=True))
+        for name, cell in results.cells.items()
+        if plain and name != study.plain and set(cell.runs) & set(plain.runs)
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1].recall.seeds.mean))
+
+
+def write_study(
+    results: Results, study: Study, failures: dict[str, str], command: str
+) -> Table | None:
+    """Writes RESULTS.md, results.json, report.html and the figure into the study's directory.
+
+    Args:
+        results: what was finished.
+        study: of which.
+        failures: run -> what it ended with.
+        command: that made all this.
+
+    Returns:
+        The table for the terminal; None before there is anything to compare.
+    """
+    gains = gains_of(results, study)
+    directory = results.grid.directory
+    parts = [
+        f"# {study.title}",
+        introduction(results, command),
+        *failures_text(failures),
+    ]
+    pictures = {}
+    if gains:
+        (directory / "figures").mkdir(exist_ok=True)
+        save_figure(_plot(results, study, gains), directory / "figures", "gains")
+        pictures = {"figures/gains.svg": (directory / "figures" / "gains.svg").read_bytes()}
+        parts += [
+            _rows(results, study, gains),
+            f"![{study.title}: gains ({results.source})](figures/gains.png)",
+        ]
+    else:
+        parts.append(f"No other cell can be compared with `{study.plain}` yet.")
+    text = "\n\n".join([*parts, "## How the numbers are made", method(results)]) + "\n"
+    document = _document(results, gains)
+    write_atomically(
+        directory / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n"
+    )
+    write_atomically(directory / "RESULTS.md", text)
+    html = page.render_page(study.title, text.replace(".png)", ".svg)"), pictures)
+    write_atomically(directory / "report.html", html)
+    return _table(results, study, gains) if gains else None
+
+
+def _rows(results: Results, study: Study, gains: dict[str, Gain]) -> str:
+    plain = results.cells[study.plain]
+    rows = [[study.labels[study.plain], *_scores(plain.accuracy), *_scores(plain.recall)]]
+    for name, gain in gains.items():
+        cell = results.cells[name]
+        rows.append(
+            [
+                study.labels[name],
+                *_scores(cell.accuracy, gain.accuracy),
+                *_scores(cell.recall, gain.recall),
+            ]
+        )
+    return table(_HEADER, rows, results.source) + (
+        f"\n\nMajority baseline: mean accuracy {results.baseline.majority_baseline:.4f}, mean "
+        f"class recall {results.baseline.majority_class_recall:.4f}. A gain is real where both of "
+        f"its intervals lie on one side of 0."
+    )
+
+
+def _scores(score: Interval, gain: Difference | None = None) -> list[str]:
+    if not gain:
+        return [mean_and_interval(score), "", "", ""]
+    intervals = (gain.seeds, gain.images)
+    return [
+        mean_and_interval(score),
+        f"{gain.seeds.mean:+.4f}",
+        *("—" if i.low is None else f"{i.low:+.4f} … {i.high:+.4f}" for i in intervals),
+    ]
+
+
+def _document(results: Results, gains: dict[str, Gain]) -> dict:
+    def seeds(cell: Cell) -> dict:
+        return {
+            str(seed): {
+                "mean_accuracy": run.scores.mean_accuracy,
+                "mean_class_recall": run.scores.mean_class_recall,
+            }
+            for seed, run in cell.runs.items()
+        }
+
+    return {
+        "source": results.source,
+        "options": results.grid.options(),
+        "data": results.grid.base.data_name,
+        "split": results.split,
+        "images": results.images,
+        "cells": {
+            name: {
+                "options": results.grid.cells[name],
+                "mean_accuracy": dataclasses.asdict(cell.accuracy),
+                "mean_class_recall": dataclasses.asdict(cell.recall),
+                "gain": dataclasses.asdict(gains[name]) if name in gains else None,
+                "seeds": seeds(cell),
+            }
+            for name, cell in results.cells.items()
+        },
+    }
+
+
+def _table(results: Results, study: Study, gains: dict[str, Gain]) -> Table:
+    found = Table(title=f"{study.title}: {results.source}, {results.seeds} seeds")
+    for name in ("", "mean accuracy", "gain", "mean class recall", "gain"):
+        found.add_column(name, justify="left" if not name else "right")
+    plain = results.cells[study.plain]
+    found.add_row(
+        study.labels[study.plain], f"{plain.accuracy.mean:.4f}", "", f"{plain.recall.mean:.4f}", ""
+    )
+    for name, gain in gains.items():
+        cell = results.cells[name]
+        found.add_row(
+            study.labels[name],
+            f"{cell.accuracy.mean:.4f}",
+            _coloured(gain.accuracy),
+            f"{cell.recall.mean:.4f}",
+            _coloured(gain.recall),
+        )
+    return found
+
+
+def _coloured(gain: Difference) -> str:
+    shade = {1: "green", -1: "red", 0: "dim"}[gain.side]
+    return f"[{shade}]{gain.seeds.mean:+.4f}[/{shade}]"
+
+
+def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:
+    """Draws both gains of each cell with their intervals over seeds."""
+    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.5 * len(gains)), layout="constrained")
+    kinds = (("accuracy", "#0072B2", 0.12), ("recall", "#D55E00", -0.12))
+    for row, gain in enumerate(reversed(gains.values())):
+        for kind, colour, shift in kinds:
+            interval = getattr(gain, kind).seeds
+            axis.plot(100 * interval.mean, row + shift, "o", color=colour)
+            if interval.low is not None:
+                ends = [100 * interval.low, 100 * interval.high]
+                axis.plot(ends, [row + shift] * 2, color=colour, lw=2)
+    for (_, colour, _), label in zip(kinds, ("mean accuracy", "mean class recall"), strict=True):
+        axis.plot([], [], "o", color=colour, label=label)
+    axis.axvline(0, color="0.3", lw=1)
+    axis.set_yticks(range(len(gains)), [study.labels[name] for name in reversed(gains)])
+    axis.set_xlabel("points gained, 95 % interval over seeds")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return finish(figure, [axis], f"{study.title} · {results.source}")

@@ -1,0 +1,96 @@
+"""scripts/reproduce.py --study: gains over the plain recipe, paired, sorted, and as told."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_claims import IMAGES, LABELS, SCHEMA, finish
+
+from deepfashion_tf.evaluation.answers import Answers
+from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.reproduction.grid import STUDIES, Grid, quick
+from deepfashion_tf.reproduction.results import collect
+from deepfashion_tf.reproduction.study import gains_of, write_study
+from deepfashion_tf.training.config import TrainConfig
+
+STUDY = STUDIES["long_tail"]
+
+
+@pytest.fixture
+def grid(tmp_path) -> Grid:
+    return Grid(quick(), "quick", 3, tmp_path, ("val", "test"), STUDY)
+
+
+@pytest.fixture
+def results(grid):
+    for seed in range(3):
+        finish(grid, "plain", seed, 0.6)
+        finish(grid, "effective", seed, 0.7)
+        finish(grid, "logit_adjustment", seed, 0.8)
+    finish(grid, "inverse", 5, 0.9)  # of a seed that the plain recipe has not
+    return collect(
+        dataclasses.replace(grid, seeds=6), SCHEMA, "test", {"train": 1, "val": 1, "test": IMAGES}
+    )
+
+
+def test_gains_are_paired_by_seed_and_the_largest_stands_first(results):
+    gains = gains_of(results, STUDY)
+    assert list(gains) == ["logit_adjustment", "effective"]
+    recalls = {
+        name: [run.scores.mean_class_recall for run in results.cells[name].runs.values()]
+        for name in ("plain", "effective")
+    }
+    differences = np.subtract(recalls["effective"], recalls["plain"])
+    expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    seeds = gains["effective"].recall.seeds
+    assert seeds.mean == pytest.approx(differences.mean())
+    assert (seeds.low, seeds.high) == pytest.approx((expected.low, expected.high))
+    assert gains["effective"].recall.images.mean == pytest.approx(differences.mean())
+
+
+def test_the_mean_over_class_hits_is_the_mean_class_recall(grid):
+    finish(grid, "plain", 0, 0.6)
+    directory = grid.run_directory("plain", 0)
+    answers = Answers.load(directory / "answers-test.csv", SCHEMA)
+    assert answers.class_hits.shape == (IMAGES, sum(map(len, SCHEMA.values())))
+    assert np.nanmean(np.nanmean(answers.class_hits, axis=0)) == pytest.approx(
+        Scores.load(directory / "metrics-test.json").mean_class_recall
+    )
+
+
+def test_the_page_tells_what_the_runs_hold(results):
+    shown = write_study(results, STUDY, {"plain, seed 9": "the reason"}, "a command")
+    assert shown.row_count == 3
+    directory = results.grid.directory
+    text = (directory / "RESULTS.md").read_text()
+    gain = gains_of(results, STUDY)["logit_adjustment"]
+    assert f"{gain.recall.seeds.mean:+.4f}" in text and "the reason" in text
+    assert text.index("logit adjustment") < text.index("effective number")
+    assert "drawings" in text and "a command" in text
+    document = json.loads((directory / "results.json").read_text())
+    told = document["cells"]["effective"]
+    assert told["gain"]["accuracy"]["seeds"]["mean"] == pytest.approx(
+        told["mean_accuracy"]["mean"] - document["cells"]["plain"]["mean_accuracy"]["mean"]
+    )
+    page = (directory / "report.html").read_text()
+    assert "data:image/svg+xml" in page and "http" not in page
+    assert (directory / "figures" / "gains.png").stat().st_size
+
+
+def test_before_there_is_anything_to_compare_the_page_says_so(grid):
+    finish(grid, "plain", 0, 0.6)
+    found = collect(grid, SCHEMA, "test", {"train": 1, "val": 1, "test": len(LABELS)})
+    assert write_study(found, STUDY, {}, "a command") is None
+    assert "yet" in (grid.directory / "RESULTS.md").read_text()
+
+
+def test_cells_differ_from_the_plain_one_in_one_thing(grid):
+    plain = dataclasses.asdict(grid.config("plain", 0))
+    for cell in STUDY.cells:
+        other = dataclasses.asdict(grid.config(cell, 0))
+        changed = {name for name in plain if plain[name] != other[name]} - {"output_dir"}
+        assert len(changed) == (cell != "plain"), cell
+    assert set(STUDY.labels) == set(STUDY.cells)
+    assert set(STUDY.size) < {field.name for field in dataclasses.fields(TrainConfig)}
