@@ -69,17 +69,40 @@ def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class Told:
+    """A process that has ended, and has said this."""
+
+    returncode = 0
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def communicate(self) -> tuple[str, str]:
+        return self.said, "the reason"
+
+
 def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
     from deepfashion_tf.benchmark import scaling
     from deepfashion_tf.training.config import TrainConfig
 
     said = "".join(f"epoch {i}/3  loss 1.0  |  val loss 2.0  {i}7 images/s\n" for i in (1, 2, 3))
-    done = scaling.subprocess.CompletedProcess([], 0, said, "")
-    monkeypatch.setattr(scaling.subprocess, "run", lambda *args, **options: done)
+    commands = []
+
+    def start(command, **options):
+        commands.append(command)
+        return Told(said)
+
+    monkeypatch.setattr(scaling.subprocess, "Popen", start)
     rates = scaling.benchmark_workers(TrainConfig(), workers=2, rounds=2)
-    assert [rate.name for rate in rates] == [scaling.ALONE, "2 workers"]
+    names = [rate.name for rate in rates]
+    assert names[:2] == [scaling.ALONE, "2 workers"]
     assert rates[0].values == (27.0, 37.0) * 2
-    done.stdout = "epoch 1/3"
+    # What two do together, each with half of the batch and half of the images.
+    assert names[-1] == "2 that train on their own"
+    assert rates[-1].values == (54.0, 74.0) * 2
+    assert commands[3][commands[3].index("--batch-size") + 1] == "16"
+    assert commands[3][commands[3].index("--wardrobe-train") + 1] == "1500"
+    said = "epoch 1/3"
     with pytest.raises(InputError, match="nothing was measured"):
         scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1)
 
