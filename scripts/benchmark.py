@@ -15,6 +15,7 @@ class Options:
         Literal[
             "input",
             "predict",
+            "inference",
             "precision",
             "workers",
             "saving",
@@ -25,12 +26,14 @@ class Options:
         tyro.conf.Positional,
     ]
     """input: images a second from JPEG files into normalized batches. predict: from files to
-    answers. precision: of training steps, in each precision, with and without XLA. workers: of a
-    training by two processes beside one. saving: what a checkpoint costs. And no speed, but on
-    drawings: explanations: whether the heat for sleeves and necklines lies on them. noise: whether
-    swapped labels are found. suggestions: what 200 labels are worth, suggested or at random."""
+    answers. inference: from ready crops to answers, by each engine. precision: of training steps,
+    in each precision, with and without XLA. workers: of a training by two processes beside one.
+    saving: what a checkpoint costs. And no speed, but on drawings: explanations: whether the heat
+    for sleeves and necklines lies on them. noise: whether swapped labels are found. suggestions:
+    what 200 labels are worth, suggested or at random."""
     run: Path | None = None
-    """predict, explanations: the run that answers. noise, suggestions: whose options are taken."""
+    """predict, inference, explanations: the run that answers. noise, suggestions: whose options
+    are taken."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""

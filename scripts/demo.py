@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -13,7 +13,7 @@ from deepfashion_tf.errors import InputError
 @dataclass(frozen=True)
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
-    """Run directory that scripts/train.py made, its model.keras, or an exported SavedModel."""
+    """Run directory that scripts/train.py made, its model.keras, or an export."""
     host: str = "127.0.0.1"
     """Address to listen on. 127.0.0.1: only this machine reaches it; 0.0.0.0: the network does."""
     port: int = 7860
@@ -22,6 +22,8 @@ class Options:
     """Largest file that is taken."""
     time_limit: float = 20.0
     """Seconds for a file to arrive, and again for its answer."""
+    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    """What answers; as of predict.py."""
 
 
 def main() -> None:

@@ -13,8 +13,10 @@ from deepfashion_tf.command_line import import_tensorflow, run
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
-    formats: tuple[Literal["saved_model"], ...] = ("saved_model",)
-    """What to write: saved_model, a TensorFlow SavedModel in RUN/export."""
+    formats: tuple[Literal["saved_model", "openvino", "onnx"], ...] = ("saved_model",)
+    """What to write: saved_model, a TensorFlow SavedModel in RUN/export, that answers for image
+    files; openvino and onnx, networks in RUN/export-openvino and RUN/export-onnx, that answer for
+    ready crops."""
     warmup: bool = False
     """Add the requests that TensorFlow Serving answers for itself when it starts."""
 

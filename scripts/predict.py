@@ -12,7 +12,7 @@ from deepfashion_tf.command_line import import_tensorflow, run
 @dataclass(frozen=True)
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
-    """Run directory that scripts/train.py made, its model.keras, or an exported SavedModel."""
+    """Run directory that scripts/train.py made, its model.keras, or an export."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Images (JPEG, PNG, GIF, BMP, WebP), folders, patterns in quotes, or tables (.csv, .tsv,
     .parquet) with a column image and, where you wish, x1, y1, x2, y2; none where --data is
@@ -35,6 +35,9 @@ class Options:
     accept_accuracy: float | None = None
     """Answers are "unsure" but those of which at least this share is right, as the validation
     split tells: 0.95."""
+    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    """What answers. auto: of a run, the fastest engine that is installed and that the run has been
+    exported for (scripts/export.py RUN --formats openvino); TensorFlow otherwise."""
     explain: Path | None = None
     """Folder for a picture of each image that shows where its answers come from (Grad-CAM)."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,7 +12,7 @@ from deepfashion_tf.command_line import run
 @dataclass(frozen=True)
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
-    """Run directory that scripts/train.py made, its model.keras, or an exported SavedModel."""
+    """Run directory that scripts/train.py made, its model.keras, or an export."""
     input: tuple[str, ...]
     """Images, folders, patterns in quotes, or tables (.csv, .tsv, .parquet) with a column image
     and, where you wish, x1, y1, x2, y2."""
@@ -33,6 +33,8 @@ class Options:
     accept_accuracy: float | None = None
     """Answers are "unsure" but those of which at least this share is right, as the validation
     split tells: 0.95."""
+    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    """What answers; as of predict.py."""
 
 
 def main() -> int:

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from deepfashion_tf.benchmark import engines, precision, prediction, scaling
 from deepfashion_tf.benchmark import input as reading
-from deepfashion_tf.benchmark import precision, prediction, scaling
 from deepfashion_tf.benchmark.labels import (
     compare_labellings,
     find_swapped,
@@ -83,6 +83,18 @@ def contest_predict(options: Options) -> None:
     print_rates(title, rates, prediction.BARE, prediction.LIMIT)
 
 
+def contest_inference(options: Options) -> None:
+    """Answers for ready crops by each engine that is installed.
+
+    Raises:
+        InputError: no run is named.
+    """
+    run = _run(options)
+    for batch, rates in engines.benchmark_engines(run, options.rounds).items():
+        title = f"Inference: {run.config.backbone}, {run.config.image_size} px, batches of {batch}"
+        print_rates(title, rates, engines.PLAIN)
+
+
 def contest_saving(options: Options) -> None:
     """What a checkpoint costs of an epoch of 5,000 images."""
     scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
@@ -146,6 +158,7 @@ CONTESTS = {
     "input": contest_input,
     "precision": contest_precision,
     "predict": contest_predict,
+    "inference": contest_inference,
     "workers": contest_workers,
     "saving": contest_saving,
     "explanations": contest_explanations,

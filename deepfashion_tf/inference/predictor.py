@@ -4,6 +4,7 @@ Reading and decoding run on threads of their own, a bounded number of images ahe
 network, so that memory stays flat however long the list is.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -25,6 +27,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.inference.batch import Batch, Probabilities
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
+from deepfashion_tf.inference.engines import ENGINES, Answer, EngineName, Running, open_engine
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.schema import Schema
@@ -47,6 +50,7 @@ class Predictor:
         untrained: those in which no training image was labelled, so that answers mean nothing.
         image_size: side of the crops in pixels.
         calibration: of the probabilities, already applied to them.
+        engine: that answers.
     """
 
     def __init__(
@@ -56,23 +60,37 @@ class Predictor:
         untrained: Sequence[str],
         image_size: int,
         calibration: Calibration,
-        answer: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+        answer: Answer,
+        engine: Running,
         explainer: Callable[[], Explainer] | None = None,
     ) -> None:
         self.name, self.schema, self.untrained = name, schema, tuple(untrained)
         self.image_size, self.calibration, self._answer = image_size, calibration, answer
+        self.engine = engine
         self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
-    def load(cls, path: Path | str) -> "Predictor":
-        """Loads a run directory, the ``model.keras`` in one, or an exported SavedModel.
+    def load(cls, path: Path | str, engine: EngineName | Literal["auto"] = "auto") -> "Predictor":
+        """Loads a run directory, the ``model.keras`` in one, or an export.
+
+        Args:
+            path: of one of these.
+            engine: auto = of a run, the fastest engine that is installed and that the run has
+                been exported for since it was trained; TensorFlow otherwise.
 
         Raises:
-            InputError: it is none of these, or is broken.
+            InputError: it is none of these, is broken, or is none of the engine's.
         """
         path = Path(path)
-        if is_folder(path) and (path / "saved_model.pb").is_file():
-            return cls._of_export(path)
+        kinds = {"tensorflow": "saved_model.pb"} | {n: e.file for n, e in ENGINES.items()}
+        for kind, file in kinds.items():
+            if is_folder(path) and (path / file).is_file():
+                if engine not in ("auto", kind):
+                    raise InputError(
+                        f"{path} is an export for {kind}: leave out --engine {engine}, or name "
+                        f"the run that it was made of."
+                    )
+                return cls._of_export(path) if kind == "tensorflow" else cls._of_network(path, kind)
         if path.suffix == ".keras":
             if path.name != MODEL_FILE or not (path.parent / CONFIG_FILE).is_file():
                 raise InputError(
@@ -80,27 +98,37 @@ class Predictor:
                     f"images are normalized: name the one in its run directory, or an export."
                 )
             path = path.parent
-        return cls.of_run(Run.load(path))
+        run = Run.load(path)
+        chosen = _fastest(run) if engine == "auto" else engine
+        if chosen == "tensorflow":
+            return cls.of_run(run)
+        about = ENGINES[chosen]
+        if not _is_made_of(run, run.directory / about.folder):
+            raise InputError(
+                f"{run.directory} has no export for {chosen} of its present model: "
+                f"scripts/export.py {run.directory} --formats {about.format} makes it."
+            )
+        found = cls._of_network(
+            run.directory / about.folder,
+            chosen,
+            lambda: Explainer(run.load_model(), run.normalization),
+        )
+        found.name = str(run.directory)
+        return found
 
     @classmethod
     def of_run(cls, run: Run) -> "Predictor":
-        """Answers with a run's best model."""
-        calibration = Calibration.load(run.directory / CALIBRATION_FILE)
-        size = run.config.image_size
+        """Answers with a run's best model, by TensorFlow."""
         model = run.load_model()
-        answer = tf.function(
-            answering(model, run.normalization, calibration),
-            autograph=False,
-            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
-        )
-        name = str(run.directory)
+        answer = answering_function(run, model)
         return cls(
-            name,
+            str(run.directory),
             run.schema,
             run.config.untrained,
-            size,
-            calibration,
-            answer,
+            run.config.image_size,
+            Calibration.load(run.directory / CALIBRATION_FILE),
+            _by_tensorflow(answer),
+            Running("tensorflow", tf.__version__, run.config.precision),
             lambda: Explainer(model, run.normalization),
         )
 
@@ -109,23 +137,36 @@ class Predictor:
         try:
             loaded = tf.saved_model.load(str(path))
             answer = loaded.signatures["images"]
-            assets = path / "assets"
-            schema = Schema.load(assets / SCHEMA_FILE)
-            known = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
             size = answer.structured_input_signature[1]["images"].shape[1]
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{path} cannot be used as an export of scripts/export.py ({reason}): export the "
-                f"run again."
-            ) from error
-        calibration = Calibration.load(assets / CALIBRATION_FILE)
+            raise _broken(path, error) from error
+        schema, known, calibration = _read_assets(path)
 
         def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
             # What a signature reads belongs to what was loaded, which has to stay.
             return loaded.signatures["images"](images=images)
 
-        return cls(str(path), schema, known["untrained"], size, calibration, call)
+        engine = Running("tensorflow", tf.__version__, "SavedModel")
+        return cls(
+            str(path), schema, known["untrained"], size, calibration, _by_tensorflow(call), engine
+        )
+
+    @classmethod
+    def _of_network(
+        cls, path: Path, engine: EngineName, explainer: Callable[[], Explainer] | None = None
+    ) -> "Predictor":
+        schema, known, calibration = _read_assets(path)
+        answer, words = open_engine(engine, path / ENGINES[engine].file)
+        return cls(
+            str(path),
+            schema,
+            known["untrained"],
+            known["image_size"],
+            calibration,
+            answer,
+            words,
+            explainer,
+        )
 
     def explainer(self) -> Explainer:
         """Makes what shows where answers come from.
@@ -142,8 +183,8 @@ class Predictor:
 
     def answer(self, crops: np.ndarray) -> Probabilities:
         """Answers for ready crops, uint8 ``[n, size, size, 3]``: category -> ``[n, classes]``."""
-        found = self._answer(tf.constant(crops))
-        return {category: found[category].numpy() for category in self.schema}
+        found = self._answer(crops)
+        return {category: found[category] for category in self.schema}
 
     def stream(self, items: Iterable[Item], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
         """Answers for images one after the other, those that cannot be read left out.
@@ -227,6 +268,71 @@ def answering(
         }
 
     return answer
+
+
+def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """Makes the graph of `answering` for a run's crops, uint8 ``[n, size, size, 3]``."""
+    size = run.config.image_size
+    return tf.function(
+        answering(model, run.normalization, Calibration.load(run.directory / CALIBRATION_FILE)),
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")],
+    )
+
+
+def _by_tensorflow(answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Answer:
+    return lambda crops: {name: value.numpy() for name, value in answer(tf.constant(crops)).items()}
+
+
+def _fastest(run: Run) -> EngineName:
+    """Names the fastest engine that is installed and that a run has been exported for."""
+    for name, engine in ENGINES.items():
+        if engine.is_installed and _is_made_of(run, run.directory / engine.folder):
+            return name
+    return "tensorflow"
+
+
+def digest_of(run: Run) -> str:
+    """Gives the SHA-256 of a run's model and calibration: what an export is made of."""
+    found = hashlib.sha256()
+    for path in (run.model_path, run.directory / CALIBRATION_FILE):
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _is_made_of(run: Run, export: Path) -> bool:
+    """Whether an export is there, and was made of the model that the run has now."""
+    path = export / "assets" / RUN_FILE
+    if not path.is_file():
+        return False
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("digest") == digest_of(run)
+    except ValueError as error:
+        raise _broken(export, error) from error
+
+
+def _read_assets(export: Path) -> tuple[Schema, dict, Calibration]:
+    """Reads what stands beside an exported network.
+
+    Raises:
+        InputError: it is missing or broken.
+    """
+    assets = export / "assets"
+    try:
+        schema = Schema.load(assets / SCHEMA_FILE)
+        known = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
+        known["untrained"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _broken(export, error) from error
+    return schema, known, Calibration.load(assets / CALIBRATION_FILE)
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(
+        f"{path} cannot be used as an export of scripts/export.py ({reason}): export the run again."
+    )
 
 
 def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:

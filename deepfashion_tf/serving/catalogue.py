@@ -31,6 +31,7 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
 
 if TYPE_CHECKING:
+    from deepfashion_tf.inference.engines import Running
     from deepfashion_tf.inference.predictor import Predictor
 
 # Who reads the folder as one table passes over names that begin so.
@@ -191,31 +192,35 @@ class Model:
         schema: its categories.
         untrained: those that it cannot answer.
         calibration: of its probabilities.
+        engine: that answers.
     """
 
     name: str
     schema: Schema
     untrained: tuple[str, ...]
     calibration: Calibration
+    engine: "Running"
 
 
 class _Tagger:
     """What works in a process of its own: TensorFlow and the model are loaded there alone."""
 
-    def __init__(self, run: Path, threads: int) -> None:
+    def __init__(self, run: Path, threads: int, engine: str) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        self._run = run
+        self._run, self._engine = run, engine
 
     @functools.cached_property
     def _predictor(self) -> "Predictor":
         from deepfashion_tf.inference.predictor import Predictor
 
-        return Predictor.load(self._run)
+        return Predictor.load(self._run, self._engine)
 
     def describe(self) -> Model:
         found = self._predictor
-        return Model(found.name, found.schema, tuple(found.untrained), found.calibration)
+        return Model(
+            found.name, found.schema, tuple(found.untrained), found.calibration, found.engine
+        )
 
     def tag(self, shard: Shard, wanted: Wanted, folder: Path) -> tuple[int, int]:
         return tag_shard(self._predictor, wanted, shard, folder)
@@ -229,11 +234,13 @@ class Crew:
         workers: processes.
         threads: cores of each.
         address: of a Ray cluster; None = this machine.
+        engine: that they answer by, as `Predictor.load` takes it.
     """
 
     workers: int
     threads: int
     address: str | None = None
+    engine: str = "auto"
 
 
 class Workers:
@@ -252,7 +259,9 @@ class Workers:
         tagger = self._ray.remote(
             num_cpus=crew.threads, max_restarts=-1, max_task_retries=_RETRIES
         )(_Tagger)
-        self.taggers = [tagger.remote(run.resolve(), crew.threads) for _ in range(crew.workers)]
+        self.taggers = [
+            tagger.remote(run.resolve(), crew.threads, crew.engine) for _ in range(crew.workers)
+        ]
         # All of them load; the first one tells.
         self._descriptions = [tagger.describe.remote() for tagger in self.taggers]
 
@@ -404,7 +413,10 @@ def _finish(folder: Path, last: int) -> None:
 
 def describe(path: Path) -> dict:
     """Tells a model from another: where it lies, and the digest of what answers."""
-    files = ("model.keras", "calibration.json", "saved_model.pb", "variables/variables.index")
+    files = (
+        *("model.keras", "calibration.json", "saved_model.pb", "variables/variables.index"),
+        *("model.xml", "model.bin", "model.onnx"),
+    )
     digest = hashlib.sha256()
     for name in files:
         file = path.with_name(name) if path.suffix == ".keras" else path / name

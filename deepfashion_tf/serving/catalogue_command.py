@@ -7,6 +7,7 @@ from typing import Protocol
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items, has_boxes
+from deepfashion_tf.progress import console
 from deepfashion_tf.serving import catalogue
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import Wanted
@@ -25,6 +26,7 @@ class Options(Protocol):
     top: int
     threshold: float | None
     accept_accuracy: float | None
+    engine: str
 
 
 def catalogue_command(options: Options) -> int:
@@ -40,7 +42,7 @@ def catalogue_command(options: Options) -> int:
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
-    crew = catalogue.Crew(options.workers, threads, options.address)
+    crew = catalogue.Crew(options.workers, threads, options.address, options.engine)
     with catalogue.Workers(options.run, crew) as workers:
         model = workers.describe()
         wanted = Wanted(
@@ -50,7 +52,12 @@ def catalogue_command(options: Options) -> int:
             options.top,
             with_boxes=has_boxes(options.input),
         )
-        plan = {"shard_size": options.shard_size, **catalogue.describe(options.run)}
+        console.print(f"[dim]answered by {model.engine}[/dim]")
+        plan = {
+            "shard_size": options.shard_size,
+            "engine": f"{model.engine.name}, {model.engine.precision}",
+            **catalogue.describe(options.run),
+        }
         with catalogue.opened(options.output, plan | catalogue.columns_of(wanted)):
             answered, faulty = catalogue.tag_catalogue(
                 workers, find_items(options.input), wanted, options.output, options.shard_size

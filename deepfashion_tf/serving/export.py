@@ -1,6 +1,8 @@
-"""Exports a run as a TensorFlow SavedModel that answers for image files as they are."""
+"""Exports a run: a SavedModel that answers for image files as they are, OpenVINO, ONNX."""
 
+import importlib
 import json
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +12,15 @@ import tensorflow as tf
 
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.predictor import RUN_FILE, answering
+from deepfashion_tf.inference.engines import ENGINES, EngineName
+from deepfashion_tf.inference.predictor import RUN_FILE, answering, answering_function, digest_of
+from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
+OPSET = 17
 
 
 def export_run(run: Run) -> Path:
@@ -46,16 +51,9 @@ def export_run(run: Run) -> Path:
     module = _module(model, run.config.image_size, answer)
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
-        attributes = Path(folder) / ATTRIBUTES_FILE
-        attributes.write_text(json.dumps(dict(run.schema), indent=2) + "\n", encoding="utf-8")
-        module.attributes = tf.saved_model.Asset(str(attributes))
-        run.schema.save(Path(folder) / SCHEMA_FILE)
-        calibration.save(Path(folder) / CALIBRATION_FILE)
-        module.calibration = tf.saved_model.Asset(str(Path(folder) / CALIBRATION_FILE))
-        known = {"backbone": run.config.backbone, "untrained": list(run.config.untrained)}
-        (Path(folder) / RUN_FILE).write_text(json.dumps(known) + "\n", encoding="utf-8")
-        module.run = tf.saved_model.Asset(str(Path(folder) / RUN_FILE))
-        module.schema = tf.saved_model.Asset(str(Path(folder) / SCHEMA_FILE))
+        _write_assets(run, Path(folder))
+        for asset in Path(folder).iterdir():
+            setattr(module, asset.stem, tf.saved_model.Asset(str(asset)))
         try:
             tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
         except tf.errors.OpError as error:
@@ -63,6 +61,83 @@ def export_run(run: Run) -> Path:
                 f"{path} cannot be written ({error.message}): free some space, or name "
                 f"a run in a folder that this user may write to."
             ) from error
+    return path
+
+
+def _write_assets(run: Run, folder: Path) -> None:
+    """Writes what whoever answers needs to know beside the network."""
+    write_atomically(folder / ATTRIBUTES_FILE, json.dumps(dict(run.schema), indent=2) + "\n")
+    run.schema.save(folder / SCHEMA_FILE)
+    Calibration.load(run.directory / CALIBRATION_FILE).save(folder / CALIBRATION_FILE)
+    known = {
+        "backbone": run.config.backbone,
+        "untrained": list(run.config.untrained),
+        "image_size": run.config.image_size,
+        "digest": digest_of(run),
+    }
+    write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
+
+
+def export_openvino(run: Run) -> Path:
+    """Writes ``export-openvino/`` into a run directory: ``model.xml``, ``model.bin``, ``assets/``.
+
+    The network answers ready crops, uint8 ``[batch, size, size, 3]`` in RGB, with a probability
+    tensor a category, as the signature ``images`` of the SavedModel does; its weights are float32,
+    and OpenVINO computes in bfloat16 where the processor is faster in it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: OpenVINO is not installed, or the run has no model.
+    """
+    openvino = _import("openvino", "openvino")
+
+    def write(answer: Callable, path: Path) -> None:
+        converted = openvino.convert_model(answer.get_concrete_function())
+        openvino.save_model(converted, path, compress_to_fp16=False)
+
+    return _export_network(run, "openvino", write)
+
+
+def export_onnx(run: Run) -> Path:
+    """Writes ``export-onnx/`` into a run directory: ``model.onnx`` and ``assets/``.
+
+    As `export_openvino`; in opset `OPSET`.
+
+    Raises:
+        InputError: tf2onnx is not installed, or the run has no model.
+    """
+    convert = _import("tf2onnx.convert", "onnxruntime")
+
+    def write(answer: Callable, path: Path) -> None:
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        convert.from_function(answer, answer.input_signature, opset=OPSET, output_path=str(path))
+
+    return _export_network(run, "onnxruntime", write)
+
+
+def _import(name: str, engine: EngineName):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        about = ENGINES[engine]
+        raise InputError(
+            f"--formats {about.format} needs {name.partition('.')[0]}: "
+            f"pip install -r {about.requirements}."
+        ) from error
+
+
+def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Path], None]) -> Path:
+    about = ENGINES[engine]
+    answer = answering_function(run, run.load_model())
+    path = run.directory / about.folder
+    with whole_or_nothing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "assets").mkdir()
+        _write_assets(run, temporary / "assets")
+        with native_grouped_convolution():
+            write(answer, temporary / about.file)
     return path
 
 
@@ -100,4 +175,4 @@ def _module(
     return module
 
 
-EXPORTERS = {"saved_model": export_run}
+EXPORTERS = {"saved_model": export_run, "openvino": export_openvino, "onnx": export_onnx}

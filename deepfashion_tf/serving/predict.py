@@ -55,6 +55,7 @@ class Options(Protocol):
     top: int
     threshold: float | None
     accept_accuracy: float | None
+    engine: str
     explain: Path | None
 
 
@@ -71,7 +72,9 @@ def predict_command(options: Options) -> int:
     else:
         box = parse_box(options.box) if options.box is not None else None
         items = find_items(options.images, box)
-    predictor = Predictor.load(options.run)
+    predictor = Predictor.load(options.run, options.engine)
+    # A table on the terminal may be piped into another program.
+    Console(stderr=True).print(f"[dim]answered by {predictor.engine}[/dim]", highlight=False)
     wanted = Wanted(
         predictor.schema,
         predictor.untrained,

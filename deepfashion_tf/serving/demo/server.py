@@ -51,6 +51,7 @@ class Options(Protocol):
     port: int
     max_megabytes: float
     time_limit: float
+    engine: str
 
 
 def serve(options: Options) -> None:
@@ -112,7 +113,7 @@ def make_app(options: Options, pool: ThreadPoolExecutor) -> Starlette:
     Raises:
         InputError: the model cannot be used.
     """
-    predictor = Predictor.load(options.run)
+    predictor = Predictor.load(options.run, options.engine)
     answering = Answering(predictor)
     examples = [draw_example(seed) for seed in SEEDS]
     about = _about(options, predictor, answering, examples)

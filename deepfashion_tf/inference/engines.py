@@ -1,0 +1,151 @@
+"""What runs an exported network: TensorFlow, OpenVINO or ONNX Runtime."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.batch import Probabilities
+
+EngineName = Literal["tensorflow", "openvino", "onnxruntime"]
+Answer = Callable[[np.ndarray], Probabilities]
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine at work.
+
+    Attributes:
+        name: of the engine.
+        version: of it.
+        precision: that it computes in.
+    """
+
+    name: EngineName
+    version: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}, {self.precision}"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that is installed on its own, and the export that it reads.
+
+    Attributes:
+        package: what is imported.
+        format: as ``scripts/export.py --formats`` calls it.
+        folder: of the export, in a run directory.
+        file: in that folder, the network.
+        requirements: file that installs it.
+        open: network file -> what answers, and how.
+    """
+
+    package: str
+    format: str
+    folder: str
+    file: str
+    requirements: str
+    open: Callable[[Path], tuple[Answer, Running]]
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.package) is not None
+
+
+def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
+    """Opens a network file by its engine.
+
+    Args:
+        name: openvino or onnxruntime.
+        path: the file.
+
+    Returns:
+        A function from ready crops, uint8 ``[n, size, size, 3]``, to calibrated probabilities,
+        float32 ``[n, classes]`` by category, which several threads may call; and what runs it.
+
+    Raises:
+        InputError: the engine is not installed, or cannot read the file.
+    """
+    engine = ENGINES[name]
+    if not engine.is_installed:
+        raise InputError(
+            f"{path} is answered by {engine.package}, which is not installed: "
+            f"pip install -r {engine.requirements}."
+        )
+    try:
+        return engine.open(path)
+    # What a broken file raises is the engine's own.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be loaded by {engine.package} ({reason}): export the run again, by "
+            f"scripts/export.py RUN --formats {engine.format}."
+        ) from error
+
+
+def _threads() -> int:
+    """Cores that this process may use, as TensorFlow is told: a catalogue's worker has a share."""
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
+
+
+def _open_openvino(path: Path) -> tuple[Answer, Running]:
+    import openvino
+
+    compiled = openvino.Core().compile_model(
+        path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": _threads()}
+    )
+    names = [output.get_any_name() for output in compiled.outputs]
+    own = threading.local()
+
+    def answer(crops: np.ndarray) -> Probabilities:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        # In the memory of the crops; the outputs' own is overwritten by the next call.
+        found = own.request.infer([crops], share_inputs=True)
+        return {name: found[number] for number, name in enumerate(names)}
+
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    version = openvino.__version__.partition("-")[0]
+    return answer, Running("openvino", version, _PRECISIONS.get(kind, kind))
+
+
+def _open_onnx(path: Path) -> tuple[Answer, Running]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    (given,) = (found.name for found in session.get_inputs())
+
+    def answer(crops: np.ndarray) -> Probabilities:
+        return dict(zip(names, session.run(names, {given: crops}), strict=True))
+
+    return answer, Running("onnxruntime", onnxruntime.__version__, "float32")
+
+
+_PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+
+# The fastest first.
+ENGINES: dict[str, Engine] = {
+    "openvino": Engine(
+        "openvino",
+        "openvino",
+        "export-openvino",
+        "model.xml",
+        "requirements-openvino.txt",
+        _open_openvino,
+    ),
+    "onnxruntime": Engine(
+        "onnxruntime", "onnx", "export-onnx", "model.onnx", "requirements-onnx.txt", _open_onnx
+    ),
+}

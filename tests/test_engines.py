@@ -1,0 +1,170 @@
+"""OpenVINO and ONNX Runtime answer as the run does, and only what was made of it."""
+
+import json
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import randomize
+
+from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    CategoryCalibration,
+    Coverage,
+)
+from deepfashion_tf.inference.engines import ENGINES
+from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.serving.export import EXPORTERS
+from deepfashion_tf.training.run import Run
+
+SCHEMA = builtin_schema()
+NAMES = list(ENGINES)
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory) -> Run:
+    """A trained run with temperatures, exported to both engines."""
+    directory = tmp_path_factory.mktemp("engines") / "run"
+    shutil.copytree(trained.run.directory, directory)
+    coverage = Coverage((0.5,), (1,), (0,), 1)
+    Calibration(
+        sleeve=CategoryCalibration(0.4, coverage), texture=CategoryCalibration(2.5, coverage)
+    ).save(directory / CALIBRATION_FILE)
+    found = replace(trained.run, directory=directory)
+    for engine in ENGINES.values():
+        EXPORTERS[engine.format](found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def crops(trained) -> np.ndarray:
+    return np.concatenate(list(crop_batches(trained.val, trained.run.config.image_size)))
+
+
+def tolerance(predictor: Predictor) -> float:
+    """Eight bits of mantissa, or twenty-four."""
+    return 0.05 if predictor.engine.precision == "bfloat16" else 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_engine_answers_as_the_run_with_its_temperatures(run, crops, name):
+    expected = Predictor.of_run(run).answer(crops)
+    found = Predictor.load(run.directory, name)
+    assert found.engine.name == name and name in str(found.engine)
+    assert found.name == str(run.directory) and found.schema == SCHEMA
+    answers = found.answer(crops)
+    for category, attributes in SCHEMA.items():
+        assert answers[category].shape == (len(crops), len(attributes))
+        np.testing.assert_allclose(answers[category].sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(answers[category], expected[category], atol=tolerance(found))
+    # Another number of images, and the first answers are still what they were.
+    kept = {category: values.copy() for category, values in answers.items()}
+    again = found.answer(crops[3:4])
+    for category in SCHEMA:
+        np.testing.assert_array_equal(answers[category], kept[category])
+        np.testing.assert_allclose(again[category], kept[category][3:4], atol=tolerance(found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_threads_may_ask_at_once(run, crops, name):
+    predictor = Predictor.load(run.directory, name)
+    expected = predictor.answer(crops)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda row: predictor.answer(crops[row : row + 1]), range(24)))
+    for category in SCHEMA:
+        values = np.concatenate([answers[category] for answers in found])
+        np.testing.assert_allclose(values, expected[category], atol=tolerance(predictor))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_photographs_get_the_same_answers(run, real_photos, name):
+    split = read_split(real_photos, "test")
+    photographs = np.concatenate(list(crop_batches(split, run.config.image_size)))
+    expected = Predictor.of_run(run).answer(photographs)
+    found = Predictor.load(run.directory, name).answer(photographs)
+    for category in SCHEMA:
+        same = found[category].argmax(axis=1) == expected[category].argmax(axis=1)
+        # Where two are as likely as each other the last bits decide.
+        top = np.sort(expected[category], axis=1)
+        assert same[top[:, -1] - top[:, -2] > 0.02].mean() > 0.99
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "seresnet50", "seresnext50"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_backbone_is_exported(trained, tmp_path, crops, backbone, name):
+    model = randomize(build_model(SCHEMA, backbone, image_size=32, representation="pooled"))
+    config = replace(trained.run.config, backbone=backbone, variant=None)
+    run = Run(tmp_path, config, SCHEMA)
+    run.save_model(model)
+    EXPORTERS[ENGINES[name].format](run)
+    expected = Predictor.of_run(run).answer(crops[:4])
+    found = Predictor.load(tmp_path / ENGINES[name].folder)
+    for category, values in found.answer(crops[:4]).items():
+        np.testing.assert_allclose(values, expected[category], atol=tolerance(found))
+
+
+def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, monkeypatch):
+    copy = tmp_path / "run"
+    shutil.copytree(run.directory, copy)
+    assert Predictor.load(copy).engine.name == "openvino"
+    assert Predictor.load(copy, "tensorflow").engine.name == "tensorflow"
+    shutil.rmtree(copy / "export-openvino")
+    assert Predictor.load(copy).engine.name == "onnxruntime"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(type(ENGINES["onnxruntime"]), "is_installed", False)
+    assert Predictor.load(copy).engine.name == "tensorflow"
+    monkeypatch.undo()
+    (copy / CALIBRATION_FILE).unlink()
+    assert Predictor.load(copy).engine.name == "tensorflow"
+    with pytest.raises(InputError, match=r"of its present model: scripts/export\.py .*onnx"):
+        Predictor.load(copy, "onnxruntime")
+
+
+def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="is an export for onnxruntime: leave out"):
+        Predictor.load(run.directory / "export-onnx", "openvino")
+    for engine in ENGINES.values():
+        broken = tmp_path / engine.folder
+        shutil.copytree(run.directory / engine.folder, broken)
+        (broken / engine.file).write_bytes(b"no network")
+        with pytest.raises(InputError, match=f"cannot be loaded by {engine.package}"):
+            Predictor.load(broken)
+        (broken / "assets" / "run.json").write_text("[")
+        with pytest.raises(InputError, match="export the run again"):
+            Predictor.load(broken)
+
+
+def test_an_engine_that_is_not_installed_is_told_with_its_file(run, monkeypatch):
+    for engine in ENGINES.values():
+        with monkeypatch.context() as missing:
+            missing.setattr(type(engine), "is_installed", False)
+            with pytest.raises(InputError, match=f"pip install -r {engine.requirements}"):
+                Predictor.load(run.directory / engine.folder)
+    for name, module in (("openvino", "openvino"), ("onnx", "tf2onnx.convert")):
+        with monkeypatch.context() as missing:
+            missing.setitem(sys.modules, module, None)
+            with pytest.raises(InputError, match=f"--formats {name} needs .*pip install"):
+                EXPORTERS[name](run)
+
+
+def test_an_answer_is_explained_whatever_engine_gave_it(run, crops):
+    heats = Predictor.load(run.directory, "openvino").explainer().explain(crops[:2])
+    assert set(heats) == set(SCHEMA)
+    with pytest.raises(InputError, match="name the run directory"):
+        Predictor.load(run.directory / "export-openvino").explainer()
+
+
+def test_exporting_again_replaces_the_export(run):
+    folder = EXPORTERS["openvino"](run)
+    assert json.loads((folder / "assets" / "run.json").read_text())["image_size"] == 32
+    assert {path.name for path in folder.iterdir()} == {"model.xml", "model.bin", "assets"}
+    assert not list(run.directory.glob(".unfinished*"))
