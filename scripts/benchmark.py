@@ -1,60 +1,9 @@
 """Measures speed beside a peer and the machine's limit, and what heat maps and advice mean."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
-
 import tyro
 
+from deepfashion_tf.benchmark.options import Options
 from deepfashion_tf.command_line import import_tensorflow, run
-
-
-@dataclass(frozen=True)
-class Options:
-    what: Annotated[
-        Literal[
-            "input",
-            "predict",
-            "inference",
-            "precision",
-            "workers",
-            "saving",
-            "explanations",
-            "noise",
-            "suggestions",
-        ],
-        tyro.conf.Positional,
-    ]
-    """input: images a second from JPEG files into normalized batches. predict: from files to
-    answers. inference: from ready crops to answers, by each engine. precision: of training steps,
-    in each precision, with and without XLA. workers: of a training by two processes beside one.
-    saving: what a checkpoint costs. And no speed, but on drawings: explanations: whether the heat
-    for sleeves and necklines lies on them. noise: whether swapped labels are found. suggestions:
-    what 200 labels are worth, suggested or at random."""
-    run: Path | None = None
-    """predict, inference, explanations: the run that answers. noise, suggestions: whose options
-    are taken."""
-    data: str | None = None
-    """input: data set whose training images (JPEG files with boxes) are read: a folder or a
-    table. None: 512 drawings."""
-    data_dir: Path | None = None
-    """As --data, for folders."""
-    schema: Path | None = None
-    """YAML file of its categories. None: the built-in ones."""
-    image_size: int | None = None
-    """Side of the crops in pixels. None: 224 for input, and 64."""
-    backbone: Literal["resnet50", "seresnet50", "seresnext50"] = "seresnet50"
-    """Network that is trained."""
-    batch_size: int = 32
-    """Images in one step."""
-    images: int = 640
-    """workers: images of an epoch. predict: images answered (of the test split, some
-    twice). explanations, noise, suggestions: drawings."""
-    rounds: int = 5
-    """How often each contestant is measured; the median counts. suggestions: seeds."""
-    output_dir: Path | None = None
-    """noise, suggestions: folder of their models; what is done there is not done again. None:
-    saved_models/benchmark-…"""
 
 
 def main() -> None:

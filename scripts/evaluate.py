@@ -21,6 +21,8 @@ class Options:
     """YAML file of the data's categories. None: the run's."""
     split: Literal["train", "val", "test"] = "val"
     """Which split of it."""
+    engine: Literal["tensorflow", "auto", "openvino", "onnxruntime"] = "tensorflow"
+    """What answers: the model itself, or an export, whose answers may differ by some bits."""
     report: bool = True
     """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""
 
@@ -39,7 +41,9 @@ def main() -> None:
     split = trained.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped, is_own = SkippedImages(), options.data is options.data_dir is None
     path = trained.metrics_path(split, is_own)
-    answered = answer_labelled(trained, split, skipped, is_own and split.name == "val")
+    answered = answer_labelled(
+        trained, split, skipped, is_own and split.name == "val", options.engine
+    )
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), trained.config.untrained, (len(skipped), which))

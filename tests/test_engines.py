@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from conftest import randomize
 
+from deepfashion_tf.data.check import BadImages, SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.evaluate import answer
 from deepfashion_tf.inference.calibration import (
     CALIBRATION_FILE,
     Calibration,
@@ -72,6 +74,25 @@ def test_an_engine_answers_as_the_run_with_its_temperatures(run, crops, name):
     for category in SCHEMA:
         np.testing.assert_array_equal(answers[category], kept[category])
         np.testing.assert_allclose(again[category], kept[category][3:4], atol=tolerance(found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_is_evaluated_like_the_model(run, trained, name):
+    expected, found = (answer(run, trained.val, engine=engine) for engine in ("tensorflow", name))
+    engine = Predictor.load(run.directory, name)
+    for category in SCHEMA:
+        # The calibration error of before is of the network's own probabilities.
+        np.testing.assert_allclose(
+            found.raw[category], expected.raw[category], atol=tolerance(engine)
+        )
+    assert found.scores().mean_accuracy == pytest.approx(expected.scores().mean_accuracy, abs=0.03)
+    broken = replace(trained.val, encoded=lambda row: b"" if row == 2 else trained.val.encoded(row))
+    with pytest.raises(BadImages, match="1 of the 24 val images"):
+        answer(run, broken, engine=name)
+    skipping = replace(run, config=replace(run.config, on_bad_image="skip"))
+    skipped = SkippedImages()
+    assert len(answer(skipping, broken, skipped, name).split) == 23
+    assert list(skipped.faults) == [trained.val.keys[2]]
 
 
 @pytest.mark.parametrize("name", NAMES)

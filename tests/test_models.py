@@ -79,8 +79,9 @@ def test_grouped_convolution_of_low_precision_is_its_definition(strides, precisi
     for ours, plain in zip([outputs, *gradients], expected, strict=True):
         ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
         error = np.linalg.norm(ours - plain) / np.linalg.norm(plain)
-        # Factors and answer are rounded by up to half a step each; the sums are not.
-        assert error < 1.5 * EPSILON[precision]
+        # Factors and answer are rounded by up to half a step each. Sums are not, but those of
+        # float16 on a processor without units for it, such as AMD's.
+        assert error < (3 if precision == "float16" else 1.5) * EPSILON[precision]
 
 
 @pytest.mark.parametrize("strides", [1, 2])

@@ -1,7 +1,6 @@
 """What scripts/benchmark.py can measure, each from its options to its table."""
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from deepfashion_tf.benchmark.labels import (
     labelling_table,
     swapped_table,
 )
+from deepfashion_tf.benchmark.options import Options
 from deepfashion_tf.benchmark.rates import print_rates
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
@@ -20,22 +20,6 @@ from deepfashion_tf.evaluation.sanity import heat_on_parts, heat_table
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.run import Run
-
-
-class Options(Protocol):
-    """The options of scripts/benchmark.py."""
-
-    what: str
-    run: Path | None
-    data: str | None
-    data_dir: Path | None
-    schema: Path | None
-    image_size: int | None
-    backbone: str
-    batch_size: int
-    images: int
-    rounds: int
-    output_dir: Path | None
 
 
 def contest_input(options: Options) -> None:

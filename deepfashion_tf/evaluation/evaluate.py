@@ -19,8 +19,15 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import Scores, score
-from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration, Reliability
-from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.inference.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    Reliability,
+    scale,
+)
+from deepfashion_tf.inference.items import items_of
+from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
 
@@ -125,7 +132,11 @@ def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Sc
 
 
 def answer_labelled(
-    run: Run, split: Split, skipped: SkippedImages | None = None, calibrate: bool = False
+    run: Run,
+    split: Split,
+    skipped: SkippedImages | None = None,
+    calibrate: bool = False,
+    engine: str = "tensorflow",
 ) -> Answered:
     """Answers for a split that can be scored, in the categories that the run was trained in.
 
@@ -136,6 +147,7 @@ def answer_labelled(
         split: the images.
         skipped: takes what cannot be read; None = nobody asks.
         calibrate: fit the run's temperatures on this split, its validation split, and keep them.
+        engine: as of `answer`; only what TensorFlow answers is fitted on.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -146,21 +158,27 @@ def answer_labelled(
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
             f"use scripts/predict.py."
         )
-    answered = answer(run, split, skipped)
-    if calibrate:
+    answered = answer(run, split, skipped, engine)
+    if calibrate and engine == "tensorflow":
         labels = {category: answered.split.labels_of(category) for category in answered.raw}
         answered = replace(answered, calibration=Calibration.fit(answered.raw, labels))
         answered.calibration.save(run.directory / CALIBRATION_FILE)
     return answered
 
 
-def answer(run: Run, split: Split, skipped: SkippedImages | None = None) -> Answered:
+def answer(
+    run: Run,
+    split: Split,
+    skipped: SkippedImages | None = None,
+    engine: str = "tensorflow",
+) -> Answered:
     """Answers, by a run's best model, for the images of a split, labelled or not.
 
     Args:
         run: the run.
         split: the images.
         skipped: takes what cannot be read, if the run's training skips such.
+        engine: tensorflow = the run's model itself; another, or auto = as `Predictor.load`.
 
     Returns:
         The images that could be read, in the categories that the run was trained in, and the
@@ -169,6 +187,8 @@ def answer(run: Run, split: Split, skipped: SkippedImages | None = None) -> Answ
     Raises:
         InputError: an image cannot be decoded.
     """
+    if engine != "tensorflow":
+        return _answer_by(Predictor.load(run.directory, engine), run, split, skipped)
     task, reader = f"evaluating {split.name} images", None
     if run.config.on_bad_image == "skip":
         skipped = SkippedImages() if skipped is None else skipped
@@ -181,3 +201,33 @@ def answer(run: Run, split: Split, skipped: SkippedImages | None = None) -> Answ
         known = known.take(read, split.name)
         probabilities = {category: values[read] for category, values in probabilities.items()}
     return Answered(known, probabilities, Calibration.load(run.directory / CALIBRATION_FILE))
+
+
+def _answer_by(
+    predictor: Predictor, run: Run, split: Split, skipped: SkippedImages | None
+) -> Answered:
+    """Answers as a shop's catalogue is answered: by an export, image by image as they come."""
+    console.print(f"[dim]answered by {predictor.engine}[/dim]")
+    parts, faults, done = [], {}, 0
+    with progress_bar(f"evaluating {split.name} images", len(split)) as on_progress:
+        for batch in predictor.stream(items_of(split)):
+            parts.append(batch.probabilities)
+            faults |= {done + row: fault for row, fault in enumerate(batch.faults) if fault}
+            done += len(batch.items)
+            on_progress(done, len(split))
+    if faults and run.config.on_bad_image != "skip":
+        raise BadImages([(split, faults)])
+    for row, fault in faults.items():
+        if skipped is not None:
+            skipped.note(split.keys[row], fault)
+    read = np.setdiff1d(np.arange(len(split)), list(faults))
+    calibration = predictor.calibration
+    # An export has its temperatures in it; taken out again, these are the network's own answers.
+    raw = {
+        category: scale(
+            np.concatenate([part[category] for part in parts]),
+            1 / calibration.temperature(category),
+        )
+        for category in run.trained
+    }
+    return Answered(split.select(run.trained).take(read, split.name), raw, calibration)
