@@ -73,8 +73,6 @@ def predict_command(options: Options) -> int:
         box = parse_box(options.box) if options.box is not None else None
         items = find_items(options.images, box)
     predictor = Predictor.load(options.run, options.engine)
-    # A table on the terminal may be piped into another program.
-    Console(stderr=True).print(f"[dim]answered by {predictor.engine}[/dim]", highlight=False)
     wanted = Wanted(
         predictor.schema,
         predictor.untrained,
@@ -164,6 +162,7 @@ def predict(
         console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
     if not count:
         raise _nothing(faults)
+    console.print(f"[dim]answered by {predictor.engine}[/dim]")
     if faults:
         told = Console(stderr=True, highlight=False)
         told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
