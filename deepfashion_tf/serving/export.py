@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.errors import InputError
@@ -48,7 +48,7 @@ def export_run(run: Run) -> Path:
     calibration = Calibration.load(run.directory / CALIBRATION_FILE)
     model = run.load_model()
     answer = answering(model, run.normalization, calibration)
-    module = _module(model, run.config.image_size, answer)
+    module = _module(run.config.image_size, answer)
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         _write_assets(run, Path(folder))
@@ -141,17 +141,12 @@ def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Pat
     return path
 
 
-def _module(
-    model: keras.Model, size: int, answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]
-) -> tf.Module:
+def _module(size: int, answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> tf.Module:
     module = tf.Module()
-    # What a signature reads must hang on the module, or it is not saved with it.
-    module.model_variables = [variable.value for variable in model.variables]
+    of_images = tf.TensorSpec([None, size, size, 3], tf.uint8, "images")
+    answer = _frozen(answer, of_images)
 
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")],
-    )
+    @tf.function(autograph=False, input_signature=[of_images])
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(images)
 
@@ -173,6 +168,28 @@ def _module(
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
     return module
+
+
+def _frozen(
+    answer: Callable[[tf.Tensor], dict[str, tf.Tensor]], of_images: tf.TensorSpec
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Makes constants of the weights.
+
+    TensorFlow joins batch norm to convolutions of constants alone, and lays their kernels out
+    once, not at each call.
+    """
+    traced = tf.function(answer, autograph=False, input_signature=[of_images])
+    traced = traced.get_concrete_function()
+    frozen = convert_variables_to_constants_v2(traced)
+    names = sorted(traced.structured_outputs)  # the order in which a dictionary is flattened
+
+    def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            name: tf.identity(value, name)
+            for name, value in zip(names, frozen(images), strict=True)
+        }
+
+    return call
 
 
 EXPORTERS = {"saved_model": export_run, "openvino": export_openvino, "onnx": export_onnx}
