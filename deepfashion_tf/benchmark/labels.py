@@ -1,5 +1,6 @@
 """What the doctor's advice on labels is worth, on drawings, whose labels are known."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +51,9 @@ def find_swapped(run: Run, images: int, directory: Path, seed: int = 0) -> list[
     drawn = _drawings(run.config, images)
     labels, is_swapped = swap_labels(drawn.labels, list(map(len, drawn.schema.values())), seed)
     drawn = replace(drawn, labels=labels)
-    probabilities = out_of_sample(run, drawn, np.arange(images), FOLDS, directory)
+    probabilities = out_of_sample(
+        run, drawn, np.arange(images), FOLDS, directory, parallel=min(2, os.cpu_count() or 1)
+    )
     doubts = find_doubts(drawn, probabilities)
     columns = list(drawn.schema)
     is_top = np.zeros(labels.shape, bool)
