@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +95,29 @@ def test_cells_differ_from_the_plain_one_in_one_thing(grid):
         assert len(changed) == (cell != "plain"), cell
     assert set(STUDY.labels) == set(STUDY.cells)
     assert set(STUDY.size) < {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_the_readme_tells_what_the_runs_in_docs_gave():
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text()
+    document = json.loads((root / "docs" / "long_tail" / "results.json").read_text())
+    assert set(document["cells"]) == set(STUDY.cells)
+    means = {}
+    for name, cell in document["cells"].items():
+        values = list(cell["seeds"].values())
+        assert len(values) == 3
+        for score in ("mean_accuracy", "mean_class_recall"):
+            means[name, score] = np.mean([value[score] for value in values])
+            assert cell[score]["mean"] == pytest.approx(means[name, score])
+    options = {
+        "class_aware": "--sampling class_aware",
+        "inverse": "--class-balance inverse",
+        "logit_adjustment": "--logit-adjustment 1",
+        "effective": "--class-balance effective",
+    }
+    for name, option in options.items():
+        # The first one says what the option does.
+        row = [line for line in readme.splitlines() if line.startswith(f"| `{option}` | ")][-1]
+        for score in ("mean_accuracy", "mean_class_recall"):
+            gain = 100 * (means[name, score] - means["plain", score])
+            assert f"{gain:+.1f} (".replace("-", "−") in row, (name, score, gain)

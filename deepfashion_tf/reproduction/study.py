@@ -162,7 +162,7 @@ def _document(results: Results, gains: dict[str, Gain]) -> dict:
 def _table(results: Results, study: Study, gains: dict[str, Gain]) -> Table:
     found = Table(title=f"{study.title}: {results.source}, {results.seeds} seeds")
     for name in ("", "mean accuracy", "gain", "mean class recall", "gain"):
-        found.add_column(name, justify="left" if not name else "right")
+        found.add_column(name, justify="left" if not name else "right", no_wrap=not name)
     plain = results.cells[study.plain]
     found.add_row(
         study.labels[study.plain], f"{plain.accuracy.mean:.4f}", "", f"{plain.recall.mean:.4f}", ""
