@@ -1,4 +1,6 @@
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,3 +160,25 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path):
             tmp_path / "w", train=80, val=0, test=0, seed=0, workers=1, on_progress=interrupt
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", ["write_wardrobe", "open_splits"])
+def test_a_script_without_a_guard_is_told_of_it_and_does_not_hang(tmp_path, asked):
+    program = {
+        "write_wardrobe": """
+from deepfashion_tf.data.wardrobe import write_wardrobe
+write_wardrobe("drawn", train=4, val=2, test=0, seed=0, workers=2)
+""",
+        "open_splits": """
+from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.training.config import TrainConfig
+open_splits(TrainConfig(wardrobe_train=4, wardrobe_val=2, wardrobe_test=0), ["train"])
+""",
+    }[asked]
+    (tmp_path / "script.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert 'below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.jpg"))

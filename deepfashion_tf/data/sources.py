@@ -13,7 +13,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import read_table
 from deepfashion_tf.data.table_file import SUFFIXES
 from deepfashion_tf.data.tfds import PREFIX, read_tfds
-from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, write_wardrobe
+from deepfashion_tf.data.wardrobe import WARDROBE_VERSION, end_if_reloaded, write_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user, is_folder
 from deepfashion_tf.progress import progress_bar
@@ -118,6 +118,7 @@ def wardrobe_dir(source: Source) -> Path:
     directory = source.wardrobe_dir or Path("data") / name
     if directory.is_dir():
         return directory
+    end_if_reloaded()
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Who comes second waits, and reads what the first has drawn.
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):

@@ -8,7 +8,7 @@ photographs.
 from deepfashion_tf.data.wardrobe.contact_sheet import draw_contact_sheet
 from deepfashion_tf.data.wardrobe.draw import LANDMARKS, Drawing, draw_garment
 from deepfashion_tf.data.wardrobe.sampling import sample_labels
-from deepfashion_tf.data.wardrobe.write import WARDROBE_VERSION, write_wardrobe
+from deepfashion_tf.data.wardrobe.write import WARDROBE_VERSION, end_if_reloaded, write_wardrobe
 
 __all__ = [
     "LANDMARKS",
@@ -16,6 +16,7 @@ __all__ = [
     "Drawing",
     "draw_contact_sheet",
     "draw_garment",
+    "end_if_reloaded",
     "sample_labels",
     "write_wardrobe",
 ]

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -44,8 +46,10 @@ def write_wardrobe(
         on_progress: called with ``(done, total)``.
 
     Raises:
-        InputError: the folder is there and not empty, or the counts make no data set.
+        InputError: the folder is there and not empty, the counts make no data set, or the
+            processes that draw could not start.
     """
+    end_if_reloaded()
     directory = Path(directory)
     counts = dict(zip(_SPLITS, (train, val, test), strict=True))
     if min(counts.values()) < 0 or not any(counts.values()):
@@ -69,6 +73,16 @@ def write_wardrobe(
         _write_attribute_list(temporary / "split")
 
 
+def end_if_reloaded() -> None:
+    """Ends a drawing process that has loaded, and begun to run, the script that started it.
+
+    It would wait for ever for what its parent is about to draw.
+    """
+    # As multiprocessing itself asks before it starts a process.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)
+
+
 def _draw_all(folder: Path, counts: dict, seed: int, workers: int | None, on_progress) -> list:
     """Draws all images and gives their annotations in the order of their numbers."""
     jobs = []
@@ -86,6 +100,12 @@ def _draw_all(folder: Path, counts: dict, seed: int, workers: int | None, on_pro
             rows |= finished.result()
             if on_progress:
                 on_progress(len(rows), first)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "The processes that draw the wardrobe have ended. Each loads the script that was "
+            'started once more: what it does must stand below `if __name__ == "__main__":`. If it '
+            "does, memory was short: see that some is free, and start again."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return [rows[number] for number in range(first)]
