@@ -53,6 +53,17 @@ def test_planted_labels_are_the_least_believed():
     assert np.mean([is_wrong[row] for row in found]) > 0.7
 
 
+def test_a_hard_category_does_not_hide_the_wrong_labels_of_an_easy_one():
+    (easy, known, is_wrong), (hard, guessed, _) = planted(400), planted(400, skill=0.5, seed=1)
+    both = builtin_schema().select(["sleeve", "length"])
+    split = replace(easy, schema=both, labels=np.concatenate([easy.labels, hard.labels], axis=1))
+    doubts = find_doubts(split, {"sleeve": known["sleeve"], "length": guessed["sleeve"]})
+    first = doubts[:80]
+    assert sum(doubt.category == "sleeve" for doubt in first) == 40
+    found = {doubt.row for doubt in first if doubt.category == "sleeve"}
+    assert len(found & set(np.flatnonzero(is_wrong))) >= 0.8 * is_wrong.sum()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2])
 def test_the_estimate_is_near_what_was_planted(share):
     split, probabilities, is_wrong = planted(3000, share, skill=5.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from scipy import stats
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import write_table
@@ -190,7 +191,9 @@ def _answer(directory: Path, held_out: Split) -> dict[str, np.ndarray]:
 def find_doubts(images: Split, probabilities: dict[str, np.ndarray]) -> list[Doubt]:
     """Ranks labels by how little they are believed, the least first.
 
-    A label's belief is its out-of-sample probability (self-confidence). Which are counted as
+    A label's belief is its out-of-sample probability (self-confidence). Its place is that among
+    the labels of its category: a hard category, whose labels are all believed little, does not
+    hide the others' wrong ones. Which are counted as
     wrong, confident learning decides: those of a class whose images are believed to be of another
     at least as firmly as that class' own are on average.
 
@@ -202,7 +205,7 @@ def find_doubts(images: Split, probabilities: dict[str, np.ndarray]) -> list[Dou
         InputError: cleanlab is not installed.
     """
     filters, _ = _cleanlab()
-    doubts = []
+    doubts, places = [], []
     for (category, attributes), labels in zip(images.schema.items(), images.labels.T, strict=True):
         rows = np.flatnonzero(labels != UNLABELLED)
         if len(np.unique(labels[rows])) < 2:
@@ -212,18 +215,20 @@ def find_doubts(images: Split, probabilities: dict[str, np.ndarray]) -> list[Dou
             warnings.simplefilter("ignore")  # of classes with too few images to be judged
             is_issue = filters.find_label_issues(given, known, filter_by="both", n_jobs=1)
         answers = probabilities[category][rows].argmax(axis=1)
+        beliefs = probabilities[category][rows, labels[rows]]
+        places += (stats.rankdata(beliefs, "ordinal") / len(rows)).tolist()
         doubts += [
             Doubt(
                 int(row),
                 category,
                 attributes[labels[row]],
                 attributes[answer],
-                float(probabilities[category][row, labels[row]]),
+                float(belief),
                 bool(wrong),
             )
-            for row, answer, wrong in zip(rows, answers, is_issue, strict=True)
+            for row, answer, belief, wrong in zip(rows, answers, beliefs, is_issue, strict=True)
         ]
-    return sorted(doubts, key=lambda doubt: doubt.belief)
+    return [doubts[number] for number in np.argsort(places, kind="stable")]
 
 
 def estimate_noise(
