@@ -113,6 +113,8 @@ def test_the_readme_tells_what_the_runs_in_docs_gave():
         "class_aware": "--sampling class_aware",
         "inverse": "--class-balance inverse",
         "logit_adjustment": "--logit-adjustment 1",
+        "logit_adjustment-0.5": "--logit-adjustment 0.5",
+        "logit_adjustment-0.25": "--logit-adjustment 0.25",
         "effective": "--class-balance effective",
     }
     for name, option in options.items():

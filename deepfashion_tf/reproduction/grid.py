@@ -129,6 +129,8 @@ _TAIL = {
     "effective": ("class balance by effective number", {"class_balance": "effective"}),
     "class_aware": ("class-aware sampling", {"sampling": "class_aware"}),
     "logit_adjustment": ("logit adjustment, τ = 1", {"logit_adjustment": 1.0}),
+    "logit_adjustment-0.5": ("logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
+    "logit_adjustment-0.25": ("logit adjustment, τ = 0.25", {"logit_adjustment": 0.25}),
 }
 STUDIES: dict[str, Study] = {
     "long_tail": Study(
