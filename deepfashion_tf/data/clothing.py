@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import filelock
@@ -105,7 +106,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                     on_progress(number, len(found))
             _write_table(unpacked)
             unpacked.rename(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    # Damaged, cut, damaged inside, and encrypted or packed in a way that zipfile does not know.
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise InputError(_other(archive, str(error))) from error
 
 
