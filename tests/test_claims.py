@@ -15,7 +15,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import score
 from deepfashion_tf.reproduction.claims import verdicts
-from deepfashion_tf.reproduction.grid import CELLS, EXPERIMENTS, FINAL, Grid, cells_of, full, quick
+from deepfashion_tf.reproduction.grid import CELLS, EXPERIMENTS, FINAL, Grid, full, quick
 from deepfashion_tf.reproduction.results import collect, open_results
 from deepfashion_tf.reproduction.writing import write_results
 from deepfashion_tf.schema import builtin_schema
@@ -182,10 +182,10 @@ def test_what_is_no_reproduction_is_refused(tmp_path, text, told):
         open_results(tmp_path)
 
 
-def test_every_experiment_is_made_of_cells_and_table_2_has_nine():
-    assert set(cells_of(list(EXPERIMENTS))) == set(CELLS)
+def test_every_experiment_is_made_of_cells_and_table_2_has_nine(grid):
+    assert set(grid.cells_of(list(EXPERIMENTS))) == set(grid.cells_of([])) == set(CELLS)
     assert len(EXPERIMENTS["table2"]) == 9
-    assert cells_of(["figure9", "resnet50-fc0"]) == ["resnet50-fc0", "seresnet50-fc0"]
+    assert grid.cells_of(["figure9", "resnet50-fc0"]) == ["resnet50-fc0", "seresnet50-fc0"]
 
 
 def test_cells_differ_from_one_another_only_in_what_they_compare(grid):

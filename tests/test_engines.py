@@ -5,6 +5,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from deepfashion_tf.data.check import BadImages, SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer
+from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.inference.calibration import (
     CALIBRATION_FILE,
     Calibration,
@@ -93,6 +96,23 @@ def test_an_export_is_evaluated_like_the_model(run, trained, name):
     skipped = SkippedImages()
     assert len(answer(skipping, broken, skipped, name).split) == 23
     assert list(skipped.faults) == [trained.val.keys[2]]
+
+
+def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, capsys):
+    def evaluate(engine: str) -> bytes:
+        evaluate_command(SimpleNamespace(**asked, engine=engine))
+        return (run.directory / "metrics-val.json").read_bytes()
+
+    names = ("data", "data_dir", "schema")
+    asked = {"run": run.directory, **dict.fromkeys(names), "split": "val", "report": False}
+    calibration = (run.directory / CALIBRATION_FILE).read_bytes()
+    expected = evaluate("tensorflow")
+    (run.directory / CALIBRATION_FILE).write_bytes(calibration)
+    assert evaluate("auto") == expected
+    assert "answered by openvino" in capsys.readouterr().out
+    assert (run.directory / CALIBRATION_FILE).read_bytes() == calibration
+    assert Scores.load(run.directory / "metrics-val-openvino.json").images == len(trained.val)
+    assert (run.directory / "answers-val-openvino.csv").stat().st_size
 
 
 @pytest.mark.parametrize("name", NAMES)

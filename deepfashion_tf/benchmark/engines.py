@@ -20,8 +20,8 @@ _PEERS = {"resnet50": "resnet50", "seresnet50": "seresnet50", "seresnext50": "se
 def benchmark_engines(run: Run, rounds: int, seconds: float = 1.0) -> dict[int, list[Rate]]:
     """Lets all engines that are installed answer for the same crops, in turn.
 
-    Beside them, where PyTorch and timm are installed, the same engines on timm's own network of
-    the same architecture, as OpenVINO converts it.
+    Beside them, where ``requirements-bench.txt`` is installed, OpenVINO and PyTorch on timm's own
+    network of the same architecture.
 
     Args:
         run: is exported for all of them.
@@ -62,7 +62,7 @@ def _peers(run: Run) -> dict[str, Callable[[np.ndarray], object]]:
         import timm
         import torch
     except ImportError:
-        console.print("[dim]timm or OpenVINO is not installed: no peers[/dim]")
+        console.print("[dim]no peers: requirements-bench.txt is not installed[/dim]")
         return {}
     size = run.config.image_size
     network = timm.create_model(_PEERS[run.config.backbone]).eval()

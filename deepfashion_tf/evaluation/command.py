@@ -33,9 +33,12 @@ def evaluate_command(options: Options) -> None:
     run = Run.load(options.run)
     split = run.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped, is_own = SkippedImages(), options.data is options.data_dir is None
-    path = run.metrics_path(split, is_own)
     calibrate = is_own and split.name == "val"
     answered = answer_labelled(run, split, skipped, calibrate, options.engine)
+    path = run.metrics_path(split, is_own)
+    if answered.engine != "tensorflow":
+        # The scores of the model itself stay what they are.
+        path = path.with_stem(f"{path.stem}-{answered.engine}")
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), run.config.untrained, (len(skipped), which))

@@ -85,11 +85,13 @@ class Answered:
         split: the images, in the categories that are answered.
         raw: category -> probabilities as the network gives them, float ``[images, classes]``.
         calibration: that makes them mean what they say.
+        engine: that has answered.
     """
 
     split: Split
     raw: dict[str, np.ndarray]
     calibration: Calibration
+    engine: str = "tensorflow"
 
     @cached_property
     def probabilities(self) -> dict[str, np.ndarray]:
@@ -230,4 +232,5 @@ def _answer_by(
         )
         for category in run.trained
     }
-    return Answered(split.select(run.trained).take(read, split.name), raw, calibration)
+    known = split.select(run.trained).take(read, split.name)
+    return Answered(known, raw, calibration, predictor.engine.name)

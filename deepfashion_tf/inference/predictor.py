@@ -103,7 +103,7 @@ class Predictor:
         if chosen == "tensorflow":
             return cls.of_run(run)
         about = ENGINES[chosen]
-        if not _is_made_of(run, run.directory / about.folder):
+        if engine != "auto" and not _is_made_of(run, run.directory / about.folder):
             raise InputError(
                 f"{run.directory} has no export for {chosen} of its present model: "
                 f"scripts/export.py {run.directory} --formats {about.format} makes it."
@@ -120,14 +120,13 @@ class Predictor:
     def of_run(cls, run: Run) -> "Predictor":
         """Answers with a run's best model, by TensorFlow."""
         model = run.load_model()
-        answer = answering_function(run, model)
         return cls(
             str(run.directory),
             run.schema,
             run.config.untrained,
             run.config.image_size,
             Calibration.load(run.directory / CALIBRATION_FILE),
-            _by_tensorflow(answer),
+            _by_tensorflow(answering_function(run, model)),
             Running("tensorflow", tf.__version__, run.config.precision),
             lambda: Explainer(model, run.normalization),
         )
@@ -308,7 +307,7 @@ def _is_made_of(run: Run, export: Path) -> bool:
         return False
     try:
         return json.loads(path.read_text(encoding="utf-8")).get("digest") == digest_of(run)
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise _broken(export, error) from error
 
 

@@ -172,6 +172,29 @@ class Grid:
         """Cell -> the options in which it differs from `base`."""
         return self.study.cells if self.study else CELLS
 
+    @property
+    def experiments(self) -> Mapping[str, list[str]]:
+        """What is shown together -> the cells that it takes."""
+        return {} if self.study else EXPERIMENTS
+
+    def cells_of(self, names: list[str]) -> list[str]:
+        """Lists the cells that experiments and cells of these names take, each once.
+
+        Args:
+            names: none = all of them.
+
+        Raises:
+            InputError: there is none of such a name.
+        """
+        there = [*self.experiments, *self.cells]
+        if unknown := [name for name in names if name not in there]:
+            kinds = f"{', '.join(self.experiments)}, and the cells " if self.experiments else ""
+            raise InputError(
+                f"--only names {', '.join(unknown)}, but there are {kinds}{', '.join(self.cells)}."
+            )
+        chosen = {cell for name in names for cell in self.experiments.get(name, [name])}
+        return [cell for cell in self.cells if not names or cell in chosen]
+
     def config(self, cell: str, seed: int) -> TrainConfig:
         """Gives the configuration of one run."""
         options = self.cells[cell]
@@ -261,9 +284,3 @@ def make_grid(options: Options) -> tuple[Grid, int]:
     )
     cores = 2 if options.scale == "quick" else 1
     return grid, options.jobs or min(cores, os.cpu_count() or 1)
-
-
-def cells_of(names: list[str]) -> list[str]:
-    """Lists the cells of the report's grid that experiments and cells take, each once."""
-    chosen = [cell for name in names for cell in EXPERIMENTS.get(name, [name])]
-    return [cell for cell in CELLS if cell in chosen]

@@ -25,7 +25,7 @@ from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.reproduction.claims import Verdict, verdicts
 from deepfashion_tf.reproduction.estimate import hours_of
 from deepfashion_tf.reproduction.figures import draw_figures, save_figure
-from deepfashion_tf.reproduction.grid import EXPERIMENTS, FINAL, Grid, cells_of
+from deepfashion_tf.reproduction.grid import FINAL, Grid
 from deepfashion_tf.reproduction.results import Results, collect
 from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
@@ -52,14 +52,7 @@ def reproduce(grid: Grid, names: list[str], parallel: int) -> int:
         InputError: the data or the weights cannot be used, the directory holds another
             reproduction, or every run fails alike.
     """
-    experiments = [] if grid.study else list(EXPERIMENTS)
-    unknown = [name for name in names if name not in experiments and name not in grid.cells]
-    if unknown:
-        there = f"{', '.join(experiments)}, and the cells " if experiments else "the cells "
-        raise InputError(
-            f"--only names {', '.join(unknown)}, but there are {there}{', '.join(grid.cells)}."
-        )
-    cells = names if grid.study and names else list(grid.cells) if not names else cells_of(names)
+    cells = grid.cells_of(names)
     splits = open_splits(grid.base, SPLITS)
     _check(splits)
     with _locked(grid.directory):

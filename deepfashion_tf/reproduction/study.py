@@ -15,6 +15,7 @@ from deepfashion_tf.reproduction.figures import finish, save_figure
 from deepfashion_tf.reproduction.grid import Study
 from deepfashion_tf.reproduction.results import Cell, Difference, Results, compare
 from deepfashion_tf.reproduction.writing import (
+    about,
     failures_text,
     introduction,
     mean_and_interval,
@@ -141,11 +142,7 @@ def _document(results: Results, gains: dict[str, Gain]) -> dict:
         }
 
     return {
-        "source": results.source,
-        "options": results.grid.options(),
-        "data": results.grid.base.data_name,
-        "split": results.split,
-        "images": results.images,
+        **about(results),
         "cells": {
             name: {
                 "options": results.grid.cells[name],

@@ -43,8 +43,8 @@ def write_results(
     write_atomically(directory / "report.html", html)
 
 
-def _document(results: Results, found: list[Verdict]) -> dict:
-    """Gives the numbers: results.json."""
+def about(results: Results) -> dict:
+    """Gives what results.json says of the whole."""
     return {
         "source": results.source,
         "options": results.grid.options(),
@@ -52,6 +52,13 @@ def _document(results: Results, found: list[Verdict]) -> dict:
         "split": results.split,
         "images": results.images,
         "seeds": results.seeds,
+    }
+
+
+def _document(results: Results, found: list[Verdict]) -> dict:
+    """Gives the numbers: results.json."""
+    return {
+        **about(results),
         "majority_baseline": results.baseline and results.baseline.majority_baseline,
         "verdicts": [dataclasses.asdict(verdict) for verdict in found],
         "cells": {

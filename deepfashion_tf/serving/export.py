@@ -15,7 +15,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, EngineName
-from deepfashion_tf.inference.predictor import RUN_FILE, answering, answering_function, digest_of
+from deepfashion_tf.inference.predictor import RUN_FILE, answering_function, digest_of
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
@@ -45,10 +45,7 @@ def export_run(run: Run) -> Path:
     Raises:
         InputError: the run has no model, or the folder cannot be written.
     """
-    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
-    model = run.load_model()
-    answer = answering(model, run.normalization, calibration)
-    module = _module(run.config.image_size, answer)
+    module = _module(run.config.image_size, answering_function(run, run.load_model()))
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         _write_assets(run, Path(folder))
@@ -141,12 +138,11 @@ def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Pat
     return path
 
 
-def _module(size: int, answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> tf.Module:
+def _module(size: int, answering: tf.types.experimental.PolymorphicFunction) -> tf.Module:
     module = tf.Module()
-    of_images = tf.TensorSpec([None, size, size, 3], tf.uint8, "images")
-    answer = _frozen(answer, of_images)
+    answer = _frozen(answering.get_concrete_function())
 
-    @tf.function(autograph=False, input_signature=[of_images])
+    @tf.function(autograph=False, input_signature=answering.input_signature)
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(images)
 
@@ -171,15 +167,13 @@ def _module(size: int, answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> t
 
 
 def _frozen(
-    answer: Callable[[tf.Tensor], dict[str, tf.Tensor]], of_images: tf.TensorSpec
+    traced: tf.types.experimental.ConcreteFunction,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Makes constants of the weights.
 
     TensorFlow joins batch norm to convolutions of constants alone, and lays their kernels out
     once, not at each call.
     """
-    traced = tf.function(answer, autograph=False, input_signature=[of_images])
-    traced = traced.get_concrete_function()
     frozen = convert_variables_to_constants_v2(traced)
     names = sorted(traced.structured_outputs)  # the order in which a dictionary is flattened
 

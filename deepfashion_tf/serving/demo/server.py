@@ -68,6 +68,7 @@ def serve(options: Options) -> None:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"The demo of {options.run}: http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
+        print(f"answered by {app.state.engine}", flush=True)
         if options.host not in LOOPBACK:
             print(f"Everybody who reaches {host} can use it.", file=sys.stderr, flush=True)
         config = uvicorn.Config(
@@ -136,7 +137,7 @@ def make_app(options: Options, pool: ThreadPoolExecutor) -> Starlette:
         return Route(path, respond, methods=["POST"])
 
     names = list(LOOPBACK) if options.host in LOOPBACK else ["*"]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", lambda request: FileResponse(PAGE / "index.html")),
             Route("/about", tell),
@@ -152,6 +153,8 @@ def make_app(options: Options, pool: ThreadPoolExecutor) -> Starlette:
         ],
         exception_handlers={Refusal: _refuse, Exception: _fail},
     )
+    app.state.engine = predictor.engine
+    return app
 
 
 def _about(
