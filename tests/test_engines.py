@@ -179,9 +179,10 @@ def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
         (broken / engine.file).write_bytes(b"no network")
         with pytest.raises(InputError, match=f"cannot be loaded by {engine.package}"):
             Predictor.load(broken)
-        (broken / "assets" / "run.json").write_text("[")
-        with pytest.raises(InputError, match="export the run again"):
-            Predictor.load(broken)
+        for text in ("[", "[]", '{"untrained": []}'):
+            (broken / "assets" / "run.json").write_text(text)
+            with pytest.raises(InputError, match="export the run again"):
+                Predictor.load(broken)
 
 
 def test_an_engine_that_is_not_installed_is_told_with_its_file(run, monkeypatch):

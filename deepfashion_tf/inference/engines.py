@@ -40,7 +40,7 @@ class Engine:
     """An engine that is installed on its own, and the export that it reads.
 
     Attributes:
-        package: what is imported.
+        package: what is imported, and its name.
         format: as ``scripts/export.py --formats`` calls it.
         folder: of the export, in a run directory.
         file: in that folder, the network.
@@ -108,7 +108,7 @@ def _open_openvino(path: Path) -> tuple[Answer, Running]:
     def answer(crops: np.ndarray) -> Probabilities:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        # In the memory of the crops; the outputs' own is overwritten by the next call.
+        # The crops are read where they are; what is answered is a copy.
         found = own.request.infer([crops], share_inputs=True)
         return {name: found[number] for number, name in enumerate(names)}
 
@@ -136,8 +136,8 @@ def _open_onnx(path: Path) -> tuple[Answer, Running]:
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 # The fastest first.
-ENGINES: dict[str, Engine] = {
-    "openvino": Engine(
+_ALL = (
+    Engine(
         "openvino",
         "openvino",
         "export-openvino",
@@ -145,7 +145,6 @@ ENGINES: dict[str, Engine] = {
         "requirements-openvino.txt",
         _open_openvino,
     ),
-    "onnxruntime": Engine(
-        "onnxruntime", "onnx", "export-onnx", "model.onnx", "requirements-onnx.txt", _open_onnx
-    ),
-}
+    Engine("onnxruntime", "onnx", "export-onnx", "model.onnx", "requirements-onnx.txt", _open_onnx),
+)
+ENGINES: dict[str, Engine] = {engine.package: engine for engine in _ALL}

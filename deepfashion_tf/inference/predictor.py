@@ -139,7 +139,7 @@ class Predictor:
             size = answer.structured_input_signature[1]["images"].shape[1]
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
             raise _broken(path, error) from error
-        schema, known, calibration = _read_assets(path)
+        schema, known, calibration = _read_assets(path, ["untrained"])
 
         def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
             # What a signature reads belongs to what was loaded, which has to stay.
@@ -154,7 +154,7 @@ class Predictor:
     def _of_network(
         cls, path: Path, engine: EngineName, explainer: Callable[[], Explainer] | None = None
     ) -> "Predictor":
-        schema, known, calibration = _read_assets(path)
+        schema, known, calibration = _read_assets(path, ["untrained", "image_size"])
         answer, words = open_engine(engine, path / ENGINES[engine].file)
         return cls(
             str(path),
@@ -311,8 +311,12 @@ def _is_made_of(run: Run, export: Path) -> bool:
         raise _broken(export, error) from error
 
 
-def _read_assets(export: Path) -> tuple[Schema, dict, Calibration]:
+def _read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calibration]:
     """Reads what stands beside an exported network.
+
+    Args:
+        export: its folder.
+        names: what has to be known of the run.
 
     Raises:
         InputError: it is missing or broken.
@@ -320,8 +324,8 @@ def _read_assets(export: Path) -> tuple[Schema, dict, Calibration]:
     assets = export / "assets"
     try:
         schema = Schema.load(assets / SCHEMA_FILE)
-        known = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
-        known["untrained"]
+        about = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
+        known = {name: about[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _broken(export, error) from error
     return schema, known, Calibration.load(assets / CALIBRATION_FILE)
