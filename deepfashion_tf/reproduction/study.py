@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from deepfashion_tf.evaluation import page
-from deepfashion_tf.evaluation.statistics import Interval
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.figures import finish, save_figure
 from deepfashion_tf.reproduction.grid import Study
@@ -22,18 +21,6 @@ from deepfashion_tf.reproduction.writing import (
     method,
     table,
 )
-
-_HEADER = [
-    "",
-    "mean accuracy",
-    "gain",
-    "95 % over seeds",
-    "95 % over images",
-    "mean class recall",
-    "gain",
-    "95 % over seeds",
-    "95 % over images",
-]
 
 
 @dataclass(frozen=True)
@@ -84,8 +71,13 @@ def write_study(
         (directory / "figures").mkdir(exist_ok=True)
         save_figure(_plot(results, study, gains), directory / "figures", "gains")
         pictures = {"figures/gains.svg": (directory / "figures" / "gains.svg").read_bytes()}
+        baseline = results.baseline
         parts += [
-            _rows(results, study, gains),
+            _rows(results, study, gains, "recall", "mean class recall"),
+            _rows(results, study, gains, "accuracy", "mean accuracy"),
+            f"Majority baseline: mean class recall {baseline.majority_class_recall:.4f}, mean "
+            f"accuracy {baseline.majority_baseline:.4f}. A gain is real where both of its "
+            f"intervals lie on one side of 0.",
             f"![{study.title}: gains ({results.source})](figures/gains.png)",
         ]
     else:
@@ -101,34 +93,25 @@ def write_study(
     return _table(results, study, gains) if gains else None
 
 
-def _rows(results: Results, study: Study, gains: dict[str, Gain]) -> str:
+def _rows(results: Results, study: Study, gains: dict[str, Gain], score: str, words: str) -> str:
+    """Makes the table of one score: "accuracy" or "recall", of `Cell` and `Gain`."""
     plain = results.cells[study.plain]
-    rows = [[study.labels[study.plain], *_scores(plain.accuracy), *_scores(plain.recall)]]
+    rows = [[study.labels[study.plain], mean_and_interval(getattr(plain, score)), "", "", ""]]
     for name, gain in gains.items():
-        cell = results.cells[name]
+        found = getattr(gain, score)
         rows.append(
             [
                 study.labels[name],
-                *_scores(cell.accuracy, gain.accuracy),
-                *_scores(cell.recall, gain.recall),
+                mean_and_interval(getattr(results.cells[name], score)),
+                f"{found.seeds.mean:+.4f}",
+                *(
+                    "—" if i.low is None else f"{i.low:+.4f} … {i.high:+.4f}"
+                    for i in (found.seeds, found.images)
+                ),
             ]
         )
-    return table(_HEADER, rows, results.source) + (
-        f"\n\nMajority baseline: mean accuracy {results.baseline.majority_baseline:.4f}, mean "
-        f"class recall {results.baseline.majority_class_recall:.4f}. A gain is real where both of "
-        f"its intervals lie on one side of 0."
-    )
-
-
-def _scores(score: Interval, gain: Difference | None = None) -> list[str]:
-    if not gain:
-        return [mean_and_interval(score), "", "", ""]
-    intervals = (gain.seeds, gain.images)
-    return [
-        mean_and_interval(score),
-        f"{gain.seeds.mean:+.4f}",
-        *("—" if i.low is None else f"{i.low:+.4f} … {i.high:+.4f}" for i in intervals),
-    ]
+    header = ["", words, "gain", "95 % over seeds", "95 % over images"]
+    return table(header, rows, results.source)
 
 
 def _document(results: Results, gains: dict[str, Gain]) -> dict:
