@@ -165,11 +165,7 @@ def test_a_run_of_any_precision_explains_its_crops(tiny, challenge, tmp_path, pr
     plain.set_weights(model.get_weights())
     expected = evidence(plain, normalized, "neckline", 2)
     found = evidence(model, normalized, "neckline", 2)
-    # 8 bits of bfloat16, through thirteen layers.
-    scale = np.abs(expected).max()
-    np.testing.assert_allclose(
-        found, expected, atol=(0.1 if "mixed" in precision else 1e-5) * scale
-    )
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_wrong_question_is_one_sentence(tiny, images):

@@ -10,13 +10,15 @@ import tensorflow as tf
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
-from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.attribute_model import build_model, in_float32
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.training import precision as choosing
 from deepfashion_tf.training.building import build_optimizer, compile_model
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import logits_of
+from deepfashion_tf.training.options import parse_command
 from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.train import train
 
@@ -112,8 +114,9 @@ def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, 
     )
     trained = train(config)
     model = trained.run.load_model()
-    policies = {layer.dtype_policy.name for layer in model.get_layer(backbone).layers[1:]}
-    assert policies == {precision}
+    policies = {layer.dtype_policy.name for layer in model.get_layer(backbone).layers}
+    assert policies == {"float32"}
+    assert trained.run.config.precision == precision
     assert evaluate(trained.run, trained.val).images == 6
     expected = predict_split(trained.run, model, trained.val)
     exported = tf.saved_model.load(str(export_run(trained.run)))
@@ -125,8 +128,72 @@ def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, 
     for category, probabilities in expected.items():
         assert answers[category].dtype == probabilities.dtype == "float32"
         # The same ops in the same order; another graph may fuse them and round elsewhere.
-        atol = max(1e-4, 4 * EPSILON[precision])
-        np.testing.assert_allclose(answers[category], probabilities, atol=atol)
+        np.testing.assert_allclose(answers[category], probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_model_in_float32_has_the_same_weights(precision):
+    model = seeded_model(small_config(backbone="seresnext50", precision=precision))
+    plain = in_float32(model)
+    assert (plain is model) == (precision == "float32")
+    for ours, theirs in zip(plain.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    images, _ = batch()
+    exact = seeded_model(small_config(backbone="seresnext50"))(images)
+    for category, probabilities in plain(images).items():
+        np.testing.assert_array_equal(probabilities, exact[category])
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected", "why"),
+    [
+        ("fpu avx512_bf16 amx_bf16", "mixed_bfloat16", "this processor has units for (AMX)"),
+        ("fpu avx512_bf16", "mixed_bfloat16", "(AVX512-BF16)"),
+        ("fpu avx512f", "float32", "no units for bfloat16"),
+        (None, "float32", "no units for bfloat16"),
+    ],
+)
+def test_auto_is_what_the_processor_has_units_for(monkeypatch, tmp_path, flags, expected, why):
+    path = tmp_path / "cpuinfo"
+    if flags:
+        path.write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="utf-8")
+    monkeypatch.setattr(choosing, "_CPUINFO", path)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    chosen, reason = choosing.choose_precision("auto")
+    assert chosen == expected and why in reason
+    for asked in PRECISIONS:
+        assert choosing.choose_precision(asked) == (asked, "")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert choosing.choose_precision("auto")[0] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [([(8, 0), (9, 0)], "mixed_bfloat16"), ([(8, 6), (7, 5)], "float32")],
+)
+def test_auto_is_what_all_gpus_have_units_for(monkeypatch, capabilities, expected):
+    details = [{"compute_capability": found} for found in capabilities]
+    config = SimpleNamespace(
+        list_physical_devices=lambda kind: list(range(len(details))),
+        experimental=SimpleNamespace(get_device_details=details.__getitem__),
+    )
+    monkeypatch.setattr(choosing, "tf", SimpleNamespace(config=config))
+    assert choosing.choose_precision("auto")[0] == expected
+
+
+def test_the_precision_that_was_chosen_is_the_runs_and_goes_on(challenge, tmp_path, monkeypatch):
+    monkeypatch.setattr(choosing, "bfloat16_units", lambda: "units")
+    options = ["--precision", "auto", "--output-dir", str(tmp_path / "run")]
+    small = ["--image-size", "32", "--batch-size", "4", "--epochs", "1", "--weights", "none"]
+    command = parse_command("", ["--data-dir", str(challenge), *small, *options])
+    assert command.config.precision == "auto"
+    run = train(command.config).run
+    assert run.config.precision == TrainConfig.load(run.directory / "config.json").precision
+    assert run.config.precision == "mixed_bfloat16"
+    resumed = parse_command("", ["--resume", str(run.directory), "--precision", "auto"])
+    assert resumed.config.precision == "mixed_bfloat16"
+    with pytest.raises(InputError, match="cannot go on with --precision float32"):
+        parse_command("", ["--resume", str(run.directory), "--precision", "float32"])
 
 
 def test_an_overflow_while_the_backbone_is_frozen_leaves_the_first_step_after_it_finite():

@@ -127,7 +127,7 @@ class Predictor:
             run.config.image_size,
             Calibration.load(run.directory / CALIBRATION_FILE),
             _by_tensorflow(answering_function(run, model)),
-            Running("tensorflow", tf.__version__, run.config.precision),
+            Running("tensorflow", tf.__version__, "float32"),
             lambda: Explainer(model, run.normalization),
         )
 

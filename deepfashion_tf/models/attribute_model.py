@@ -1,9 +1,11 @@
 """The many-headed model: backbone, optional fully connected layers, one softmax a category."""
 
+import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import keras
+import numpy as np
 from keras import layers
 
 from deepfashion_tf.models.backbones import build_backbone
@@ -80,6 +82,33 @@ def build_model(
             name=category,
         )(x)
     return keras.Model(images, outputs, name=f"{backbone}_attributes")
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Gives a model that computes in float32, with the same weights: itself, if it does so.
+
+    What was trained in 16 bits then answers alike on all machines, many of which have no
+    units for them.
+    """
+
+    def in_float32(value: dict) -> dict:
+        if value.get("class_name") == "DTypePolicy":
+            value["config"]["name"] = "float32"
+        return value
+
+    config = json.dumps(keras.saving.serialize_keras_object(model))
+    plain = json.dumps(json.loads(config, object_hook=in_float32))
+    if plain == config:
+        return model
+    found = keras.saving.deserialize_keras_object(json.loads(plain))
+    copy_values(model, found)
+    return found
+
+
+def copy_values(source: keras.Model, target: keras.Model) -> None:
+    """Gives all variables of a model the values of another one's, which has the same layers."""
+    for variable, other in zip(target.variables, source.variables, strict=True):
+        variable.assign(np.asarray(other))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
+from deepfashion_tf.training.precision import choose_precision
 from deepfashion_tf.training.trainer import Trainer
 
 
@@ -30,7 +31,8 @@ def build_initial_model(
         with_weights: False = all is left random, since a checkpoint will fill it.
 
     Returns:
-        The config, now with the weights' source, variant and hash, and the model.
+        The config, now with the weights' source, variant and hash and with the precision that
+        this machine is fastest in if it was to be chosen, and the model.
 
     Raises:
         InputError: the weights cannot be found, read or fitted, or have another hash.
@@ -50,7 +52,11 @@ def build_initial_model(
                 f"{config.weights_sha256}: this is another file than the one that was meant."
             )
         config = replace(config, variant=weights.variant, weights_sha256=sha256)
-    config = replace(config, weights=source, variant=config.variant or BACKBONES[config.backbone])
+    precision, why = choose_precision(config.precision)
+    if why:
+        console.print(f"[dim]precision: {precision}, {why}[/dim]", soft_wrap=True)
+    variant = config.variant or BACKBONES[config.backbone]
+    config = replace(config, weights=source, variant=variant, precision=precision)
     keras.utils.set_random_seed(config.seed)
     model = build_model(
         schema,

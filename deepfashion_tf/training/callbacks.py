@@ -12,6 +12,7 @@ import numpy as np
 
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.models.attribute_model import copy_values, in_float32
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
@@ -146,6 +147,7 @@ class BestModel(keras.callbacks.Callback):
         self.run, self.best, self.options, self.select = run, model, options, select
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
+        self._plain: keras.Model | None = None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         value = logs["row"][f"val_{self.select}"]
@@ -160,9 +162,13 @@ class BestModel(keras.callbacks.Callback):
                 self.epoch, self.value, self.is_saved = before
 
     def save(self) -> None:
-        """Saves the weights as they are now."""
+        """Saves the weights as they are now, in a model that answers in float32."""
         if self.run:
-            self.run.save_model(self.best)
+            if self._plain is None:
+                self._plain = in_float32(self.best)
+            elif self._plain is not self.best:
+                copy_values(self.best, self._plain)
+            self.run.save_model(self._plain)
         self.is_saved = True
 
 

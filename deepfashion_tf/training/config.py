@@ -120,9 +120,10 @@ class TrainConfig:
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
     sync_batch_norm: bool = True
     """Where several devices train: normalize by the whole batch, or by each device's part of it."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """What the network computes in; weights, heads and losses are float32 in any. On a CPU
-    mixed_float16 is many times slower."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What the network computes in while it is trained; weights, heads, losses and all answers are
+    float32 in any. auto: mixed_bfloat16 where processor or GPUs have units for it, float32
+    elsewhere. On a CPU mixed_float16 is many times slower."""
     jit: bool = False
     """Compile the training step with XLA; each size of batch is compiled once more."""
     seed: int = 0

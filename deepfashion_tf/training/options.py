@@ -113,7 +113,10 @@ def _go_on(command: Command, given: set[str]) -> Command:
         given |= {"data"} & {name.replace("data_dir", "data") for name in given}
     differences = []
     # Where files lie may change; whether they hold the same is looked at when they are read.
-    for name in given.intersection(wanted) - {"output_dir", "data_dir", "wardrobe_dir", "schema"}:
+    free = {"output_dir", "data_dir", "wardrobe_dir", "schema"}
+    if asked.precision == "auto":
+        free.add("precision")  # the run's own, chosen when it began
+    for name in given.intersection(wanted) - free:
         value, other = getattr(config, name), wanted[name]
         if other != value and not (isinstance(value, dict) and other.items() <= value.items()):
             differences.append(f"--{name.replace('_', '-')} {other} (it has {value})")

@@ -19,6 +19,7 @@ def demo() -> TrainConfig:
         image_size=64,
         epochs=6,
         schedule="cosine",
+        precision="auto",
     )
 
 
@@ -38,6 +39,7 @@ def photographs() -> TrainConfig:
         jitter=1.0,
         epochs=50,
         schedule="cosine",
+        precision="auto",
     )
 
 

@@ -1,0 +1,45 @@
+"""Which precision this machine trains fastest in."""
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+_CPUINFO = Path("/proc/cpuinfo")
+# What oneDNN, which TensorFlow computes with, has bfloat16 kernels for.
+_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+_AMPERE = (8, 0)  # compute capability of the first GPUs with bfloat16
+
+
+def choose_precision(asked: str) -> tuple[str, str]:
+    """Decides what the network computes in.
+
+    Args:
+        asked: a precision of `TrainConfig`, or auto.
+
+    Returns:
+        The name of a Keras dtype policy, and why it is that; empty where it was asked for.
+    """
+    if asked != "auto":
+        return asked, ""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        if all(found.get("compute_capability", (0, 0)) >= _AMPERE for found in details):
+            return "mixed_bfloat16", "which these GPUs have units for"
+        return "float32", "since not all of these GPUs have units for bfloat16"
+    # Without oneDNN, TensorFlow computes bfloat16 number by number.
+    units = bfloat16_units() if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" else None
+    if units:
+        return "mixed_bfloat16", f"which this processor has units for ({units})"
+    return "float32", "since this processor has no units for bfloat16"
+
+
+def bfloat16_units() -> str | None:
+    """Names the instructions of this processor that multiply matrices of bfloat16."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return None
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return next((name for flag, name in _UNITS.items() if flag in flags), None)
