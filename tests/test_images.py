@@ -5,12 +5,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
 from deepfashion_tf.data.images import (
-    JITTERS,
     NORMALIZATIONS,
     decode_and_crop,
-    flip_where,
-    jitter,
     normalize,
     read_crop,
     squash_resize,
@@ -68,6 +66,15 @@ def test_resize_is_pillows_bilinear():
     assert np.abs(ours - np.asarray(pillow)).max() <= 1
 
 
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (64, 64), (64, 3), (65, 30), (20, 99)])
+def test_a_resize_is_the_antialiased_one_whether_it_enlarges_or_not(height, width):
+    pixels = RNG.integers(0, 256, (height, width, 3), np.uint8)
+    expected = np.round(tf.image.resize(pixels, (64, 64), antialias=True))
+    # A mean that lies in the middle of two grey levels may be rounded to either.
+    difference = np.abs(squash_resize(tf.constant(pixels), 64).numpy() - expected)
+    assert difference.max() <= 1 and difference.mean() < 1e-3
+
+
 def test_resize_averages_instead_of_picking():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[::2] = 255
@@ -77,11 +84,10 @@ def test_resize_averages_instead_of_picking():
 
 
 def test_flip_twice_is_the_identity_and_once_is_numpys():
-    image = tf.constant(PIXELS)
-    once = flip_where(image, tf.constant(True))
-    np.testing.assert_array_equal(once, PIXELS[:, ::-1])
-    np.testing.assert_array_equal(flip_where(once, tf.constant(True)), PIXELS)
-    np.testing.assert_array_equal(flip_where(image, tf.constant(False)), PIXELS)
+    images, flips = tf.constant(np.stack([PIXELS, 255 - PIXELS])), tf.constant([True, False])
+    once = flip_where(images, flips)
+    np.testing.assert_array_equal(once, [PIXELS[:, ::-1], 255 - PIXELS])
+    np.testing.assert_array_equal(flip_where(once, flips), images)
 
 
 @pytest.mark.parametrize("name", list(NORMALIZATIONS))
@@ -96,8 +102,8 @@ def test_normalize_is_keras_preprocessing(name):
 
 def test_every_op_is_the_same_inside_tf_data():
     def all_ops(data, box, flip):
-        image = flip_where(read_crop(data, box, 24), flip)
-        return normalize(image, NORMALIZATIONS["caffe"])
+        images = flip_where(read_crop(data, box, 24)[None], flip[None])
+        return normalize(images, NORMALIZATIONS["caffe"])
 
     data = [encoded("jpeg"), encoded("png")]
     eager = [all_ops(d, BOX, tf.constant(True)) for d in data]

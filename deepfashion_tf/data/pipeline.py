@@ -12,17 +12,11 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import (
-    JITTERS,
-    Normalization,
-    flip_where,
-    jitter,
-    normalize,
-    squash_resize,
-)
+from deepfashion_tf.data.images import Normalization, normalize, squash_resize
 from deepfashion_tf.data.plain import Box, decode_plain, make_plain
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
@@ -30,22 +24,29 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import UNLABELLED
 
 PARALLEL = 2 * (os.cpu_count() or 1)
+_AT_ONCE = os.cpu_count() or 1  # batches
 _PREFETCH = 4  # batches
 ALONE = Share()
 _FETCHED = 32  # images whose bytes are asked for in one call
+Batching = Callable[[tf.data.Dataset], tf.data.Dataset]
 _GREY = 127  # near the mean of photographs, so that it moves batch norm little
 
 
 class Reader(Protocol):
-    """Where crops come from: fetches what they are made of, and makes them."""
+    """Where crops come from."""
 
-    def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
-        """Turns ``(index, *others)``, index scalar int64, into ``(index, fetched, *others)``."""
+    def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        """Reads the crops of rows, batch by batch.
 
-    def crop(
-        self, index: tf.Tensor, fetched: tf.Tensor | tuple[tf.Tensor, ...]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
+        Args:
+            rows: ``(index, counted, *others)``, each a scalar but the others: which image, int64,
+                and whether its labels count, bool.
+            batch: joins the elements of a dataset to batches.
+
+        Returns:
+            Batches ``(indices, images, counted, *others)``, images uint8
+            ``[batch, size, size, 3]``; what could not be read does not count.
+        """
 
 
 class DirectReader:
@@ -57,7 +58,16 @@ class DirectReader:
     def __init__(self, split: Split, image_size: int) -> None:
         self._split, self._size = split, image_size
 
+    def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        def read(index: tf.Tensor, fetched: tuple, counted: tf.Tensor, *others: tf.Tensor) -> tuple:
+            image, is_read = self.crop(index, fetched)
+            return index, image, counted & is_read, *others
+
+        return batch(self.fetch(rows).map(read, num_parallel_calls=PARALLEL))
+
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns ``(index, *others)`` into ``(index, fetched, *others)``."""
+
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
             types = [tf.string, tf.int32]
             encoded, boxes = tf.numpy_function(self._read, [indices], types, stateful=False)
@@ -74,6 +84,7 @@ class DirectReader:
         return make_plain(self._split.encoded(row), tuple(self._split.boxes[row]))
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
         return squash_resize(decode_plain(*fetched), self._size), tf.constant(True)
 
 
@@ -143,11 +154,11 @@ class CachedReader:
         # A tensor outside the graph is captured by reference; a constant inside would be copied.
         self._crops = tf.convert_to_tensor(crops)
 
-    def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
-        return rows.map(lambda index, *others: (index, index, *others))
+    def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
+            return indices, tf.gather(self._crops, indices), *others
 
-    def crop(self, index: tf.Tensor, fetched: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(self._crops, index), tf.constant(True)
+        return batch(rows).map(read, num_parallel_calls=_AT_ONCE)
 
 
 def cached_reader(
@@ -187,9 +198,10 @@ def crop_batches(split: Split, image_size: int, batch_size: int = 64):
         BadImages: names the images that cannot be decoded, all of them.
     """
     rows = np.arange(len(split))
-    crops = _crops(DirectReader(split, image_size), rows, rows >= 0)
-    crops = crops.map(lambda index, crop, counted: crop)
-    crops = on_own_threads(crops.batch(batch_size).prefetch(_PREFETCH))
+    data = tf.data.Dataset.from_tensor_slices((rows, rows >= 0))
+    found = DirectReader(split, image_size).batches(data, lambda items: items.batch(batch_size))
+    crops = found.map(lambda indices, images, counted: images)
+    crops = on_own_threads(crops.prefetch(_PREFETCH))
     try:
         yield from crops.as_numpy_iterator()
     except tf.errors.OpError as error:
@@ -248,25 +260,20 @@ def training_dataset(
         # A key each: with one key, what is drawn would follow from the order.
         flips = tf.random.stateless_uniform([count], key + [0, 2**41]) < (0.5 if flip else 0.0)
         amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
-        drawn = [tf.gather(values, plan.places) for values in (order, flips, amounts)]
-        rows = tf.data.Dataset.from_tensor_slices((*drawn, plan.counted))
+        order, flips, amounts = (tf.gather(v, plan.places) for v in (order, flips, amounts))
+        rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, flips, amounts))
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
 
-    def read(index: tf.Tensor, fetched: tf.Tensor, flip: tf.Tensor, amounts: tf.Tensor, counted):
-        image, is_read = reader.crop(index, fetched)
-        return index, flip_where(image, flip), amounts, counted & is_read
-
-    def change(indices: tf.Tensor, images: tf.Tensor, amounts: tf.Tensor, counted: tf.Tensor):
-        changed = jitter(images, amounts * jitter_amount) if jitter_amount else images
-        return indices, changed, counted
+    def change(images: tf.Tensor, flips: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
+        images = flip_where(images, flips) if flip else images
+        return jitter(images, amounts * jitter_amount) if jitter_amount else images
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        images = reader.fetch(draw_epoch(epoch)).map(read, num_parallel_calls=PARALLEL)
         sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
-        return _batched(images, plan, sizes).map(change)
+        return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    return _with_labels(batches, split, normalization)
+    return _finished(batches, split, normalization, change)
 
 
 def batch_rows(
@@ -314,39 +321,33 @@ def evaluation_dataset(
 ) -> tf.data.Dataset:
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
     plan = evaluation_plan(len(split), batch_size, share)
-    images = _crops(reader, plan.places, plan.counted)
-    return _with_labels(_batched(images, plan, plan.sizes), split, normalization)
+    rows = tf.data.Dataset.from_tensor_slices((plan.places, plan.counted))
+    batches = reader.batches(rows, lambda items: _batched(items, plan, plan.sizes))
+    return _finished(batches, split, normalization, lambda images: images)
 
 
-def _crops(reader: Reader, rows: np.ndarray, counted: np.ndarray) -> tf.data.Dataset:
-    items = reader.fetch(tf.data.Dataset.from_tensor_slices((rows, counted)))
-
-    def crop(index: tf.Tensor, fetched: tf.Tensor, counted: tf.Tensor):
-        image, is_read = reader.crop(index, fetched)
-        return index, image, counted & is_read
-
-    return items.map(crop, num_parallel_calls=PARALLEL)
-
-
-def _batched(images: tf.data.Dataset, plan: Plan, sizes: tf.Tensor | None) -> tf.data.Dataset:
-    batches = images.batch(int(plan.sizes[0]))
+def _batched(items: tf.data.Dataset, plan: Plan, sizes: tf.Tensor) -> tf.data.Dataset:
+    batches = items.batch(int(plan.sizes[0]))
     return batches if plan.is_even else batches.rebatch(sizes)
 
 
-def _with_labels(
-    batches: tf.data.Dataset, split: Split, normalization: Normalization
+def _finished(
+    batches: tf.data.Dataset,
+    split: Split,
+    normalization: Normalization,
+    change: Callable[..., tf.Tensor],
 ) -> tf.data.Dataset:
+    """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
     labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
 
-    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor):
-        # On whole batches: one op an epoch step instead of one an image.
+    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, *drawn: tf.Tensor):
         of_batch = {
             category: tf.where(counted, tf.gather(values, indices), UNLABELLED)
             for category, values in labels.items()
         }
-        return normalize(images, normalization), of_batch
+        return normalize(change(images, *drawn), normalization), of_batch
 
-    return on_own_threads(batches.map(finish, num_parallel_calls=1).prefetch(_PREFETCH))
+    return on_own_threads(batches.map(finish, num_parallel_calls=_AT_ONCE).prefetch(_PREFETCH))
 
 
 def on_own_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
