@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Options:
     """Largest file that is taken."""
     time_limit: float = 20.0
     """Seconds for a file to arrive, and again for its answer."""
-    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    engine: EngineChoice = "auto"
     """What answers; as of predict.py."""
 
 

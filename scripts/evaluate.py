@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Options:
     """YAML file of the data's categories. None: the run's."""
     split: Literal["train", "val", "test"] = "val"
     """Which split of it."""
-    engine: Literal["tensorflow", "auto", "openvino", "onnxruntime"] = "tensorflow"
+    engine: EngineChoice = "tensorflow"
     """What answers: the model itself, or an export, whose answers may differ by some bits."""
     report: bool = True
     """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Options:
     accept_accuracy: float | None = None
     """Answers are "unsure" but those of which at least this share is right, as the validation
     split tells: 0.95."""
-    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    engine: EngineChoice = "auto"
     """What answers. auto: of a run, the fastest engine that is installed and that the run has been
     exported for (scripts/export.py RUN --formats openvino); TensorFlow otherwise."""
     explain: Path | None = None

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from deepfashion_tf.command_line import run
+from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Options:
     accept_accuracy: float | None = None
     """Answers are "unsure" but those of which at least this share is right, as the validation
     split tells: 0.95."""
-    engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
+    engine: EngineChoice = "auto"
     """What answers; as of predict.py."""
 
 

@@ -1,9 +1,11 @@
-"""What runs an exported network: TensorFlow, OpenVINO or ONNX Runtime."""
+"""What runs an exported network: TensorFlow, OpenVINO, ONNX Runtime or LiteRT."""
 
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -13,7 +15,8 @@ import numpy as np
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.batch import Probabilities
 
-EngineName = Literal["tensorflow", "openvino", "onnxruntime"]
+EngineName = Literal["tensorflow", "openvino", "onnxruntime", "litert", "litert-int8"]
+EngineChoice = Literal["auto", EngineName]  # of a command line
 Answer = Callable[[np.ndarray], Probabilities]
 
 
@@ -40,20 +43,24 @@ class Engine:
     """An engine that is installed on its own, and the export that it reads.
 
     Attributes:
-        package: what is imported, and its name.
+        name: of it, as ``--engine`` calls it.
+        package: what is imported.
         format: as ``scripts/export.py --formats`` calls it.
         folder: of the export, in a run directory.
         file: in that folder, the network.
         requirements: file that installs it.
         open: network file -> what answers, and how.
+        is_exact: its answers are the model's but for rounding, so that it may be chosen unasked.
     """
 
+    name: EngineName
     package: str
     format: str
     folder: str
     file: str
     requirements: str
     open: Callable[[Path], tuple[Answer, Running]]
+    is_exact: bool = True
 
     @property
     def is_installed(self) -> bool:
@@ -64,7 +71,7 @@ def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
     """Opens a network file by its engine.
 
     Args:
-        name: openvino or onnxruntime.
+        name: of an engine in `ENGINES`.
         path: the file.
 
     Returns:
@@ -77,7 +84,7 @@ def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
     engine = ENGINES[name]
     if not engine.is_installed:
         raise InputError(
-            f"{path} is answered by {engine.package}, which is not installed: "
+            f"{path} is answered by {name}, which is not installed: "
             f"pip install -r {engine.requirements}."
         )
     try:
@@ -86,7 +93,7 @@ def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} cannot be loaded by {engine.package} ({reason}): export the run again, by "
+            f"{path} cannot be loaded by {name} ({reason}): export the run again, by "
             f"scripts/export.py RUN --formats {engine.format}."
         ) from error
 
@@ -133,6 +140,26 @@ def _open_onnx(path: Path) -> tuple[Answer, Running]:
     return answer, Running("onnxruntime", onnxruntime.__version__, "float32")
 
 
+def _open_litert(path: Path, precision: str = "float32") -> tuple[Answer, Running]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    own = threading.local()
+
+    def answer(crops: np.ndarray) -> Probabilities:
+        # An interpreter is one thread's alone.
+        if not hasattr(own, "run"):
+            network = Interpreter(str(path), num_threads=_threads())
+            own.run = network.get_signature_runner(SIGNATURE)
+        return own.run(images=crops)
+
+    # A broken file is told here.
+    about = Interpreter(str(path)).get_signature_runner(SIGNATURE).get_input_details()
+    answer(np.zeros(about["images"]["shape"], np.uint8))
+    name = "litert" if precision == "float32" else "litert-int8"
+    return answer, Running(name, metadata.version("ai_edge_litert"), precision)
+
+
+SIGNATURE = "images"  # of a LiteRT file
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 # The fastest first.
@@ -140,11 +167,39 @@ _ALL = (
     Engine(
         "openvino",
         "openvino",
+        "openvino",
         "export-openvino",
         "model.xml",
         "requirements-openvino.txt",
         _open_openvino,
     ),
-    Engine("onnxruntime", "onnx", "export-onnx", "model.onnx", "requirements-onnx.txt", _open_onnx),
+    Engine(
+        "onnxruntime",
+        "onnxruntime",
+        "onnx",
+        "export-onnx",
+        "model.onnx",
+        "requirements-onnx.txt",
+        _open_onnx,
+    ),
+    Engine(
+        "litert",
+        "ai_edge_litert",
+        "litert",
+        "export-litert",
+        "model.tflite",
+        "requirements-litert.txt",
+        _open_litert,
+    ),
+    Engine(
+        "litert-int8",
+        "ai_edge_litert",
+        "litert-int8",
+        "export-litert-int8",
+        "model-int8.tflite",
+        "requirements-litert.txt",
+        partial(_open_litert, precision="int8"),
+        is_exact=False,
+    ),
 )
-ENGINES: dict[str, Engine] = {engine.package: engine for engine in _ALL}
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}

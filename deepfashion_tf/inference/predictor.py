@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
@@ -27,7 +26,14 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.inference.batch import Batch, Probabilities
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
-from deepfashion_tf.inference.engines import ENGINES, Answer, EngineName, Running, open_engine
+from deepfashion_tf.inference.engines import (
+    ENGINES,
+    Answer,
+    EngineChoice,
+    EngineName,
+    Running,
+    open_engine,
+)
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.schema import Schema
@@ -70,7 +76,7 @@ class Predictor:
         self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
-    def load(cls, path: Path | str, engine: EngineName | Literal["auto"] = "auto") -> "Predictor":
+    def load(cls, path: Path | str, engine: EngineChoice = "auto") -> "Predictor":
         """Loads a run directory, the ``model.keras`` in one, or an export.
 
         Args:
@@ -285,10 +291,16 @@ def _by_tensorflow(answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Answe
 
 def _fastest(run: Run) -> EngineName:
     """Names the fastest engine that is installed and that a run has been exported for."""
-    for name, engine in ENGINES.items():
-        if engine.is_installed and _is_made_of(run, run.directory / engine.folder):
+    for name in ENGINES:
+        if ENGINES[name].is_exact and has_export(run, name):
             return name
     return "tensorflow"
+
+
+def has_export(run: Run, engine: EngineName) -> bool:
+    """Whether an engine is installed and a run has been exported for it since it was trained."""
+    about = ENGINES[engine]
+    return about.is_installed and _is_made_of(run, run.directory / about.folder)
 
 
 def digest_of(run: Run) -> str:

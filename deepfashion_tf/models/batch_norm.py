@@ -128,5 +128,6 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
 
 def _biased(images):
     """Factor from the kernel's unbiased variance (n / (n - 1)) to Keras' biased one."""
-    count = tf.cast(tf.size(images) / tf.shape(images)[-1], tf.float32)
+    _, height, width, _ = images.shape
+    count = tf.cast(tf.shape(images)[0], tf.float32) * (height * width)
     return (count - 1.0) / count

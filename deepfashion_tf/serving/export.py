@@ -1,4 +1,4 @@
-"""Exports a run: a SavedModel that answers for image files as they are, OpenVINO, ONNX."""
+"""Exports a run: a SavedModel that answers for image files as they are, OpenVINO, ONNX, LiteRT."""
 
 import importlib
 import json
@@ -7,20 +7,30 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from deepfashion_tf.command_line import hidden_stderr
 from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, EngineName
-from deepfashion_tf.inference.predictor import RUN_FILE, answering_function, digest_of
+from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
+from deepfashion_tf.inference.predictor import (
+    RUN_FILE,
+    Predictor,
+    answering_function,
+    digest_of,
+)
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
 OPSET = 17
+CALIBRATED = 200  # images that the ranges of 8-bit features are taken from
+COMPARED = 400  # images that an export's answers are compared on
 
 
 def export_run(run: Run) -> Path:
@@ -114,6 +124,67 @@ def export_onnx(run: Run) -> Path:
     return _export_network(run, "onnxruntime", write)
 
 
+def export_litert(run: Run) -> Path:
+    """Writes ``export-litert/`` into a run directory: ``model.tflite`` and ``assets/``.
+
+    As `export_openvino`, for phones and small machines; the signature is ``images``.
+    """
+    return _export_network(run, "litert", lambda answer, path: _write_litert(answer, path, None))
+
+
+def export_litert_int8(run: Run) -> Path:
+    """Writes ``export-litert-int8/``: a network whose weights and features are 8-bit integers.
+
+    It is calibrated on `CALIBRATED` of the run's training images, is a quarter as large, and
+    answers otherwise now and then: see `agreement`.
+
+    Raises:
+        InputError: the run has no model, or its training images cannot be read.
+    """
+    split = run.read_split("train")
+    rows = np.random.default_rng(0).permutation(len(split))[:CALIBRATED]
+    crops = np.concatenate(list(crop_batches(split.take(rows, "train"), run.config.image_size)))
+    return _export_network(
+        run, "litert-int8", lambda answer, path: _write_litert(answer, path, crops)
+    )
+
+
+def _write_litert(answer: Callable, path: Path, calibration: np.ndarray | None) -> None:
+    frozen = _frozen(answer.get_concrete_function())
+    of_crops = tf.function(frozen, autograph=False, input_signature=answer.input_signature)
+    with tempfile.TemporaryDirectory() as folder, hidden_stderr():
+        tf.saved_model.save(tf.Module(), folder, signatures={SIGNATURE: of_crops})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        if calibration is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: (
+                (SIGNATURE, {"images": crop[None]}) for crop in calibration
+            )
+        path.write_bytes(converter.convert())
+
+
+def agreement(run: Run, engine: EngineName) -> tuple[int, float]:
+    """Counts how often an export's most probable attribute is the model's.
+
+    Args:
+        run: exported.
+        engine: that is installed.
+
+    Returns:
+        Of how many validation images, and the share of answers, all categories together.
+
+    Raises:
+        InputError: the validation images cannot be read.
+    """
+    split = run.read_split("val")
+    split = split.take(np.arange(min(COMPARED, len(split))), "val")
+    crops = np.concatenate(list(crop_batches(split, run.config.image_size)))
+    expected = Predictor.of_run(run).answer(crops)
+    found = Predictor.load(run.directory, engine).answer(crops)
+    same = [found[c].argmax(axis=1) == expected[c].argmax(axis=1) for c in run.trained]
+    return len(split), float(np.mean(same))
+
+
 def _import(name: str, engine: EngineName):
     try:
         return importlib.import_module(name)
@@ -186,4 +257,10 @@ def _frozen(
     return call
 
 
-EXPORTERS = {"saved_model": export_run, "openvino": export_openvino, "onnx": export_onnx}
+EXPORTERS = {
+    "saved_model": export_run,
+    "openvino": export_openvino,
+    "onnx": export_onnx,
+    "litert": export_litert,
+    "litert-int8": export_litert_int8,
+}

@@ -25,6 +25,7 @@ class FusedAdam(keras.optimizers.Adam):
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad: use keras.optimizers.Adam")
         self._treated: dict[int, tuple[float, keras.Variable]] = {}
+        self._factors: dict[tuple, tuple[tf.Tensor, ...]] = {}
 
     def treat(self, variables, *, scale: float = 1.0) -> None:
         """Treats some variables, which get their gradients together, in another way than the rest.
@@ -45,7 +46,9 @@ class FusedAdam(keras.optimizers.Adam):
         self._treated |= dict.fromkeys(indices, (scale, steps))
 
     def apply(self, grads, trainable_variables=None) -> None:
+        self._factors = {}  # those of before may be another graph's
         super().apply(grads, trainable_variables)
+        self._factors = {}
         known = self._trainable_variables if trainable_variables is None else trainable_variables
         updated = {
             self._get_variable_index(variable)
@@ -66,20 +69,30 @@ class FusedAdam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate) -> None:
         index = self._get_variable_index(variable)
-        scale, steps = self._treated.get(index, (1.0, self.iterations))
-        step = tf.cast(steps + 1, variable.dtype)
+        rate, first_power, second_power = self._factors_of(index, variable, learning_rate)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
-            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-            lr=tf.cast(learning_rate, variable.dtype) * scale,
+            beta1_power=first_power,
+            beta2_power=second_power,
+            lr=rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
+
+    def _factors_of(self, index: int, variable, learning_rate) -> tuple[tf.Tensor, ...]:
+        """Gives learning rate and powers of the betas: once for all variables that share them."""
+        scale, steps = self._treated.get(index, (1.0, self.iterations))
+        key = id(steps), scale, variable.device, variable.dtype
+        if key not in self._factors:
+            step = tf.cast(steps + 1, variable.dtype)
+            betas = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+            rate = tf.cast(learning_rate, variable.dtype) * scale
+            self._factors[key] = rate, *(tf.pow(beta, step) for beta in betas)
+        return self._factors[key]
 
 
 def _handle(variable) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from keras.src import backend
 
 LOSS, STOP = "loss", "stop"
 
@@ -84,10 +85,15 @@ class Trainer(keras.Model):
         self.distribute_strategy.run(of_replica)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        if self._compile_metrics.built:
+            return
+        images = keras.KerasTensor(self.inputs[0].shape, "float32")
+        labels = {name: keras.KerasTensor([None], "int32") for name in self.output_names}
+        # Keras would trace the network for the shapes of its outputs, a second or more.
+        outputs = self.compute_output_spec(images)
         with self.distribute_strategy.scope():
-            images = tf.TensorSpec(self.inputs[0].shape, tf.float32)
-            labels = {name: tf.TensorSpec([None], tf.int32) for name in self.output_names}
-            self._symbolic_build(data_batch=(images, labels))
+            for made in (self.compute_metrics, self._compute_loss):
+                backend.compute_output_spec(made, images, labels, outputs)
 
     def _get_metrics_result_or_logs(self, logs) -> dict:
         return self.get_metrics_result()
