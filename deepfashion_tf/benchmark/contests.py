@@ -1,10 +1,13 @@
 """What scripts/benchmark.py can measure, each from its options to its table."""
 
+import math
+import statistics
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
-from deepfashion_tf.benchmark import engines, precision, prediction, scaling
+from deepfashion_tf.benchmark import engines, limit, precision, prediction, scaling, training
 from deepfashion_tf.benchmark import input as reading
 from deepfashion_tf.benchmark.labels import (
     compare_labellings,
@@ -13,7 +16,7 @@ from deepfashion_tf.benchmark.labels import (
     swapped_table,
 )
 from deepfashion_tf.benchmark.options import Options
-from deepfashion_tf.benchmark.rates import print_rates
+from deepfashion_tf.benchmark.rates import machine, print_rates
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.sanity import heat_on_parts, heat_table
@@ -35,8 +38,44 @@ def contest_input(options: Options) -> None:
     (split,) = open_splits(config, ["train"])
     reading.check_boxes(split, split.source)
     size = options.image_size or 224
-    rates = reading.benchmark_input(split, size, options.rounds)
+    rates = reading.benchmark_input(split, size, options.rounds, options.peer_python)
     print_rates(f"Input: {len(split)} images to {size} px", rates, reading.PEER, reading.LIMIT)
+
+
+def contest_step(options: Options) -> None:
+    """Training steps beside Keras' own layers and PyTorch."""
+    config = _config(options)
+    found = training.benchmark_training(config, options.rounds, options.peer_python)
+    print_rates(_title(config), found.rates, training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16)
+
+
+def contest_first_step(options: Options) -> None:
+    """Seconds until the first training step is done."""
+    config = _config(options)
+    seconds = training.benchmark_first_step(config, options.rounds, options.peer_python)
+    table = Table(title=f"First step: {_title(config)}", caption=f"medians; {machine()}")
+    for name in ("", "seconds", "lowest", "highest", f"/ {training.PLAIN}"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=not name)
+    plain = statistics.median(seconds.get(training.PLAIN, [math.nan]))
+    for name, values in seconds.items():
+        numbers = [statistics.median(values), min(values), max(values)]
+        ratio = "-" if math.isnan(plain) else f"{numbers[0] / plain:.2f}"
+        table.add_row(name, *(f"{number:.1f}" for number in numbers), ratio)
+    console.print(table)
+
+
+def contest_memory(options: Options) -> None:
+    """The most memory that training takes, and answering, if a run is named."""
+    config = _config(options)
+    found = training.benchmark_memory(
+        config, options.run and Run.load(options.run), options.peer_python
+    )
+    table = Table(title=f"Peak memory: {_title(config)}", caption=machine())
+    table.add_column("", no_wrap=True)
+    table.add_column("MiB", justify="right")
+    for name, size in found.items():
+        table.add_row(name, str(size))
+    console.print(table)
 
 
 def contest_precision(options: Options) -> None:
@@ -74,9 +113,10 @@ def contest_inference(options: Options) -> None:
         InputError: no run is named.
     """
     run = _run(options)
-    for batch, rates in engines.benchmark_engines(run, options.rounds).items():
-        title = f"Inference: {run.config.backbone}, {run.config.image_size} px, batches of {batch}"
-        print_rates(title, rates, engines.PLAIN)
+    about = f"Inference: {run.config.backbone}, {run.config.image_size} px"
+    for batch, rates in engines.benchmark_engines(run, options.rounds, options.peer_python):
+        title = f"{about}, batches of {batch}"
+        print_rates(title, rates, engines.PLAIN, "timm, OpenVINO", limit.BFLOAT16)
 
 
 def contest_saving(options: Options) -> None:
@@ -140,6 +180,9 @@ def _title(config: TrainConfig) -> str:
 
 CONTESTS = {
     "input": contest_input,
+    "step": contest_step,
+    "first-step": contest_first_step,
+    "memory": contest_memory,
     "precision": contest_precision,
     "predict": contest_predict,
     "inference": contest_inference,

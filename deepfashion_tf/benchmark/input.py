@@ -1,15 +1,14 @@
 """How fast images get from JPEG files into normalized batches, beside torchvision."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.benchmark import peer_input
 from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.benchmark.worker import open_peers
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
     PARALLEL,
@@ -21,14 +20,15 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.progress import console
 
 PEER = "torchvision"
 LIMIT = "bare decoding"
 BATCH_SIZE = 16
 
 
-def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> list[Rate]:
+def benchmark_input(
+    split: Split, image_size: int = 224, rounds: int = 5, peer_python: Path | None = None
+) -> list[Rate]:
     """Measures the pipeline from files and from the cache, bare decoding, and the peer.
 
     The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
@@ -38,6 +38,7 @@ def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> lis
         split: JPEG files with boxes.
         image_size: side of the crops.
         rounds: how often each is measured.
+        peer_python: interpreter that has torchvision; None = this one.
     """
     normalization = NORMALIZATIONS["torch"]
     readers = {
@@ -52,15 +53,16 @@ def benchmark_input(split: Split, image_size: int = 224, rounds: int = 5) -> lis
         contestants[f"training, {name}"] = _run(training, len(split))
     evaluation = evaluation_dataset(split, readers["files"], normalization, batch_size=BATCH_SIZE)
     contestants["evaluation, files"] = _run(evaluation, len(split))
-    peer = _start_peer(split, image_size)
-    if peer is None:
-        console.print(f"{PEER} is not installed: pip install -r requirements-bench.txt")
-        return race(contestants, rounds)
-    with peer:
-        contestants[PEER] = _ask(peer)
-        rates = race(contestants, rounds)
-        peer.stdin.close()
-    return rates
+    job = {
+        "what": "input",
+        "images": list(split.keys),
+        "boxes": split.boxes.tolist(),
+        "image_size": image_size,
+        "batch_size": BATCH_SIZE,
+    }
+    with ExitStack() as stack:
+        peers = open_peers(stack, {PEER: job}, peer_python, ["torchvision"])
+        return race({**contestants, **{name: peer.work for name, peer in peers.items()}}, rounds)
 
 
 def _run(dataset: Iterable, images: int) -> Callable[[], int]:
@@ -84,43 +86,6 @@ def _bare(split: Split) -> tf.data.Dataset:
         )[0, 0]
 
     return on_own_threads(files.map(decode, num_parallel_calls=PARALLEL))
-
-
-def _start_peer(split: Split, image_size: int) -> subprocess.Popen | None:
-    """Starts torchvision; None if it is not installed."""
-    process = subprocess.Popen(
-        [sys.executable, peer_input.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    job = {
-        "images": list(split.keys),
-        "boxes": split.boxes.tolist(),
-        "image_size": image_size,
-        "batch_size": BATCH_SIZE,
-    }
-    try:
-        print(json.dumps(job), file=process.stdin, flush=True)
-        if process.stdout.readline().strip() == "ready":
-            return process
-    except BrokenPipeError:
-        pass
-    process.kill()
-    process.wait()
-    return None
-
-
-def _ask(peer: subprocess.Popen) -> Callable[[], int]:
-    def ask() -> int:
-        print("go", file=peer.stdin, flush=True)
-        answer = peer.stdout.readline()
-        if not answer:
-            raise InputError("torchvision stopped in the middle of its work: see whether it runs.")
-        return int(answer)
-
-    return ask
 
 
 def check_boxes(split: Split, source: str) -> None:

@@ -14,6 +14,9 @@ class Options:
             "input",
             "predict",
             "inference",
+            "step",
+            "first-step",
+            "memory",
             "precision",
             "workers",
             "saving",
@@ -24,8 +27,10 @@ class Options:
         tyro.conf.Positional,
     ]
     """input: images a second from JPEG files into normalized batches. predict: from files to
-    answers. inference: from ready crops to answers, by each engine. precision: of training steps,
-    in each precision, with and without XLA. workers: of a training by two processes beside one.
+    answers. inference: from ready crops to answers, by each engine. step: of training steps,
+    beside Keras' own layers and PyTorch. first-step: seconds from a process' start to the end of
+    its first step. memory: of training and answering. precision: of training steps, in each
+    precision, with and without XLA. workers: of a training by two processes beside one.
     saving: what a checkpoint costs. And no speed, but on drawings: explanations: whether the heat
     for sleeves and necklines lies on them. noise: whether swapped labels are found. suggestions:
     what 200 labels are worth, suggested or at random."""
@@ -50,6 +55,9 @@ class Options:
     twice). explanations, noise, suggestions: drawings."""
     rounds: int = 5
     """How often each contestant is measured; the median counts. suggestions: seeds."""
+    peer_python: Path | None = None
+    """input, step, first-step, memory, inference: interpreter that has requirements-bench.txt.
+    None: this one."""
     output_dir: Path | None = None
     """noise, suggestions: folder of their models; what is done there is not done again. None:
     saved_models/benchmark-…"""

@@ -1,11 +1,13 @@
 """Rates measured side by side, and the table of them."""
 
+import contextlib
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table
 
@@ -68,11 +70,15 @@ def _round(rate: float) -> str:
 
 
 def machine() -> str:
-    """Names the processor and its cores."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123, no file of ours
-            name = next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores"
+    """Names the processor, its cores, and those of its instruction sets that matter here."""
+    name, known = platform.processor() or platform.machine(), []
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        found = dict(line.split(":", 1) for line in lines if ":" in line)
+        found = {key.strip(): value.strip() for key, value in found.items()}
+        name = found.get("model name", name)
+        known = [flag for flag in _FLAGS if flag in found.get("flags", "").split()]
+    return ", ".join([name, f"{os.cpu_count()} cores", *known])
+
+
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

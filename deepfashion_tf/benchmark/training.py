@@ -1,0 +1,129 @@
+"""How fast training steps are, how soon the first one is done, and what memory they take."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from deepfashion_tf.benchmark.limit import limits, operations
+from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.benchmark.worker import Worker, open_peers
+from deepfashion_tf.inference.engines import ENGINES
+from deepfashion_tf.inference.predictor import has_export
+from deepfashion_tf.progress import console
+from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.run import Run
+
+OWN, OWN_BFLOAT16 = "deepfashion_tf, float32", "deepfashion_tf, bfloat16"
+PLAIN = "Keras' own layers and Adam"
+PEER, PEER_BFLOAT16 = "PyTorch, float32", "PyTorch, bfloat16"
+_SECONDS = 2.0  # that a contestant works in a round, about
+
+
+def benchmark_training(
+    config: TrainConfig, rounds: int, peer_python: Path | None = None
+) -> list[Rate]:
+    """Trains the same architecture by this project, by Keras alone and by PyTorch, in turn.
+
+    Each is a process of its own, on one batch of noise. The grouped convolution of Keras takes
+    minutes for a step on a CPU, so that SE-ResNeXt stays out there.
+
+    Args:
+        config: backbone, image size and batch size.
+        rounds: how often each is measured.
+        peer_python: interpreter that has PyTorch and timm; None = this one.
+    """
+    jobs = _jobs(config)
+    # Backward there are two products for each one forward.
+    cost = 3 * operations(config.backbone, config.image_size)
+    jobs |= limits(cost, _steps(config) * config.batch_size)
+    with ExitStack() as stack:
+        own = {name: stack.enter_context(Worker(name, job, own=True)) for name, job in jobs.items()}
+        workers = own | open_peers(stack, _peer_jobs(config), peer_python, ["timm"])
+        return race({name: worker.work for name, worker in workers.items()}, rounds)
+
+
+def benchmark_first_step(
+    config: TrainConfig, rounds: int, peer_python: Path | None = None
+) -> dict[str, list[float]]:
+    """Starts each contestant anew, one after the other.
+
+    Returns:
+        Name -> seconds from the start of a process to the end of its first step, one a round.
+    """
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        console.print(f"[dim]round {number + 1} of {rounds}[/dim]")
+        for name, own in _jobs(config).items():
+            with Worker(name, own, own=True) as worker:
+                found.setdefault(name, []).append(worker.seconds)
+        for name, job in _peer_jobs(config).items():
+            with ExitStack() as stack:
+                for worker in open_peers(stack, {name: job}, peer_python, ["timm"]).values():
+                    found.setdefault(name, []).append(worker.seconds)
+    return found
+
+
+def benchmark_memory(
+    config: TrainConfig, run: Run | None = None, peer_python: Path | None = None
+) -> dict[str, int]:
+    """Trains, and answers in batches of 32, each contestant by itself.
+
+    Args:
+        config: backbone, image size and batch size.
+        run: that answers; None = nothing does.
+        peer_python: interpreter that has PyTorch and timm; None = this one.
+
+    Returns:
+        Name -> the most memory that its process has had, in MiB.
+    """
+    jobs = {f"training: {name}": job for name, job in _jobs(config).items()}
+    if run:
+        job = {"what": "inference", "path": str(run.directory), "batch_size": 32, "times": 4}
+        names = ["tensorflow", *(n for n in ENGINES if has_export(run, n))]
+        jobs |= {f"answering: {name}": {**job, "engine": name} for name in names}
+    found = {}
+    for name, job in jobs.items():
+        with Worker(name, job, own=True) as worker:
+            worker.work()
+            found[name] = worker.peak_memory()
+    for name, job in _peer_jobs(config).items():
+        with ExitStack() as stack:
+            for worker in open_peers(stack, {name: job}, peer_python, ["timm"]).values():
+                worker.work()
+                found[f"training: {name}"] = worker.peak_memory()
+    return found
+
+
+def _jobs(config: TrainConfig) -> dict[str, dict]:
+    job = _job(config)
+    found = {
+        OWN: {**job, "precision": "float32", "plain": False},
+        OWN_BFLOAT16: {**job, "precision": "mixed_bfloat16", "plain": False},
+    }
+    if config.backbone != "seresnext50":
+        found[PLAIN] = {**job, "precision": "float32", "plain": True}
+    return found
+
+
+def _peer_jobs(config: TrainConfig) -> dict[str, dict]:
+    job = {**_job(config), "classes": [len(values) for values in builtin_schema().values()]}
+    return {
+        PEER: {**job, "precision": "float32"},
+        PEER_BFLOAT16: {**job, "precision": "bfloat16"},
+    }
+
+
+def _steps(config: TrainConfig) -> int:
+    # Some 10 images of 224 pixels a second.
+    steps = round(_SECONDS * 10 * (224 / config.image_size) ** 2 / config.batch_size)
+    return max(2, steps)
+
+
+def _job(config: TrainConfig) -> dict:
+    return {
+        "what": "training",
+        "backbone": config.backbone,
+        "image_size": config.image_size,
+        "batch_size": config.batch_size,
+        "steps": _steps(config),
+    }
