@@ -1,11 +1,15 @@
 """The benchmark runs and counts; how fast anything is, no test says."""
 
 import dataclasses
+from contextlib import ExitStack
 
 import pytest
 
+from deepfashion_tf.benchmark import peer
+from deepfashion_tf.benchmark.options import Options
 from deepfashion_tf.benchmark.prediction import BARE, LIMIT, benchmark_prediction
-from deepfashion_tf.benchmark.rates import race
+from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.benchmark.worker import Worker, open_peers
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.errors import InputError
 
@@ -111,3 +115,87 @@ def test_a_prediction_is_measured_beside_its_savedmodel(trained):
     rates = benchmark_prediction(trained.run, trained.val, rounds=1)
     assert [rate.name for rate in rates] == ["predict, run", "predict, export", BARE, LIMIT]
     assert all(rate.median > 0 for rate in rates)
+
+
+PROGRAM = """
+import runpy
+serve = runpy.run_path({peer!r})["serve"]
+serve({{"count": lambda job: lambda: job["n"]}})
+"""
+
+
+@pytest.fixture
+def counting(monkeypatch, tmp_path):
+    """Puts a program that only counts in the place of the peers."""
+    path = tmp_path / "peer.py"
+    path.write_text(PROGRAM.format(peer=peer.__file__))
+    monkeypatch.setattr(peer, "__file__", str(path))
+
+
+def test_a_worker_works_as_often_as_it_is_asked(counting):
+    with Worker("counter", {"what": "count", "n": 7}) as worker:
+        assert [worker.work(), worker.work()] == [7, 7]
+        assert worker.seconds > 0 and worker.peak_memory() > 1
+        process = worker._process
+    assert process.returncode is not None
+
+
+def test_a_worker_that_cannot_work_is_told_with_its_last_words(counting):
+    with pytest.raises(InputError, match="counter does not work: KeyError: 'nothing'"):
+        Worker("counter", {"what": "nothing"})
+
+
+def test_peers_are_started_where_their_packages_are(counting, tmp_path, capsys):
+    jobs = {"counter": {"what": "count", "n": 3}}
+    with ExitStack() as stack:
+        assert open_peers(stack, jobs, None, ["no_such_package"]) == {}
+        assert "requirements-bench.txt" in " ".join(capsys.readouterr().out.split())
+        peers = open_peers(stack, jobs, None, ["json"])
+        assert peers["counter"].work() == 3
+        with pytest.raises(InputError, match=r"--peer-python .* cannot be started"):
+            open_peers(stack, jobs, tmp_path / "no-python", ["json"])
+
+
+def test_plain_keras_trains_the_same_network(monkeypatch):
+    from deepfashion_tf.benchmark import precision
+    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
+    from deepfashion_tf.training.config import TrainConfig
+
+    name = BACKBONES["seresnext50"]
+    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=1, groups=8)
+    monkeypatch.setitem(VARIANTS, name, narrow)
+    config = TrainConfig(
+        backbone="seresnext50",
+        representation="pooled",
+        weights="none",
+        image_size=32,
+        batch_size=2,
+    )
+    work = precision.plain_steps_of(config, steps=3)
+    assert [work(), work(), work()] == [2, 6, 6]
+
+
+def test_operations_are_the_papers():
+    """He et al. 2016, table 1: 3.8 billion multiply-adds for ResNet-50, by the stride on the 1x1;
+    Xie et al. 2017, table 1: 4.2 for ResNeXt-50."""
+    from deepfashion_tf.benchmark.limit import operations
+
+    assert operations("resnet50", 224) / 2 == pytest.approx(3.8e9, rel=0.02)
+    assert operations("seresnext50", 224) / 2 == pytest.approx(4.2e9, rel=0.02)
+
+
+def test_contests_of_training_print_their_tables(monkeypatch, capsys):
+    from deepfashion_tf.benchmark import contests, training
+
+    names = [training.OWN, training.PLAIN, training.PEER]
+    rates = [Rate(name, (4.0, 2.0, 3.0)) for name in names]
+    monkeypatch.setattr(training, "benchmark_training", lambda *given: rates)
+    seconds = {training.OWN: [3.0, 1.0, 2.0], training.PLAIN: [5.0]}
+    monkeypatch.setattr(training, "benchmark_first_step", lambda *given: seconds)
+    monkeypatch.setattr(training, "benchmark_memory", lambda *given: {"training": 4321})
+    for what in ("step", "first-step", "memory"):
+        contests.CONTESTS[what](Options(what))
+    printed = capsys.readouterr().out
+    assert "3.0" in printed and "1.00" in printed  # images a second, and beside PyTorch
+    assert "0.40" in printed  # of the seconds of Keras
+    assert "4321" in printed

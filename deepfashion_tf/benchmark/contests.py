@@ -46,7 +46,7 @@ def contest_step(options: Options) -> None:
     """Training steps beside Keras' own layers and PyTorch."""
     config = _config(options)
     found = training.benchmark_training(config, options.rounds, options.peer_python)
-    print_rates(_title(config), found.rates, training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16)
+    print_rates(_title(config), found, training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16)
 
 
 def contest_first_step(options: Options) -> None:
