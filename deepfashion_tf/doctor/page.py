@@ -62,7 +62,8 @@ def render(
         pictures["next.jpg"] = _encode(_plot_suggestions(suggested), "jpg")
         text.append(
             f"\n## To label next\n\n{len(suggested.suggestions):,} images that the run is unsure "
-            f"of and that are unlike each other; here the first, with what it would answer.\n\n"
+            f"of and that are unlike each other; here the first, with what it would answer. On "
+            f"drawings, labels for such images taught no more than labels for any others.\n\n"
             f"![Images to label next](next.jpg)\n"
         )
     text.append("\n## Labels\n\n![Shares of the attributes](balance.svg)\n")
