@@ -28,6 +28,7 @@ from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.serving import export
 from deepfashion_tf.serving.export import EXPORTERS, agreement
 from deepfashion_tf.training.run import Run
 
@@ -220,6 +221,20 @@ def test_eight_bits_agree_with_the_model_and_are_asked_for(run, crops):
     same = [answers[c].argmax(axis=1) == expected[c].argmax(axis=1) for c in SCHEMA]
     images, share = agreement(copy, "litert-int8")
     assert images == len(crops) and share == np.mean(same) > 0.9
+
+
+def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
+    folder = run.directory / "export-onnx"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    names = {category: len(attributes) for category, attributes in SCHEMA.items()}
+
+    def wrong(crops):
+        return {c: np.eye(n, dtype=np.float32)[[0] * len(crops)] for c, n in names.items()}
+
+    monkeypatch.setattr(export, "open_engine", lambda name, path: (wrong, None))
+    with pytest.raises(InputError, match=r"answers otherwise than the model .* is not kept"):
+        EXPORTERS["onnx"](run)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_exporting_again_replaces_the_export(run):

@@ -17,7 +17,7 @@ from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
+from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName, open_engine
 from deepfashion_tf.inference.predictor import (
     RUN_FILE,
     Predictor,
@@ -30,6 +30,7 @@ from deepfashion_tf.training.run import SCHEMA_FILE, Run
 ATTRIBUTES_FILE = "attributes.json"
 OPSET = 17
 CALIBRATED = 200  # images that the ranges of 8-bit features are taken from
+DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 COMPARED = 400  # images that an export's answers are compared on
 
 
@@ -96,7 +97,8 @@ def export_openvino(run: Run) -> Path:
         The folder.
 
     Raises:
-        InputError: OpenVINO is not installed, or the run has no model.
+        InputError: OpenVINO is not installed, the run has no model, or what was made of it answers
+            otherwise.
     """
     openvino = _import("openvino", "openvino")
 
@@ -206,7 +208,23 @@ def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Pat
         _write_assets(run, temporary / "assets")
         with native_grouped_convolution():
             write(answer, temporary / about.file)
+        # Converters tell of what they could not convert in a log at most.
+        if about.is_installed and about.is_exact:
+            _compare(answer, engine, temporary / about.file)
     return path
+
+
+def _compare(answer: Callable, engine: EngineName, path: Path) -> None:
+    """Refuses a network that answers noise otherwise than the model does."""
+    (images,) = answer.input_signature
+    noise = np.random.default_rng(0).integers(0, 256, (2, *images.shape[1:]), np.uint8)
+    expected, found = answer(tf.constant(noise)), open_engine(engine, path)[0](noise)
+    apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    if not apart < DIFFERENT:
+        raise InputError(
+            f"The export for {engine} answers otherwise than the model (by {apart:.2g} in a "
+            f"probability), and is not kept: export in another format."
+        )
 
 
 def _module(size: int, answering: tf.types.experimental.PolymorphicFunction) -> tf.Module:
