@@ -74,10 +74,10 @@ def history(run: Path) -> list[dict]:
 @pytest.mark.slow
 def test_two_workers_train_as_one_process(command, tmp_path):
     """Six steps, and a validation split that three batches of eight do not divide evenly."""
+    # What 16 bits round is more than the bound, and hangs on how a batch is divided.
+    exact = ["--epochs", 1, "--precision", "float32"]
     for name, more in (("one", []), ("two", ["--local-workers", 2])):
-        subprocess.run(
-            command(tmp_path / name, "--epochs", 1, *more), cwd=ROOT, check=True, timeout=LIMIT
-        )
+        subprocess.run(command(tmp_path / name, *exact, *more), cwd=ROOT, check=True, timeout=LIMIT)
     (one,), (two,) = history(tmp_path / "one"), history(tmp_path / "two")
     for name, value in one.items():
         if name.startswith("val_") and name.endswith("accuracy"):
