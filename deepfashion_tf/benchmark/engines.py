@@ -59,6 +59,6 @@ def benchmark_engines(
         own |= limits(cost, times * batch)
         with ExitStack() as stack:
             workers = {n: stack.enter_context(Worker(n, j, own=True)) for n, j in own.items()}
-            packages = ["torch", "timm", "openvino", "onnxruntime"]
+            packages = ["torch", "timm", "openvino", "onnx", "onnxruntime"]
             workers |= open_peers(stack, peers, peer_python, packages)
             yield batch, race({name: worker.work for name, worker in workers.items()}, rounds)

@@ -1,17 +1,16 @@
 """Rates measured side by side, and the table of them."""
 
-import contextlib
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.table import Table
 
 from deepfashion_tf.progress import console
+from deepfashion_tf.training.precision import processor
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,10 @@ def _round(rate: float) -> str:
 
 def machine() -> str:
     """Names the processor, its cores, and those of its instruction sets that matter here."""
-    name, known = platform.processor() or platform.machine(), []
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        found = dict(line.split(":", 1) for line in lines if ":" in line)
-        found = {key.strip(): value.strip() for key, value in found.items()}
-        name = found.get("model name", name)
-        known = [flag for flag in _FLAGS if flag in found.get("flags", "").split()]
+    found = processor()
+    name = found.get("model name") or platform.processor() or platform.machine()
+    flags = found.get("flags", "").split()
+    known = [flag for flag in _FLAGS if flag in flags]
     return ", ".join([name, f"{os.cpu_count()} cores", *known])
 
 

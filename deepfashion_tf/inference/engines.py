@@ -46,8 +46,7 @@ class Engine:
         name: of it, as ``--engine`` calls it.
         package: what is imported.
         format: as ``scripts/export.py --formats`` calls it.
-        folder: of the export, in a run directory.
-        file: in that folder, the network.
+        file: of the network, in its export's folder.
         requirements: file that installs it.
         open: network file -> what answers, and how.
         is_exact: its answers are the model's but for rounding, so that it may be chosen unasked.
@@ -56,11 +55,15 @@ class Engine:
     name: EngineName
     package: str
     format: str
-    folder: str
     file: str
     requirements: str
     open: Callable[[Path], tuple[Answer, Running]]
     is_exact: bool = True
+
+    @property
+    def folder(self) -> str:
+        """The export's, in a run directory."""
+        return f"export-{self.format}"
 
     @property
     def is_installed(self) -> bool:
@@ -168,7 +171,6 @@ _ALL = (
         "openvino",
         "openvino",
         "openvino",
-        "export-openvino",
         "model.xml",
         "requirements-openvino.txt",
         _open_openvino,
@@ -177,7 +179,6 @@ _ALL = (
         "onnxruntime",
         "onnxruntime",
         "onnx",
-        "export-onnx",
         "model.onnx",
         "requirements-onnx.txt",
         _open_onnx,
@@ -186,7 +187,6 @@ _ALL = (
         "litert",
         "ai_edge_litert",
         "litert",
-        "export-litert",
         "model.tflite",
         "requirements-litert.txt",
         _open_litert,
@@ -195,7 +195,6 @@ _ALL = (
         "litert-int8",
         "ai_edge_litert",
         "litert-int8",
-        "export-litert-int8",
         "model-int8.tflite",
         "requirements-litert.txt",
         partial(_open_litert, precision="int8"),
