@@ -8,6 +8,7 @@ import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.inference.engines import EngineChoice
+from deepfashion_tf.training.config import Views
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Options:
     """Which split of it."""
     engine: EngineChoice = "tensorflow"
     """What answers: the model itself, or an export, whose answers may differ by some bits."""
+    tta: Views | None = None
+    """Answer with the mean over these views of an image, to see what that gains and costs. None: as
+    the run was trained to answer."""
     report: bool = True
     """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import small_config, write_lines
 
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS
@@ -257,7 +258,13 @@ def test_a_skipping_reader_changes_nothing_where_all_is_well(challenge):
     batches = [
         list(
             training_dataset(
-                split, reader, TORCH, batch_size=4, epochs=2, seed=3, jitter_amount=0.5
+                split,
+                reader,
+                TORCH,
+                batch_size=4,
+                epochs=2,
+                seed=3,
+                augmentation=Augmentation(jitter=0.5),
             ).as_numpy_iterator()
         )
         for reader in readers

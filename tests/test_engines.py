@@ -106,6 +106,7 @@ def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, c
 
     names = ("data", "data_dir", "schema")
     asked = {"run": run.directory, **dict.fromkeys(names), "split": "val", "report": False}
+    asked["tta"] = None
     calibration = (run.directory / CALIBRATION_FILE).read_bytes()
     expected = evaluate("tensorflow")
     (run.directory / CALIBRATION_FILE).write_bytes(calibration)
@@ -140,11 +141,18 @@ def test_real_photographs_get_the_same_answers(run, real_photos, name):
         assert same[top[:, -1] - top[:, -2] > 0.02].mean() > 0.99
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "seresnext50"])
+@pytest.mark.parametrize(
+    ("backbone", "heads", "tta"),
+    [("resnet50", "attention", "crops"), ("seresnext50", "pooled", "none")],
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_backbone_is_exported(trained, tmp_path, crops, backbone, name):
-    model = randomize(build_model(SCHEMA, backbone, image_size=32, representation="pooled"))
-    config = replace(trained.run.config, backbone=backbone, variant=None)
+def test_every_backbone_is_exported(trained, tmp_path, crops, backbone, heads, tta, name):
+    model = build_model(SCHEMA, backbone, image_size=32, representation="pooled", heads=heads)
+    randomize(model)
+    for category in SCHEMA:  # answers that are not all certain
+        kernel = model.get_layer(category).kernel
+        kernel.assign(0.2 * kernel)
+    config = replace(trained.run.config, backbone=backbone, variant=None, tta=tta)
     run = Run(tmp_path, config, SCHEMA)
     run.save_model(model)
     EXPORTERS[ENGINES[name].format](run)

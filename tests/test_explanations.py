@@ -8,6 +8,7 @@ from deepfashion_tf.data.pipeline import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.explanations import Explainer, evidence, grad_cam, overlay
 from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.backbones import stage_output
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.train import train
 
@@ -85,6 +86,63 @@ def test_channels_are_weighted_by_the_numerical_gradient(
     found = evidence(model, images[:1], "season", 1, stage=stage)[0]
     # Differences of float32 logits; a ReLU may switch within the step.
     np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stage", [3, 4, 5])
+def test_heads_that_look_are_explained_by_the_numerical_gradient(tiny, images, stage):
+    model = build(representation="pooled", heads="attention")
+    network, attention = model.get_layer("resnet50"), model.get_layer("attention_pooling")
+    feature_map = stage_output(network, stage)
+    above = {
+        later: keras.Model(feature_map, output)
+        for later, output in zip((5, 3, 4), network.outputs, strict=True)
+        if later > stage or later == 5
+    }
+    before = dict(zip((5, 3, 4), network(images[:1]), strict=True))
+    start = keras.Model(network.input, feature_map)(images[:1]).numpy()
+    head = model.get_layer("collar")
+
+    def answer(maps: np.ndarray) -> np.ndarray:
+        read = []
+        for place in (5, 3, 4):  # the pooled features come first
+            if place in above:
+                read.append(above[place](maps))
+            else:
+                kept = maps if place == stage else np.repeat(before[place], len(maps), axis=0)
+                read.append(kept)
+        return (attention(read)[1] @ head.kernel + head.bias).numpy().astype("float64")
+
+    expected = keras.ops.softmax(answer(start))
+    np.testing.assert_allclose(model(images[:1])["collar"], expected, atol=1e-5)
+
+    step = 1e-2
+    shifts = step * np.eye(start.shape[-1], dtype="float32")[:, None, None]
+    gains = (answer(start + shifts) - answer(start - shifts))[:, 2]
+    expected = start[0] @ (gains / (2 * step) / (start.shape[1] * start.shape[2]))
+    found = evidence(model, images[:1], "collar", 2, stage=stage)[0]
+    # Differences of float32 logits; a ReLU may switch within the step.
+    np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_what_a_head_looks_at_is_shown(tiny, tmp_path):
+    crops = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
+    normalization = NORMALIZATIONS["torch"]
+    assert Explainer(build(), normalization).look(crops) == {}
+    model = build_model(SCHEMA, "resnet50", image_size=SIZE, heads="attention")
+    for maps in Explainer(model, normalization).look(crops).values():
+        np.testing.assert_allclose(maps, np.ones((3, 12, 12)), rtol=1e-5)  # not trained
+    queries = model.get_layer("attention_pooling").queries
+    queries[0].assign(np.random.default_rng(2).normal(size=queries[0].shape))
+    model.save(tmp_path / "model.keras")
+    found = Explainer(keras.models.load_model(tmp_path / "model.keras"), normalization).look(crops)
+    network = model.get_layer("resnet50")
+    features = network(normalize(crops, normalization))[1].numpy()
+    scores = features @ queries[0].numpy() / np.sqrt(features.shape[-1])
+    for place, (category, maps) in enumerate(found.items()):
+        assert category == list(SCHEMA)[place]
+        # The other map is looked at everywhere alike.
+        alone = np.exp(scores[..., place] - scores[..., place].max(axis=(1, 2), keepdims=True))
+        np.testing.assert_allclose(maps, (alone + 1) / 2, rtol=1e-3)
 
 
 def test_a_map_does_not_depend_on_the_rest_of_the_batch(tiny, images):

@@ -43,6 +43,42 @@ def test_alpha_weighs_all_classes_or_each():
     np.testing.assert_allclose(focal_loss(LABELS, LOGITS, alpha=alpha), expected, rtol=1e-5)
 
 
+def test_a_label_as_shares_of_its_class_alone_is_the_label():
+    shares = np.eye(5, dtype="float32")[LABELS]
+    found = focal_loss(shares, LOGITS, 2.0, [0.1, 0.2, 0.3, 0.4, 0.5])
+    expected = focal_loss(LABELS, LOGITS, 2.0, [0.1, 0.2, 0.3, 0.4, 0.5])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_of_soft_labels_the_losses_of_the_classes_are_shared():
+    shares = RNG.dirichlet(np.ones(5), 40).astype("float32")
+    alone = np.stack([focal_loss(np.full(40, k), LOGITS) for k in range(5)], axis=1)
+    found = focal_loss(shares, LOGITS)
+    np.testing.assert_allclose(found, (shares * alone).sum(axis=1), rtol=1e-4)
+    theirs = keras.losses.categorical_crossentropy(shares, LOGITS, from_logits=True)
+    np.testing.assert_allclose(focal_loss(shares, LOGITS, 0.0), theirs, rtol=1e-4)
+
+
+def test_smoothing_is_that_of_keras():
+    theirs = keras.losses.categorical_crossentropy(
+        tf.one_hot(LABELS, 5), LOGITS, from_logits=True, label_smoothing=0.1
+    )
+    loss = FocalLoss(gamma=0.0, smoothing=0.1)
+    probabilities = tf.nn.softmax(LOGITS)
+    np.testing.assert_allclose(loss.per_example(LABELS, probabilities), theirs, rtol=1e-3)
+    assert not np.any(loss.per_example(np.full(40, -1), probabilities))
+
+
+def test_what_is_half_labelled_counts_half_in_the_mean():
+    probabilities = tf.nn.softmax(LOGITS)
+    shares = np.eye(5, dtype="float32")[LABELS]
+    shares[::2] *= 0.5
+    losses = focal_loss(LABELS, LOGITS).numpy()
+    weights = np.where(np.arange(40) % 2, 1.0, 0.5)
+    expected = (weights * losses).sum() / weights.sum()
+    np.testing.assert_allclose(FocalLoss()(shares, probabilities), expected, rtol=1e-4)
+
+
 def gradient(logits, gamma: float, label: int = 0) -> np.ndarray:
     logits = tf.Variable([logits], dtype="float32")
     with tf.GradientTape() as tape:

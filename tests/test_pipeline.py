@@ -5,6 +5,7 @@ import tensorflow as tf
 from conftest import write_lines
 from image_files import supported
 
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
 from deepfashion_tf.data.pipeline import (
@@ -59,7 +60,7 @@ def test_same_seed_same_batches(split, reader):
 def test_each_epoch_is_a_permutation_of_its_own(split, reader):
     """Without flips every image stands in every epoch once, in another order each time."""
     steps = steps_per_epoch(split, 20)
-    found = batches(split, reader, flip=False)
+    found = batches(split, reader, augmentation=Augmentation(flip=False))
     assert len(found) == 2 * steps
     assert [len(images) for images, _ in found[:steps]] == [20, 20, 8]
     epochs = [np.concatenate([x for x, _ in found[i : i + steps]]) for i in (0, steps)]
@@ -71,7 +72,9 @@ def test_each_epoch_is_a_permutation_of_its_own(split, reader):
 
 def test_about_half_are_flipped_and_others_each_time(split, reader):
     plain = {
-        image.tobytes() for images, _ in batches(split, reader, flip=False) for image in images
+        image.tobytes()
+        for images, _ in batches(split, reader, augmentation=Augmentation(flip=False))
+        for image in images
     }
     found = batches(split, reader)
     kept = [image.tobytes() in plain for images, _ in found for image in images]
@@ -82,8 +85,8 @@ def test_about_half_are_flipped_and_others_each_time(split, reader):
 
 def test_jitter_changes_each_image_and_repeats_with_its_seed(split, reader):
     plain = batches(split, reader)
-    found = batches(split, reader, jitter_amount=0.5)
-    assert same(found, batches(split, reader, jitter_amount=0.5))
+    found = batches(split, reader, augmentation=Augmentation(jitter=0.5))
+    assert same(found, batches(split, reader, augmentation=Augmentation(jitter=0.5)))
     for (images, labels), (others, other_labels) in zip(plain, found, strict=True):
         assert all(np.array_equal(labels[c], other_labels[c]) for c in SCHEMA)
         assert (np.abs(images - others).mean(axis=(1, 2, 3)) > 0.01).all()
@@ -100,7 +103,7 @@ def test_labels_stay_with_their_images(split, reader):
         for row, image in enumerate(images.numpy()):
             by_image[image.tobytes()] = [int(labels[c][row]) for c in SCHEMA]
     assert list(by_image.values()) == split.labels.tolist()
-    for images, labels in batches(split, reader, flip=False):
+    for images, labels in batches(split, reader, augmentation=Augmentation(flip=False)):
         for row, image in enumerate(images):
             assert by_image[image.tobytes()] == [labels[c][row] for c in SCHEMA]
 

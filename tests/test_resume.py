@@ -24,9 +24,20 @@ from deepfashion_tf.training.train import train
 
 
 def config_of(data, folder) -> TrainConfig:
-    """Three steps an epoch, dropout and jitter; the backbone is thawed after one epoch."""
+    """Three steps an epoch; all that is drawn or remembered; the backbone is thawed after one."""
     return small_config(
-        data, folder, batch_size=16, epochs=3, jitter=1.0, schedule="cosine", freeze_epochs=1
+        data,
+        folder,
+        batch_size=16,
+        epochs=3,
+        jitter=1.0,
+        cutmix=0.5,
+        erase=0.5,
+        balance="gradnorm",
+        weight_decay=0.01,
+        warmup_epochs=0.5,
+        schedule="cosine",
+        freeze_epochs=1,
     )
 
 

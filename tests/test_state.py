@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.pipeline import batch_rows, training_dataset
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.training.state import (
@@ -159,7 +160,8 @@ def test_a_stream_that_begins_in_the_middle_goes_on_as_the_whole_one(wardrobe):
 
     split = read_split(wardrobe, "train")
     reader = DirectReader(split, 32)
-    options = {"batch_size": 20, "epochs": 3, "seed": 5, "jitter_amount": 1.0}
+    options = {"batch_size": 20, "epochs": 3, "seed": 5}
+    options["augmentation"] = Augmentation(jitter=1.0, least_crop=0.5, erase=0.5)
     whole = list(training_dataset(split, reader, NORMALIZATIONS["torch"], **options))
     rest = list(
         training_dataset(

@@ -1,4 +1,10 @@
-"""Random changes of training images: each op applies what was drawn, and draws nothing."""
+"""Random changes of training images.
+
+`Augmentation` draws; each op applies what was drawn, and draws nothing.
+"""
+
+import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -28,6 +34,183 @@ def flip_where(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(flipped, images.shape)
 
 
+def rectangles(windows: tf.Tensor, side: int) -> tf.Tensor:
+    """Marks a rectangle in each image of a batch.
+
+    Args:
+        windows: float32 ``[batch, 4]``, left, top, width and height as shares of the side; they
+            may hang over the edges.
+        side: of the images in pixels.
+
+    Returns:
+        bool ``[batch, side, 3 * side]``, a row's three channels side by side; a pixel is in
+        where its middle is.
+    """
+    left, top, width, height = tf.unstack(windows, axis=1)
+    middles = (tf.range(side, dtype=tf.float32) + 0.5) / side
+
+    def inside(start: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        return (middles >= start[:, None]) & (middles < (start + length)[:, None])
+
+    rows, columns = inside(top, height), tf.repeat(inside(left, width), 3, axis=1)
+    return rows[:, :, None] & columns[:, None]
+
+
+def erase(images: tf.Tensor, windows: tf.Tensor, colours: tf.Tensor) -> tf.Tensor:
+    """Paints a rectangle over each image.
+
+    Args:
+        images: uint8 or float32 ``[batch, size, size, 3]``, 0..255.
+        windows: float32 ``[batch, 4]``, as `rectangles` takes them; width 0 = nothing is painted.
+        colours: float32 ``[batch, 3]``, 0..255.
+
+    Returns:
+        float32, same shape.
+
+    Reference:
+        Zhong et al. 2020, Random Erasing Data Augmentation, algorithm 1, there with noise.
+    """
+    side = images.shape[1]
+    paint = tf.tile(colours, [1, side])[:, None]
+    rows = tf.reshape(tf.cast(images, tf.float32), [-1, side, 3 * side])
+    return tf.reshape(tf.where(rectangles(windows, side), paint, rows), [-1, side, side, 3])
+
+
+def mix(images: tf.Tensor, shares: tf.Tensor, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mixes each image with the one before it in the batch, the first with the last.
+
+    Args:
+        images: uint8 or float32 ``[batch, size, size, 3]``, 0..255.
+        shares: float32 ``[batch]``, how much of the image itself is left everywhere (mixup).
+        windows: float32 ``[batch, 4]``, where the other image covers it whole (CutMix); width
+            0 = nowhere.
+
+    Returns:
+        Images, float32, same shape, and float32 ``[batch]``, how much of the image itself is
+        left of all.
+
+    Reference:
+        Zhang et al. 2018, mixup, eq. 1; Yun et al. 2019, CutMix, eq. 1.
+    """
+    side = images.shape[1]
+    own = tf.reshape(tf.cast(images, tf.float32), [-1, side, 3 * side])
+    other = tf.roll(own, 1, axis=0)
+    covered = rectangles(windows, side)
+    blended = other + shares[:, None, None] * (own - other)
+    mixed = tf.reshape(tf.where(covered, other, blended), [-1, side, side, 3])
+    uncovered = 1.0 - tf.reduce_mean(tf.cast(covered, tf.float32), axis=(1, 2))
+    return mixed, shares * uncovered
+
+
+def soft_labels(labels: tf.Tensor, shares: tf.Tensor, classes: int) -> tf.Tensor:
+    """Gives the labels of images that `mix` has mixed.
+
+    Args:
+        labels: int32 ``[batch]``; -1 = not labelled.
+        shares: float32 ``[batch]``, as `mix` gives them.
+        classes: how many.
+
+    Returns:
+        float32 ``[batch, classes]``, each class's share of the image; of sum 1 where both of
+        its parts are labelled, 0 where none is.
+    """
+    own = tf.one_hot(labels, classes)
+    return shares[:, None] * own + (1.0 - shares)[:, None] * tf.roll(own, 1, axis=0)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are changed at random.
+
+    Attributes:
+        flip: mirror half of them.
+        jitter: amount of `jitter`, 0 to 1.
+        least_crop: a part of at least this share of the image's area, of sides 3:4 to 4:3, is
+            enlarged to the whole; 1 = all of it.
+        erase: share of the images in which a rectangle of 2 to 20 % of the area is painted over.
+        mixup: share of the images that another one is laid over, by Beta(0.4, 0.4).
+        cutmix: share of the images that a part of another one is set into, of any size.
+    """
+
+    flip: bool = True
+    jitter: float = 0.0
+    least_crop: float = 1.0
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether labels become soft."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    def draw(self, count: int, key: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws what happens to each of `count` images.
+
+        Args:
+            count: how many.
+            key: int64 ``[2]``, seed and epoch, from which alone all is drawn.
+        """
+
+        def uniform(number: int, *width: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+            # A key each: with one key, what is drawn would follow from the order.
+            seed = key + [0, 2**40 + number]
+            return tf.random.stateless_uniform([count, *width], seed, low, high)
+
+        drawn = {}
+        if self.flip:
+            drawn["flips"] = uniform(2**40) < 0.5
+        if self.jitter or self.least_crop < 1:
+            drawn["amounts"] = self.jitter * uniform(0, len(JITTERS), low=-1.0)
+        if self.least_crop < 1:
+            drawn["crops"] = _windows(uniform(1, 4), self.least_crop, 1.0, inside=True)
+        if self.erase:
+            windows = _windows(uniform(2, 4), 0.02, 0.2, inside=True)
+            drawn["erased"] = tf.where(uniform(3)[:, None] < self.erase, windows, 0.0)
+            drawn["colours"] = uniform(4, 3, high=255.0)
+        if self.mixes:
+            kinds = uniform(5)
+            gammas = tf.random.stateless_gamma([count, 2], key + [0, 2**40 + 6], alpha=0.4)
+            shares = gammas[:, 0] / tf.maximum(tf.reduce_sum(gammas, axis=1), 1e-30)
+            drawn["shares"] = tf.where(kinds < self.mixup, shares, 1.0)
+            cut = (kinds >= self.mixup) & (kinds < self.mixup + self.cutmix)
+            windows = _windows(uniform(7, 4), 0.0, 1.0, inside=False)
+            drawn["windows"] = tf.where(cut[:, None], windows, 0.0)
+        return drawn
+
+    def change(self, images: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Does to a batch, uint8 ``[batch, size, size, 3]``, what was drawn, but for the mixing."""
+        if "flips" in drawn:
+            images = flip_where(images, drawn["flips"])
+        if "amounts" in drawn:
+            images = jitter(images, drawn["amounts"], drawn.get("crops"))
+        if "erased" in drawn:
+            images = erase(images, drawn["erased"], drawn["colours"])
+        return images
+
+
+def _windows(drawn: tf.Tensor, least: float, most: float, inside: bool) -> tf.Tensor:
+    """Makes windows of random area, shape and place.
+
+    Args:
+        drawn: float32 ``[count, 4]``, uniform in 0..1: area, shape, left, top.
+        least: smallest area, as a share of the image's.
+        most: largest.
+        inside: no window hangs over an edge, and its sides are 3:4 to 4:3; otherwise it is of
+            the image's shape, and its middle lies anywhere.
+
+    Returns:
+        float32 ``[count, 4]``, as `rectangles` takes them.
+    """
+    area, shape, left, top = tf.unstack(drawn, axis=1)
+    side = tf.sqrt(least + (most - least) * area)
+    if not inside:
+        return tf.stack([left - side / 2, top - side / 2, side, side], axis=1)
+    stretch = tf.exp((shape - 0.5) * math.log(4 / 3))  # of half of the way each
+    width, height = tf.minimum(side * stretch, 1.0), tf.minimum(side / stretch, 1.0)
+    return tf.stack([left * (1 - width), top * (1 - height), width, height], axis=1)
+
+
 # How far an amount of 1 goes, in the order in which `jitter` reads its amounts.
 JITTERS = {
     "zoom": 0.25,  # e-fold: 0.78 to 1.28 times as large
@@ -43,7 +226,7 @@ JITTERS = {
 }
 
 
-def jitter(images: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
+def jitter(images: tf.Tensor, amounts: tf.Tensor, windows: tf.Tensor | None = None) -> tf.Tensor:
     """Zooms, stretches, turns, moves and recolours each image by given amounts.
 
     What comes in over the edge is the image reflected. All amounts 0 is the identity.
@@ -51,6 +234,8 @@ def jitter(images: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
     Args:
         images: uint8 ``[batch, size, size, 3]``, RGB.
         amounts: float32 ``[batch, 10]``, -1..1, in units of JITTERS and in its order.
+        windows: float32 ``[batch, 4]``, a part of each changed image that is then enlarged to
+            the whole: left, top, width and height as shares of the side; None = all of it.
 
     Returns:
         float32, same shape, 0..255.
@@ -66,6 +251,12 @@ def jitter(images: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
     centre, none = (side - 1) / 2, tf.zeros_like(zoom)
     x0 = centre * (1 - xx - xy) - right * side
     y0 = centre * (1 - yx - yy) - down * side
+    if windows is not None:
+        left, top, width, height = tf.unstack(windows, axis=1)
+        # Pixels have their places in their middles.
+        left, top = left * side + (width - 1) / 2, top * side + (height - 1) / 2
+        x0, y0 = x0 + xx * left + xy * top, y0 + yx * left + yy * top
+        xx, xy, yx, yy = xx * width, xy * height, yx * width, yy * height
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
         transforms=tf.stack([xx, xy, x0, yx, yy, y0, none, none], axis=1),

@@ -1,6 +1,6 @@
 """The tf.data pipeline: encoded images and boxes in, normalized batches with their labels out.
 
-Training and evaluation differ in the order, the flip and the jitter, and nothing else: compare
+Training and evaluation differ in the order and the augmentation, and nothing else: compare
 `training_dataset` with `evaluation_dataset`.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
+from deepfashion_tf.data.augment import Augmentation, mix, soft_labels
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
@@ -29,6 +29,7 @@ _PREFETCH = 4  # batches
 ALONE = Share()
 _FETCHED = 32  # images whose bytes are asked for in one call
 Batching = Callable[[tf.data.Dataset], tf.data.Dataset]
+FLIP, UNCHANGED = Augmentation(), Augmentation(flip=False)
 _GREY = 127  # near the mean of photographs, so that it moves batch norm little
 
 
@@ -217,16 +218,15 @@ def training_dataset(
     batch_size: int,
     epochs: int,
     seed: int,
-    flip: bool = True,
-    jitter_amount: float = 0.0,
+    augmentation: Augmentation = FLIP,
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share = ALONE,
     weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Builds all epochs as one stream of shuffled, flipped, jittered, normalized batches.
+    """Builds all epochs as one stream of shuffled, changed, normalized batches.
 
-    Order, flips and jitter of epoch e depend on (seed, e) alone: the same seed gives the
+    Order and changes of epoch e depend on (seed, e) alone: the same seed gives the
     same batches, and a stream that starts at `first_step` of `first_epoch` goes on as if
     it had never been away.
 
@@ -236,9 +236,9 @@ def training_dataset(
         normalization: of the network.
         batch_size: of all replicas together.
         epochs: where the stream ends.
-        seed: of order, flips and jitter.
-        flip: mirror images at random.
-        jitter_amount: 0 to 1, in units of `jitter`.
+        seed: of order and changes.
+        augmentation: how images are changed. Images that are mixed are those of one replica's
+            part of a batch.
         first_epoch: where the stream begins.
         first_step: steps of that epoch to leave out.
         share: the replicas to feed; the same order is divided among them, so that they
@@ -248,7 +248,8 @@ def training_dataset(
 
     Returns:
         ``steps_per_epoch(split, batch_size)`` batches an epoch and replica of ``(images, labels)``:
-        float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``.
+        float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``, or, where
+        images are mixed, float32 ``[batch, classes]``: see `soft_labels`.
     """
     count = len(split)
     plan = training_plan(count, batch_size, share)
@@ -257,23 +258,17 @@ def training_dataset(
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         key = _epoch_key(seed, epoch)
         order = _draw_order(count, key, weights)
-        # A key each: with one key, what is drawn would follow from the order.
-        flips = tf.random.stateless_uniform([count], key + [0, 2**41]) < (0.5 if flip else 0.0)
-        amounts = tf.random.stateless_uniform([count, len(JITTERS)], key + [0, 2**40], -1.0, 1.0)
-        order, flips, amounts = (tf.gather(v, plan.places) for v in (order, flips, amounts))
-        rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, flips, amounts))
+        drawn = augmentation.draw(count, key)
+        order, drawn = tf.nest.map_structure(lambda v: tf.gather(v, plan.places), (order, drawn))
+        rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, drawn))
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
-
-    def change(images: tf.Tensor, flips: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
-        images = flip_where(images, flips) if flip else images
-        return jitter(images, amounts * jitter_amount) if jitter_amount else images
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    return _finished(batches, split, normalization, change)
+    return _finished(batches, split, normalization, augmentation)
 
 
 def batch_rows(
@@ -321,9 +316,9 @@ def evaluation_dataset(
 ) -> tf.data.Dataset:
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
     plan = evaluation_plan(len(split), batch_size, share)
-    rows = tf.data.Dataset.from_tensor_slices((plan.places, plan.counted))
+    rows = tf.data.Dataset.from_tensor_slices((plan.places, plan.counted, {}))
     batches = reader.batches(rows, lambda items: _batched(items, plan, plan.sizes))
-    return _finished(batches, split, normalization, lambda images: images)
+    return _finished(batches, split, normalization, UNCHANGED)
 
 
 def _batched(items: tf.data.Dataset, plan: Plan, sizes: tf.Tensor) -> tf.data.Dataset:
@@ -335,17 +330,24 @@ def _finished(
     batches: tf.data.Dataset,
     split: Split,
     normalization: Normalization,
-    change: Callable[..., tf.Tensor],
+    augmentation: Augmentation,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
     labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
 
-    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, *drawn: tf.Tensor):
+    def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, drawn: dict):
         of_batch = {
             category: tf.where(counted, tf.gather(values, indices), UNLABELLED)
             for category, values in labels.items()
         }
-        return normalize(change(images, *drawn), normalization), of_batch
+        images = augmentation.change(images, drawn)
+        if augmentation.mixes:
+            images, shares = mix(images, drawn["shares"], drawn["windows"])
+            of_batch = {
+                category: soft_labels(values, shares, len(split.schema[category]))
+                for category, values in of_batch.items()
+            }
+        return normalize(images, normalization), of_batch
 
     return on_own_threads(batches.map(finish, num_parallel_calls=_AT_ONCE).prefetch(_PREFETCH))
 

@@ -1,14 +1,19 @@
 """What scripts/evaluate.py does with its options."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from deepfashion_tf.data.check import SkippedImages
-from deepfashion_tf.errors import list_some
+from deepfashion_tf.data.split import Split
+from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.report import write_report
+from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.progress import console
+from deepfashion_tf.training.config import Views
 from deepfashion_tf.training.run import Run
 
 
@@ -21,6 +26,7 @@ class Options(Protocol):
     schema: Path | None
     split: str
     engine: str
+    tta: Views | None
     report: bool
 
 
@@ -33,15 +39,28 @@ def evaluate_command(options: Options) -> None:
     run = Run.load(options.run)
     split = run.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped, is_own = SkippedImages(), options.data is options.data_dir is None
-    calibrate = is_own and split.name == "val"
-    answered = answer_labelled(run, split, skipped, calibrate, options.engine)
+    tta = options.tta or run.config.tta
+    calibrate = is_own and split.name == "val" and tta == run.config.tta
+    if tta != run.config.tta and options.engine != "tensorflow":
+        raise InputError(
+            f"--tta {tta} is not what the exports of {run.directory} answer (that is "
+            f"{run.config.tta}): leave out --engine {options.engine}."
+        )
+    asked = replace(run, config=replace(run.config, tta=tta))
+    began = time.monotonic()
+    answered = answer_labelled(asked, split, skipped, calibrate, options.engine)
+    seconds = time.monotonic() - began
     path = run.metrics_path(split, is_own)
     if answered.engine != "tensorflow":
         # The scores of the model itself stay what they are.
         path = path.with_stem(f"{path.stem}-{answered.engine}")
+    if tta != run.config.tta:
+        path = path.with_stem(f"{path.stem}-{tta}")
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), run.config.untrained, (len(skipped), which))
+    if tta != run.config.tta:
+        _print_gain(run, split, scores, tta, seconds)
     scores.save(path)
     answers, report = (
         path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
@@ -52,3 +71,18 @@ def evaluate_command(options: Options) -> None:
     if options.report:
         write_report(run, answered, scores, report)
         console.print(f"Report: {report}", soft_wrap=True, markup=False)
+
+
+def _print_gain(run: Run, split: Split, scores: Scores, tta: Views, seconds: float) -> None:
+    """Tells what other views than the run's own have gained, and what they cost."""
+    began = time.monotonic()
+    own = answer_labelled(run, split).scores()
+    own_seconds = time.monotonic() - began
+    console.print(
+        f"--tta {tta} instead of {run.config.tta}: mean accuracy {own.mean_accuracy:.4f} -> "
+        f"{scores.mean_accuracy:.4f}, mean class recall {own.mean_class_recall:.4f} -> "
+        f"{scores.mean_class_recall:.4f}, in {seconds / own_seconds:.1f} times as many seconds "
+        f"({own_seconds:.1f} -> {seconds:.1f}, reading included). train.py --tta {tta} makes a run "
+        f"and its exports answer so.",
+        soft_wrap=True,
+    )

@@ -27,6 +27,7 @@ from deepfashion_tf.inference.calibration import (
 )
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.inference.views import with_views
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
@@ -56,7 +57,7 @@ def predict_split(
     """
     reader = reader or DirectReader(split, run.config.image_size)
     batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
-    answer = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    answer = tf.function(with_views(model, run.config.tta), reduce_retracing=True)
     parts: dict[str, list[np.ndarray]] = {category: [] for category in run.schema}
     done = 0
     try:

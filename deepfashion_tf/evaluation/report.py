@@ -56,22 +56,31 @@ def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> No
 
 
 def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figure:
-    """Draws mistakes as the crops that were given, and below each what its answer hangs on."""
+    """Draws mistakes as the crops that were given, and below each what its answer hangs on.
+
+    Below that stands what the head looked at, where the heads look.
+    """
     palette = colours(list(answered.raw))
     rows = np.array([mistake.row for mistake in mistakes])
     some = answered.split.take(rows, answered.split.name)
     crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
-    heats = Explainer(run.load_model(), run.normalization).explain(crops)
-    lines = -(-len(mistakes) // _COLUMNS)
+    explainer = Explainer(run.load_model(), run.normalization)
+    maps = [found for found in (explainer.explain(crops), explainer.look(crops)) if found]
+    lines, height = -(-len(mistakes) // _COLUMNS), 1 + len(maps)
     figure, axes = plt.subplots(
-        2 * lines, _COLUMNS, figsize=(11, 4.4 * lines), layout="constrained", squeeze=False
+        height * lines,
+        _COLUMNS,
+        figsize=(11, 2.2 * height * lines),
+        layout="constrained",
+        squeeze=False,
     )
     for axis in axes.flat:
         axis.axis("off")
     for number, mistake in enumerate(mistakes):
-        above, below = axes[2 * (number // _COLUMNS) :, number % _COLUMNS][:2]
+        above, *below = axes[height * (number // _COLUMNS) :, number % _COLUMNS][:height]
         above.imshow(crops[number])
-        below.imshow(overlay(crops[number], heats[mistake.category][number]))
+        for axis, found in zip(below, maps, strict=True):
+            axis.imshow(overlay(crops[number], found[mistake.category][number]))
         above.set_title(
             f"{mistake.answered} {mistake.probability:.2f}\nlabelled {mistake.labelled}",
             color=palette[mistake.category],
@@ -125,8 +134,9 @@ def _sections(
     yield (
         f"{min(_SHOWN, len(mistakes))} of {len(mistakes)} wrong answers, the most probable first: "
         "what was answered and how probable the model found it, what is labelled, and below what "
-        "speaks for the answer (Grad-CAM: yellow most, grey nothing). Look for wrong labels among "
-        "them before you blame the model."
+        "speaks for the answer (Grad-CAM: yellow most, grey nothing)"
+        + (" and what its head looked at" if config.heads == "attention" else "")
+        + ". Look for wrong labels among them before you blame the model."
     )
     yield "![The surest mistakes, and what they hang on](mistakes.jpg)"
 

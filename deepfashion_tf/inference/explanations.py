@@ -24,7 +24,9 @@ from matplotlib import colormaps
 
 from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.attention import AttentionPooling
 from deepfashion_tf.models.attribute_model import FC_WIDTHS
+from deepfashion_tf.models.backbones import stage_output
 from deepfashion_tf.training.run import Run
 
 LAST_STAGE = 5
@@ -132,6 +134,9 @@ class Explainer:
         self.categories = list(model.output)
         self._normalization = normalization
         self._weigh = _weigher(model, self.categories, self.stage)
+        attention = _attention(model)
+        self._looking = attention.categories if attention else []
+        self._look = attention and _looker(model, attention)
 
     def explain(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Maps each category's answer: category -> float32 ``[n, rows, columns]``, 0 to 1.
@@ -143,6 +148,22 @@ class Explainer:
         images = normalize(tf.constant(crops), self._normalization)
         found = self._weigh(images, tf.constant(asked)).numpy()
         return {c: _up_to_1(maps) for c, maps in zip(self.categories, found, strict=True)}
+
+    def look(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps what each category's head looks at, which costs no gradient.
+
+        Args:
+            crops: uint8 ``[n, size, size, 3]``, RGB.
+
+        Returns:
+            category -> float32 ``[n, rows, columns]``, 0 to 1, the attention divided by its
+            highest value: all 1 where a head looks everywhere alike. Empty where the heads are
+            of those that do not look.
+        """
+        if not self._look:
+            return {}
+        found = self._look(normalize(tf.constant(crops), self._normalization)).numpy()
+        return {c: _up_to_1(found[..., k]) for k, c in enumerate(self._looking)}
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -165,30 +186,36 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
     """Makes the compiled function from images and class ids to maps.
 
-    The nested backbone is cut in two at the feature map; both halves share its weights.
-    Behind it stand the fully connected layers and the heads, whose softmax is left out.
+    Behind the backbone stand the fully connected layers, or the attention, and the heads,
+    whose softmax is left out.
 
     Returns:
         (images, class ids ``[categories, n]``, -1 stands for the answer) -> maps,
         ``[categories, n, rows, columns]``.
     """
-    network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    feature_map = _feature_map(network, stage)
-    below = keras.Model(network.input, feature_map)
-    above = keras.Model(feature_map, network.output)
+    network = _network(model)
+    with_map = keras.Model(network.input, [_feature_map(network, stage), *network.outputs])
     # A category may begin with "fc", too.
     names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
     fully_connected = [layer for layer in model.layers if layer.name in names]
+    attention = _attention(model)
     heads = [model.get_layer(category) for category in categories]
 
-    def totals(maps: tf.Tensor, class_ids: tf.Tensor) -> list[tf.Tensor]:
-        features = above(maps, training=False)
+    def read_by_heads(outputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        if attention:
+            of_category = dict(zip(attention.categories, attention(outputs), strict=True))
+            return [of_category[category] for category in categories]
+        (features,) = outputs
         for layer in fully_connected:
             features = layer(features)
-        features = tf.cast(features, tf.float32)
+        return [features] * len(categories)
+
+    def totals(outputs: list[tf.Tensor], class_ids: tf.Tensor) -> list[tf.Tensor]:
         found = []
-        for head, asked in zip(heads, tf.unstack(class_ids, len(heads)), strict=True):
-            logits = tf.matmul(features, head.kernel) + head.bias
+        for head, features, asked in zip(
+            heads, read_by_heads(outputs), tf.unstack(class_ids, len(heads)), strict=True
+        ):
+            logits = tf.matmul(tf.cast(features, tf.float32), head.kernel) + head.bias
             answered = tf.argmax(logits, axis=-1, output_type=tf.int32)
             chosen = tf.where(asked < 0, answered, asked)
             # An image's logit hangs on its own map alone, so the gradient of the sum is each's.
@@ -202,14 +229,12 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
 
     @tf.function(input_signature=shapes, autograph=False)
     def weigh(images: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
-        maps = below(images, training=False)
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(maps)
-            sums = totals(maps, class_ids)
+        maps, *outputs = with_map(images, training=False)
         found = []
-        for total in sums:
-            gradients = tf.cast(tape.gradient(total, maps), tf.float32)
-            weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+        for total in totals(outputs, class_ids):
+            # Unlike a tape's, these go back as far as the map and no further.
+            (gradients,) = tf.gradients(total, maps)
+            weights = tf.reduce_mean(tf.cast(gradients, tf.float32), axis=(1, 2), keepdims=True)
             found.append(tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1))
         return tf.stack(found)
 
@@ -217,20 +242,47 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
     return weigh.get_concrete_function()
 
 
+def _looker(model: keras.Model, attention: AttentionPooling):
+    """Makes the compiled function from images to what each category looks at.
+
+    Returns:
+        images -> attention, ``[n, rows, columns, categories]``, of the finest map; the others'
+        is enlarged to it, and the mean of all is taken.
+    """
+    network = _network(model)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *network.input_shape[1:]))], autograph=False)
+    def look(images: tf.Tensor) -> tf.Tensor:
+        _, *maps = network(images, training=False)
+        finest, *others = attention.attend(maps)
+        sides = finest.shape[1:3]
+        found = [finest / tf.reduce_max(finest, axis=(1, 2), keepdims=True)]
+        for other in others:
+            other = other / tf.reduce_max(other, axis=(1, 2), keepdims=True)
+            found.append(tf.image.resize(other, sides, method="bilinear"))
+        return tf.add_n(found) / len(found)
+
+    return look.get_concrete_function()
+
+
+def _network(model: keras.Model) -> keras.Model:
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
+
+
+def _attention(model: keras.Model) -> AttentionPooling | None:
+    return next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)
+
+
 def _feature_map(network: keras.Model, stage: int):
-    """Finds the output of a backbone's stage: that of its last block.
+    """Finds the output of a backbone's stage.
 
     Raises:
         InputError: there is no such stage.
     """
-    blocks = [
-        layer
-        for layer in network.layers
-        if layer.name.startswith(f"conv{stage}_block") and layer.name.endswith("_out")
-    ]
-    if not blocks:
-        raise InputError(f"The network {network.name} has no stage {stage}: name one of 2 to 5.")
-    return blocks[-1].output
+    try:
+        return stage_output(network, stage)
+    except ValueError as error:
+        raise InputError(f"{str(error).capitalize()}.") from error
 
 
 def _class_ids(model: keras.Model, category: str, class_id: int | np.ndarray | None) -> np.ndarray:

@@ -19,6 +19,7 @@ def draw_montage(
     heats: dict[str, np.ndarray],
     answers: dict[str, tuple[str, float]],
     colours: dict[str, str],
+    looks: dict[str, np.ndarray] | None = None,
 ) -> Image.Image:
     """Draws the crop and, beside it, each category's map over it with its answer.
 
@@ -27,28 +28,33 @@ def draw_montage(
         heats: category -> float ``[rows, columns]``, 0 to 1.
         answers: category -> what is told of it, and its probability, 0 to 1.
         colours: category -> the colour of its name, as in all other figures.
+        looks: category -> what its head looks at, drawn below its map; as `heats`. None or
+            empty = the heads look at nothing of their own.
 
     Returns:
         An image of two rows, or of more where there are many categories.
     """
     size = (TILE, TILE)
     large = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
-    tiles = [("what the model sees", "black", "yellow: what speaks for it", large)]
+    told = "yellow: what speaks for it" + ("; below: looked at" if looks else "")
+    tiles = [("what the model sees", "black", told, [large])]
     for category, heat in heats.items():
         text, probability = answers[category]
         told = f"{text} {probability:.0%}"
-        tiles.append((category, colours[category], told, overlay(large, heat)))
+        maps = [heat, looks[category]] if looks else [heat]
+        tiles.append((category, colours[category], told, [overlay(large, one) for one in maps]))
     columns = min(4, len(tiles)) if len(tiles) <= 12 else 6
     rows = -(-len(tiles) // columns)
-    height = TILE + 2 * _LINE + _GAP
+    height = (2 if looks else 1) * (TILE + _GAP) + 2 * _LINE
     picture = Image.new("RGB", (columns * (TILE + _GAP) + _GAP, rows * height + _GAP), "white")
     pen = ImageDraw.Draw(picture)
-    for number, (name, colour, told, tile) in enumerate(tiles):
+    for number, (name, colour, told, parts) in enumerate(tiles):
         x = _GAP + number % columns * (TILE + _GAP)
         y = _GAP + number // columns * height
         pen.text((x, y), name, fill=colour, font=_font("bold"))
         pen.text((x, y + _LINE), told, fill="black", font=_font("normal"))
-        picture.paste(Image.fromarray(tile), (x, y + 2 * _LINE))
+        for part, tile in enumerate(parts):
+            picture.paste(Image.fromarray(tile), (x, y + 2 * _LINE + part * (TILE + _GAP // 2)))
     return picture
 
 

@@ -36,8 +36,9 @@ from deepfashion_tf.inference.engines import (
 )
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.views import with_views
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.config import CONFIG_FILE
+from deepfashion_tf.training.config import CONFIG_FILE, Views
 from deepfashion_tf.training.run import MODEL_FILE, SCHEMA_FILE, Run
 
 BATCH_SIZE = 32
@@ -261,12 +262,23 @@ class Predictor:
 
 
 def answering(
-    model: keras.Model, normalization: Normalization, calibration: Calibration
+    model: keras.Model,
+    normalization: Normalization,
+    calibration: Calibration,
+    tta: Views = "none",
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Makes the function from crops, uint8, to calibrated probabilities, named by category."""
+    """Makes the function from crops, uint8, to calibrated probabilities, named by category.
+
+    Args:
+        model: from normalized images to probabilities.
+        normalization: of these images.
+        calibration: of the probabilities.
+        tta: the views of a crop whose probabilities are averaged.
+    """
+    of_views = with_views(model, tta)
 
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(normalize(crops, normalization), training=False)
+        outputs = of_views(normalize(crops, normalization))
         return {
             category: tf.identity(_scale(value, calibration.temperature(category)), category)
             for category, value in outputs.items()
@@ -279,7 +291,12 @@ def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.Po
     """Makes the graph of `answering` for a run's crops, uint8 ``[n, size, size, 3]``."""
     size = run.config.image_size
     return tf.function(
-        answering(model, run.normalization, Calibration.load(run.directory / CALIBRATION_FILE)),
+        answering(
+            model,
+            run.normalization,
+            Calibration.load(run.directory / CALIBRATION_FILE),
+            run.config.tta,
+        ),
         autograph=False,
         input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")],
     )
@@ -304,8 +321,10 @@ def has_export(run: Run, engine: EngineName) -> bool:
 
 
 def digest_of(run: Run) -> str:
-    """Gives the SHA-256 of a run's model and calibration: what an export is made of."""
+    """Gives the SHA-256 of a run's model, calibration and views: what an export is made of."""
     found = hashlib.sha256()
+    if run.config.tta != "none":
+        found.update(run.config.tta.encode())
     for path in (run.model_path, run.directory / CALIBRATION_FILE):
         if path.is_file():
             found.update(path.read_bytes())

@@ -8,11 +8,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from deepfashion_tf.models.backbones import build_backbone
+from deepfashion_tf.models.attention import AttentionPooling
+from deepfashion_tf.models.backbones import build_backbone, stage_output
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.schema import Schema
 
 FC_WIDTHS = (512, 256, 128, 64)
+HEADS = ("pooled", "attention")
+ATTENDED = (3, 4)  # stages: 8 and 4 places a side at 64 pixels, 28 and 14 at 224
 
 
 def build_model(
@@ -22,6 +25,7 @@ def build_model(
     image_size: int = 224,
     representation: str = "logits",
     fc_layers: int = 0,
+    heads: str = "pooled",
     dropout: float = 0.1,
     variant: str | None = None,
     freeze_batch_norm: bool = False,
@@ -37,6 +41,8 @@ def build_model(
         image_size: side of the square input in pixels.
         representation: "logits" (1000-d) or "pooled" (2048-d).
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
+        heads: "pooled", which all read the representation, or "attention": each reads, beside
+            it, what it looks at itself: see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
@@ -54,13 +60,21 @@ def build_model(
         layers bear the categories' names.
 
     Raises:
-        ValueError: an unknown backbone, representation or variant, or another `fc_layers`.
+        ValueError: an unknown backbone, representation, variant or kind of heads, or another
+            `fc_layers`, which heads that look have none of.
     """
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
+    if heads not in HEADS:
+        raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
+    if heads == "attention" and fc_layers:
+        raise ValueError(f"fc_layers is {fc_layers}, but heads that look have none: 0")
     images = keras.Input((image_size, image_size, 3), name="images")
     with _dtype_policy(precision):
         network = build_backbone(backbone, image_size, representation, variant)
+    if heads == "attention":
+        maps = [stage_output(network, stage) for stage in ATTENDED]
+        network = keras.Model(network.input, [network.output, *maps], name=backbone)
     for layer in network.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.freeze_statistics = freeze_batch_norm
@@ -70,8 +84,13 @@ def build_model(
         features = layers.Dense(width, activation="relu", dtype=precision, name=f"fc{index + 1}")(
             features
         )
+    if heads == "attention":
+        attention = AttentionPooling(list(schema), dtype=precision, name="attention_pooling")
+        of_category = attention(features)
+    else:
+        of_category = [features] * len(schema)
     outputs = {}
-    for category, attributes in schema.items():
+    for (category, attributes), features in zip(schema.items(), of_category, strict=True):
         x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
         # In float32 whatever the precision of the rest: a loss takes logarithms of it.
         outputs[category] = layers.Dense(
@@ -82,6 +101,14 @@ def build_model(
             name=category,
         )(x)
     return keras.Model(images, outputs, name=f"{backbone}_attributes")
+
+
+def shared_features(model: keras.Model) -> list[keras.KerasTensor]:
+    """Finds what all heads of a model of `build_model` read: its backbone's outputs."""
+    names = [layer.name for layer in model.layers]
+    backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    # Layers are in the order in which they are computed.
+    return keras.tree.flatten(model.layers[names.index(backbone.name) + 1].input)
 
 
 def in_float32(model: keras.Model) -> keras.Model:

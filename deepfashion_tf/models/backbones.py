@@ -37,3 +37,19 @@ def build_backbone(
         )
     shape = (image_size, image_size, 3)
     return build_senet(VARIANTS[variant], shape, name, representation == "logits")
+
+
+def stage_output(network: keras.Model, stage: int) -> keras.KerasTensor:
+    """Finds the feature map of a backbone's stage, 2 to 5: what its last block gives.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    blocks = [
+        layer
+        for layer in network.layers
+        if layer.name.startswith(f"conv{stage}_block") and layer.name.endswith("_out")
+    ]
+    if not blocks:
+        raise ValueError(f"the network {network.name} has no stage {stage}: name one of 2 to 5")
+    return blocks[-1].output

@@ -114,7 +114,9 @@ class Montages:
 
     def write(self, batch: Batch) -> None:
         """Takes a batch: ``000012-NAME.jpg`` is of the 12th image that was answered."""
-        heats = self._explainer.explain(batch.crops) if len(batch.crops) else {}
+        heats, looks = {}, {}
+        if len(batch.crops):
+            heats, looks = self._explainer.explain(batch.crops), self._explainer.look(batch.crops)
         for row, (item, answers) in enumerate(answers_of(batch, self._wanted)):
             self._count += 1
             told = {
@@ -122,7 +124,8 @@ class Montages:
                 for category, answer in answers.items()
             }
             maps = {category: heats[category][row] for category in answers}
-            picture = draw_montage(batch.crops[row], maps, told, self._colours)
+            looked = {category: looks[category][row] for category in answers if looks}
+            picture = draw_montage(batch.crops[row], maps, told, self._colours, looked)
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(item.image).stem)
             path = self._folder / f"{self._count:06d}-{name[:100]}.jpg"
             with whole_or_nothing(path) as temporary:

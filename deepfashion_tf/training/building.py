@@ -11,12 +11,15 @@ from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.training import head_start
 from deepfashion_tf.training.balance import Counts, log_priors
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.precision import choose_precision
+from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 
 
@@ -40,10 +43,14 @@ def build_initial_model(
     source = config.weights
     if source is None:
         source = "none" if config.is_wardrobe else "imagenet"
-    weights = None
+    weights, drawn = None, head_start.head_start_config(config)
     if source != "none" and with_weights:
+        is_drawn = source == head_start.SOURCE
         weights = find_weights(
-            source, config.backbone, variant=config.variant, offline=config.offline
+            str(head_start.verified_model(drawn)) if is_drawn else source,
+            config.backbone,
+            variant=config.variant,
+            offline=config.offline,
         )
         sha256 = weights.file.sha256
         if config.weights_sha256 not in (None, sha256):
@@ -64,6 +71,7 @@ def build_initial_model(
         image_size=config.image_size,
         representation=config.representation,
         fc_layers=config.fc_layers,
+        heads=config.heads,
         dropout=config.dropout,
         variant=config.variant,
         freeze_batch_norm=config.freeze_batch_norm,
@@ -73,6 +81,8 @@ def build_initial_model(
     )
     if weights:
         load_weights(weights, model.get_layer(config.backbone))
+        if source == head_start.SOURCE:
+            head_start.copy_heads(Run.load(drawn.output_dir), model, schema)
         console.print(
             f"[dim]weights: {weights.file.path} for {config.variant}[/dim]", soft_wrap=True
         )
@@ -93,12 +103,10 @@ def build_optimizer(
         A `FusedAdam`, in float16 inside an optimizer that scales the loss: gradients that
         a half takes for 0 would be lost. It leaves out the steps that overflow.
     """
-    learning_rate = config.learning_rate
-    if config.schedule == "cosine":
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            config.learning_rate, decay_steps=config.epochs * steps
-        )
-    adam = FusedAdam(learning_rate)
+    adam = FusedAdam(_learning_rate(config, steps), weight_decay=config.weight_decay or None)
+    if config.weight_decay:
+        others = [v for v in model.trainable_variables if "kernel" not in v.name]
+        adam.exclude_from_weight_decay(others)
     scaled = config.precision == "mixed_float16"
     optimizer = keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
     # Built outside the traced step, its variables are not initialized inside it.
@@ -107,12 +115,28 @@ def build_optimizer(
     return optimizer
 
 
+def _learning_rate(
+    config: TrainConfig, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    warmup = round(config.warmup_epochs * steps)
+    if config.schedule == "constant" and not warmup:
+        return config.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        decay_steps=max(1, config.epochs * steps - warmup),
+        alpha=0.0 if config.schedule == "cosine" else 1.0,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
 def compile_model(
     schema: Schema,
     model: keras.Model,
     config: TrainConfig,
     optimizer: keras.optimizers.Optimizer,
     counts: Counts | None = None,
+    task_weights: TaskWeights | None = None,
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight and the metrics a category.
 
@@ -124,6 +148,7 @@ def compile_model(
         optimizer: built for all weights; those that are trainable now are trained.
         counts: category -> training images of each attribute, which balance and logit
             adjustment go by; None where the config has neither.
+        task_weights: weighs the losses instead of the config's `loss_weights`.
 
     Returns:
         A compiled model that shares all layers with `model`.
@@ -142,7 +167,18 @@ def compile_model(
         metrics=category_metrics(losses, schema),
         jit_compile=config.jit,
     )
+    if task_weights:
+        trainer.balance(task_weights, losses, model)
     return trainer
+
+
+def build_task_weights(schema: Schema, config: TrainConfig) -> TaskWeights | None:
+    """Makes what finds the weights of the categories' losses; None where they are fixed."""
+    if config.balance == "fixed":
+        return None
+    categories = [category for category in schema if category not in config.untrained]
+    weights = [config.loss_weights[category] for category in categories]
+    return TaskWeights(config.balance, categories, weights)
 
 
 def _loss(
@@ -153,4 +189,5 @@ def _loss(
         config.gamma if config.loss == "focal" else 0.0,
         config.alpha_of(schema, category, counts),
         offsets=tuple((adjustment * log_priors(counts)).tolist()) if adjustment else None,
+        smoothing=config.label_smoothing,
     )

@@ -18,6 +18,8 @@ from deepfashion_tf.training.balance import ClassBalance, class_weights
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
+TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
+Views = Literal["none", "flip", "crops"]
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir")
 
 
@@ -51,8 +53,8 @@ class TrainConfig:
     """Network under the six heads."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
-    (.safetensors, .h5, .weights.h5, .keras), or none: random. None: imagenet with data,
-    none without."""
+    (.safetensors, .h5, .weights.h5, .keras), wardrobe: trained on 10,000 drawings first, once, or
+    none: random. None: imagenet with data, none without."""
     variant: str | None = None
     """Which network of the backbone's family (see the README). None: what the weights name."""
     weights_sha256: str | None = None
@@ -63,6 +65,9 @@ class TrainConfig:
     """What the heads read: the 1000-d ImageNet output (the report) or the 2048-d average."""
     fc_layers: Literal[0, 2, 4] = 0
     """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
+    heads: Literal["pooled", "attention"] = "pooled"
+    """All heads read the representation, or each reads, beside it, the places of the feature maps
+    of stages 3 and 4 that it looks at itself (needs --fc-layers 0)."""
     dropout: float = 0.1
     """Share dropped before each head, 0 <= dropout < 1."""
 
@@ -74,6 +79,15 @@ class TrainConfig:
     """Mirror training images at random."""
     jitter: float = 0.0
     """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
+    least_crop: float = 1.0
+    """Enlarge a random part of a training image to the whole, of at least this share of its area;
+    1: none."""
+    erase: float = 0.0
+    """Share of training images in which a random rectangle is painted over (Zhong et al. 2020)."""
+    mixup: float = 0.0
+    """Share of training images that another one is laid over, labels alike (Zhang et al. 2018)."""
+    cutmix: float = 0.0
+    """Share of training images that a part of another one is set into (Yun et al. 2019)."""
     cache: bool = True
     """Keep decoded crops in memory: size * size * 3 bytes an image."""
     on_bad_image: Literal["error", "skip"] = "error"
@@ -87,6 +101,9 @@ class TrainConfig:
     """Focusing parameter of the focal loss, >= 0."""
     alpha: float = 1.0
     """Weight of the loss, the same for all attributes."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all attributes of its category (Szegedy et al.
+    2016)."""
     class_alpha: dict[str, float] = field(default_factory=dict)
     """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
     class_balance: ClassBalance = "none"
@@ -100,6 +117,14 @@ class TrainConfig:
     shares in the loss, 0 to 3; 1 is what the theory says (Menon et al. 2021)."""
     select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
     """What the best epoch is best in, on the validation images."""
+    balance: TaskBalance = "fixed"
+    """How the categories' losses are weighed against each other: by --loss-weights alone, or by
+    factors on top of them that follow the training: homoscedastic uncertainty (Kendall et al.
+    2018), dynamic weight average (Liu et al. 2019) or GradNorm (Chen et al. 2018)."""
+    tta: Views = "none"
+    """What is answered, in every export too: the network's probabilities, or their mean over the
+    image and its mirror image (flip: takes twice as long), or over the middle of both besides
+    (crops: four times)."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9;
     --loss-weights.fabric 1 is the same. Of the others: the schema's."""
@@ -112,6 +137,11 @@ class TrainConfig:
     """Adam's step size, at its highest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
+    warmup_epochs: float = 0.0
+    """Epochs at the beginning in which the learning rate rises from 0; parts of one, too."""
+    weight_decay: float = 0.0
+    """Share of the learning rate by which kernels shrink in each step (AdamW, Loshchilov and Hutter
+    2019); batch norm and biases do not."""
     freeze_epochs: int = 0
     """Epochs at the beginning in which only what stands on the backbone is trained."""
     backbone_lr_scale: float = 1.0
@@ -157,6 +187,13 @@ class TrainConfig:
             ("dropout", 0.0, 0.999),
             ("image_size", 32, 4096),
             ("jitter", 0.0, 1.0),
+            ("least_crop", 0.01, 1.0),
+            ("erase", 0.0, 1.0),
+            ("mixup", 0.0, 1.0),
+            ("cutmix", 0.0, 1.0),
+            ("label_smoothing", 0.0, 0.9),
+            ("warmup_epochs", 0.0, float(self.epochs)),
+            ("weight_decay", 0.0, 100.0),
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
             ("logit_adjustment", 0.0, 3.0),
@@ -176,6 +213,15 @@ class TrainConfig:
                 raise InputError(
                     f"{_option(name)} is {value}, but must lie between {low} and {high}."
                 )
+        if self.heads == "attention" and self.fc_layers:
+            raise InputError(
+                f"--heads attention goes with --fc-layers 0, not {self.fc_layers}: leave one out."
+            )
+        if self.mixup + self.cutmix > 1:
+            raise InputError(
+                f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "
+                f"together at most 1."
+            )
         if self.data is not None and self.data_dir is not None:
             raise InputError("--data and --data-dir both name the data: give one of them.")
         if self.data == "":

@@ -7,6 +7,36 @@ import tensorflow as tf
 from keras import ops
 
 
+def class_shares(labels, classes: int, dtype: str = "float32"):
+    """Gives labels as shares of the classes.
+
+    Args:
+        labels: int ``[batch]``, class ids, -1 = not labelled; or such shares already.
+        classes: how many.
+        dtype: of the result.
+
+    Returns:
+        ``[batch, classes]``, all zero where nothing is labelled.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if labels.ndim > 1:
+        return ops.cast(labels, dtype)
+    # one_hot of -1 is all zero.
+    return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=dtype)
+
+
+def labelled_share(labels):
+    """Says how much of each example is labelled, 0 to 1: float32 ``[batch]``.
+
+    Args:
+        labels: as `class_shares` takes them.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if labels.ndim > 1:
+        return ops.sum(ops.cast(labels, "float32"), axis=-1)
+    return ops.cast(ops.cast(labels, "int32") >= 0, "float32")
+
+
 def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float] = 1.0):
     """Computes the focal loss of each example, ``-alpha (1 - p_t)^gamma log(p_t)``.
 
@@ -14,8 +44,11 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
     log-softmax, so that an example with p_t = 0 still has the gradient of
     cross-entropy. gamma = 0 is cross-entropy (the report's eq. 6).
 
+    Of soft labels, shares y_c of each class, it is ``-sum_c y_c alpha_c (1 - p_c)^gamma log(p_c)``.
+
     Args:
-        labels: int ``[batch]``, class ids; -1 = not labelled, whose loss is 0.
+        labels: int ``[batch]``, class ids; -1 = not labelled, whose loss is 0. Or float ``[batch,
+            classes]``, shares of the classes, of sum 0 to 1.
         logits: float ``[batch, classes]``; log-probabilities are logits too.
         gamma: focusing parameter, >= 0.
         alpha: weight of all classes, or one a class.
@@ -26,18 +59,21 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
     Reference:
         Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
     """
-    labels = ops.cast(labels, "int32")
-    classes = logits.shape[-1]
-    labelled = ops.cast(labels >= 0, "float32")
-    # one_hot of -1 is all zero; log p_t = 0 there, and every factor stays finite.
-    chosen = ops.one_hot(labels, classes, dtype="float32")
-    log_probability = ops.sum(ops.log_softmax(ops.cast(logits, "float32")) * chosen, axis=-1)
-    weight = ops.sum(chosen * ops.convert_to_tensor(alpha, "float32"), axis=-1)
+    labels = ops.convert_to_tensor(labels)
+    # Where nothing is labelled all is zero; log p_t = 0 there, and every factor stays finite.
+    shares = class_shares(labels, logits.shape[-1])
+    weights = shares * ops.convert_to_tensor(alpha, "float32")
+    log_probabilities = ops.log_softmax(ops.cast(logits, "float32"))
+    if labels.ndim == 1:
+        # Of one class alone, powers are those of one number an example.
+        weights = ops.sum(weights, axis=-1)
+        log_probabilities = ops.sum(log_probabilities * shares, axis=-1)
     if gamma:
         # The slope of x^gamma has a pole at 0 for gamma < 1: stay a hair above.
-        wrongness = ops.maximum(-ops.expm1(log_probability), 1e-12)
-        weight = weight * ops.power(wrongness, gamma)
-    return -labelled * weight * log_probability
+        wrongness = ops.maximum(-ops.expm1(log_probabilities), 1e-12)
+        weights = weights * ops.power(wrongness, gamma)
+    losses = -weights * log_probabilities
+    return losses if labels.ndim == 1 else ops.sum(losses, axis=-1)
 
 
 def logits_of(probabilities):
@@ -66,6 +102,8 @@ class FocalLoss(keras.losses.Loss):
     Args:
         gamma: focusing parameter, >= 0; 0 is cross-entropy.
         alpha: weight of all classes, or one a class.
+        smoothing: share of each label that is spread over all classes (Szegedy et al. 2016,
+            Rethinking the Inception Architecture, section 7).
         offsets: what is added to the logits before the loss is taken, one a class: with
             tau * log(share of the class) the logits that are learnt are of the likeliest class
             as if all were equally common (Menon et al. 2021, Long-Tail Learning via Logit
@@ -79,23 +117,29 @@ class FocalLoss(keras.losses.Loss):
         name="focal",
         reduction="sum_over_batch_size",
         offsets: Sequence[float] | None = None,
+        smoothing: float = 0.0,
     ):
         super().__init__(name=name, reduction=reduction)
         self.gamma = gamma
         self.alpha = alpha
         self.offsets = offsets
+        self.smoothing = smoothing
 
     def per_example(self, labels, probabilities):
         """Gives one loss an example, 0 for those not labelled: float32 ``[batch]``."""
         logits = logits_of(probabilities)
         if self.offsets is not None:
             logits = ops.cast(logits, "float32") + ops.convert_to_tensor(self.offsets, "float32")
+        if self.smoothing:
+            classes = logits.shape[-1]
+            even = labelled_share(labels)[:, None] / classes
+            labels = class_shares(labels, classes) * (1 - self.smoothing) + even * self.smoothing
         return focal_loss(labels, logits, self.gamma, self.alpha)
 
     def call(self, labels, probabilities):
         # Keras will divide by this replica's batch size and by the number of replicas, and
         # add up: make all that the number of labelled ones.
-        labelled = ops.sum(ops.cast(ops.cast(labels, "int32") >= 0, "float32"))
+        labelled = ops.sum(labelled_share(labels))
         count = ops.cast(ops.shape(labels)[0], "float32")
         replicas = tf.distribute.get_replica_context()
         if replicas is not None and replicas.num_replicas_in_sync > 1:
@@ -105,5 +149,5 @@ class FocalLoss(keras.losses.Loss):
         return scale * self.per_example(labels, probabilities)
 
     def get_config(self) -> dict:
-        own = {"gamma": self.gamma, "alpha": self.alpha, "offsets": self.offsets}
-        return {**super().get_config(), **own}
+        names = ("gamma", "alpha", "offsets", "smoothing")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

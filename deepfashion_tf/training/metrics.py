@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.losses import FocalLoss
+from deepfashion_tf.training.losses import FocalLoss, class_shares, labelled_share
 
 
 class LabelledMean(keras.metrics.Metric):
@@ -16,7 +16,8 @@ class LabelledMean(keras.metrics.Metric):
     have 64 bits, so that the order of summation is seen in no digit that is printed.
 
     Args:
-        value: ``(labels [batch], probabilities [batch, classes]) -> [batch]``.
+        value: ``(labels, probabilities [batch, classes]) -> [batch]``, 0 where nothing is
+            labelled, and of what is partly labelled that part. Labels as `class_shares` takes them.
         name: the metric's name; Keras puts the category before it.
     """
 
@@ -27,10 +28,9 @@ class LabelledMean(keras.metrics.Metric):
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def update_state(self, labels, probabilities, sample_weight=None) -> None:
-        labelled = ops.cast(ops.cast(labels, "int32") >= 0, "float64")
         values = ops.cast(self.value(labels, probabilities), "float64")
-        self.total.assign_add(ops.sum(labelled * values))
-        self.count.assign_add(ops.sum(labelled))
+        self.total.assign_add(ops.sum(values))
+        self.count.assign_add(ops.sum(ops.cast(labelled_share(labels), "float64")))
 
     def result(self):
         return self.total / self.count
@@ -52,11 +52,12 @@ class ClassRecall(keras.metrics.Metric):
         self.count = self.add_weight(name="count", shape=(classes,), initializer="zeros")
 
     def update_state(self, labels, probabilities, sample_weight=None) -> None:
-        # One-hot of -1 is all zero.
-        labelled = ops.one_hot(ops.cast(labels, "int32"), self.count.shape[0], dtype="float64")
-        right = ops.cast(is_right(labels, probabilities), "float64")
-        self.right.assign_add(ops.sum(labelled * right[:, None], axis=0))
-        self.count.assign_add(ops.sum(labelled, axis=0))
+        shares = class_shares(labels, self.count.shape[0], "float64")
+        answered = ops.one_hot(
+            ops.argmax(probabilities, axis=-1), shares.shape[-1], dtype="float64"
+        )
+        self.right.assign_add(ops.sum(shares * answered, axis=0))
+        self.count.assign_add(ops.sum(shares, axis=0))
 
     def result(self):
         seen = ops.cast(self.count > 0, "float64")
@@ -71,17 +72,20 @@ class ClassesSeen(ClassRecall):
         super().__init__(classes, name)
 
     def update_state(self, labels, probabilities, sample_weight=None) -> None:
-        labelled = ops.one_hot(ops.cast(labels, "int32"), self.count.shape[0], dtype="float64")
-        self.count.assign_add(ops.sum(labelled, axis=0))
+        self.count.assign_add(ops.sum(class_shares(labels, self.count.shape[0], "float64"), axis=0))
 
     def result(self):
         return ops.sum(ops.cast(self.count > 0, "float64"))
 
 
 def is_right(labels, probabilities):
-    """Says for each example whether the likeliest class is the labelled one, 0.0 or 1.0."""
-    answers = ops.argmax(probabilities, axis=-1)
-    return ops.cast(ops.cast(labels, "int32") == ops.cast(answers, "int32"), "float32")
+    """Says for each example whether the likeliest class is the labelled one, 0.0 or 1.0.
+
+    Of soft labels, which share of them it is.
+    """
+    classes = probabilities.shape[-1]
+    answered = ops.one_hot(ops.argmax(probabilities, axis=-1), classes)
+    return ops.sum(class_shares(labels, classes) * answered, axis=-1)
 
 
 def category_metrics(

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -172,12 +172,19 @@ class RunState:
     Args:
         model: its weights, moving statistics and the random state of dropout.
         optimizer: its counters and moments.
+        others: variables besides those of both.
     """
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        others: Sequence[keras.Variable] = (),
+    ) -> None:
         self._variables = {
             **_numbered("model/", model.variables),
             **_numbered("optimizer/", optimizer.variables),
+            **_numbered("others/", others),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -212,7 +219,7 @@ def assign_metrics(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         variable.assign(arrays[name])
 
 
-def _numbered(kind: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
+def _numbered(kind: str, variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
     # The last word: before it Keras may number a layer by how many the process has made.
     return {f"{kind}{i:05}/{v.name.rsplit('_', 1)[-1]}": v for i, v in enumerate(variables)}
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import (
     Reader,
@@ -23,10 +25,12 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.training import head_start
 from deepfashion_tf.training.balance import count_classes, sampling_weights
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
+    build_task_weights,
     compile_model,
 )
 from deepfashion_tf.training.callbacks import (
@@ -37,7 +41,7 @@ from deepfashion_tf.training.callbacks import (
     StopOnNaN,
 )
 from deepfashion_tf.training.checkpointing import Checkpointing, how_to_go_on
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.interrupts import Interrupt, Termination
 from deepfashion_tf.training.readers import open_readers
 from deepfashion_tf.training.run import BAD_IMAGES_FILE, HISTORY_FILE, Run
@@ -50,7 +54,9 @@ from deepfashion_tf.training.state import (
     RunState,
     fingerprint_of,
     has_checkpoints,
+    remove_checkpoints,
 )
+from deepfashion_tf.training.task_weights import TaskWeights
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,50 @@ def train(
     # The chief says it for all.
     console.quiet = not runtime.is_chief
     try:
+        if config.weights == head_start.SOURCE and not options.resume:
+            _train_head_start(head_start.head_start_config(config), runtime, termination)
         return _train(config, runtime, options, termination)
     except tf.errors.OpError as error:
         raise runtime.explain_loss(error) or error from error
     finally:
         console.quiet = False
+
+
+def _train_head_start(wanted: TrainConfig, runtime: Runtime, termination: Termination) -> None:
+    """Trains on drawings what the run is to begin with, where nobody has done so yet.
+
+    Who is stopped here goes on where it was; who comes second waits.
+
+    Raises:
+        InputError: several machines would have to do it together.
+        KeyboardInterrupt: Ctrl-C ended it.
+    """
+    directory = wanted.output_dir
+    if head_start.is_ready(wanted):
+        return
+    if runtime.workers > 1:
+        raise InputError(
+            f"--weights {head_start.SOURCE} has to be trained first, by one process: start "
+            f"scripts/train.py --backbone {wanted.backbone} --weights {head_start.SOURCE} once "
+            f"without workers, and let all of them see {directory}."
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
+        if head_start.is_ready(wanted):
+            return
+        console.print(
+            f"Drawings first: {wanted.wardrobe_train} of them, {wanted.epochs} epochs at "
+            f"{wanted.image_size} px. What comes out is kept for all later runs, in {directory}.",
+            soft_wrap=True,
+        )
+        options = RuntimeOptions()
+        if (directory / CONFIG_FILE).is_file():
+            options = replace(options, resume=directory)
+            wanted = replace(TrainConfig.load(directory / CONFIG_FILE), output_dir=directory)
+        if _train(wanted, runtime, options, termination).interrupted:
+            raise KeyboardInterrupt
+        remove_checkpoints(directory)
+        head_start.keep(wanted)
 
 
 def _train(
@@ -155,6 +200,7 @@ class _Job:
     runtime: Runtime
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
+    task_weights: TaskWeights | None
     steps: int
     state: RunState
     checkpoints: Checkpoints
@@ -180,13 +226,14 @@ def _begin(
     with runtime.scope():
         config, model = build_initial_model(schema, config, with_weights=not goes_on)
         optimizer = build_optimizer(model, config, steps)
+        task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
         run = Run(config.output_dir or Path(), config, schema)
     elif options.resume:
         run = Run.reopen(config, schema)
     else:
         run = Run.create(config, schema)
-    state = RunState(model, optimizer)
+    state = RunState(model, optimizer, task_weights.variables if task_weights else ())
     checkpoints = Checkpoints(run.directory, fingerprint_of(config, splits))
     with checkpoints.locked() if runtime.is_chief else nullcontext():
         if goes_on:
@@ -196,7 +243,18 @@ def _begin(
         runtime.check_agreement(
             {"options or data": checkpoints.fingerprint, "checkpoints": str(start)}
         )
-        yield _Job(run, runtime, model, optimizer, steps, state, checkpoints, start, metrics)
+        yield _Job(
+            run,
+            runtime,
+            model,
+            optimizer,
+            task_weights,
+            steps,
+            state,
+            checkpoints,
+            start,
+            metrics,
+        )
 
 
 def _fit(
@@ -232,7 +290,12 @@ def _fit(
                     backbone.trainable = is_trained
                     with job.runtime.scope():
                         trainer = compile_model(
-                            splits[0].schema, job.model, config, job.optimizer, counts
+                            splits[0].schema,
+                            job.model,
+                            config,
+                            job.optimizer,
+                            counts,
+                            job.task_weights,
                         )
                     if job.runtime.workers > 1:
                         trainer.watch_stops()
@@ -249,8 +312,7 @@ def _fit(
                     first_step=done,
                     epochs=last,
                     seed=config.seed,
-                    flip=config.flip,
-                    jitter_amount=config.jitter,
+                    augmentation=augmentation_of(config),
                     weights=weights,
                     share=share,
                 )
@@ -272,6 +334,13 @@ def _fit(
         finally:
             lines.close()
     return False
+
+
+def augmentation_of(config: TrainConfig) -> Augmentation:
+    """Gives how a config changes training images; its options have the same names."""
+    return Augmentation(
+        **{field.name: getattr(config, field.name) for field in fields(Augmentation)}
+    )
 
 
 def _sampling(split: Split, config: TrainConfig) -> np.ndarray | None:
@@ -303,7 +372,7 @@ def _callbacks(
     counter = StepCounter(start, job.metrics)
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
-    history = HistoryFile(path, run.schema, loss_weights, start, options)
+    history = HistoryFile(path, run.schema, loss_weights, start, options, job.task_weights)
     best = BestModel(run if is_chief else None, job.model, start, options, config.select)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     saving = Checkpointing(

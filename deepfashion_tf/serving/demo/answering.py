@@ -16,6 +16,7 @@ from deepfashion_tf.inference.items import Box, Item
 from deepfashion_tf.inference.predictor import Predictor
 
 HEAT_MAP_SIDE = 448  # pixels of the longer side
+_GAP = 8
 
 
 class Refusal(Exception):
@@ -80,6 +81,8 @@ class Answering:
     def heat_maps(self, encoded: bytes, box: Box | None) -> Mapping:
         """Draws each category's Grad-CAM map over the part of the picture that was answered.
 
+        To its right stands what the category's head looks at, where heads look.
+
         Args:
             encoded: as `answer` takes it.
             box: as `answer` takes it.
@@ -94,11 +97,13 @@ class Answering:
             raise Refusal(self.no_heat_maps, status=404)
         crop = self._crop(encoded, box)
         with self._one_at_a_time:
-            heats = self._explainer.explain(crop[None])
+            found = [self._explainer.explain(crop[None]), self._explainer.look(crop[None])]
         picture = _shown(encoded, box)
         return {
-            category: _address_of(overlay(picture, heat[0]))
-            for category, heat in heats.items()
+            category: _address_of(
+                _beside([overlay(picture, heats[category][0]) for heats in found if heats])
+            )
+            for category in found[0]
             if category not in self._predictor.untrained
         }
 
@@ -118,6 +123,13 @@ def _shown(encoded: bytes, box: Box | None) -> np.ndarray:
     size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(picture, size, interpolation=way)
+
+
+def _beside(pictures: list[np.ndarray]) -> np.ndarray:
+    """Puts pictures of the same height into a row."""
+    first, *others = pictures
+    gap = np.full((len(first), _GAP, 3), 255, np.uint8)
+    return np.hstack([first, *(part for other in others for part in (gap, other))])
 
 
 def _address_of(picture: np.ndarray) -> str:

@@ -1,0 +1,111 @@
+"""A head start without ImageNet: a network that drawings have taught, trained once and kept."""
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import keras
+
+from deepfashion_tf.data.wardrobe import WARDROBE_VERSION
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import write_atomically
+from deepfashion_tf.models.attention import AttentionPooling
+from deepfashion_tf.models.weights.sources import keras_cache
+from deepfashion_tf.schema import Schema
+from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.recipes import demo
+from deepfashion_tf.training.run import MODEL_FILE, Run
+
+SOURCE = "wardrobe"  # as --weights
+SIZE = 64  # pixels, at most: the weights serve at any size
+_HASH_FILE = "model.sha256"
+
+
+def head_start_config(config: TrainConfig) -> TrainConfig:
+    """Gives what is trained on drawings before a run is: the same network, small.
+
+    Args:
+        config: of the run.
+    """
+    wanted = replace(
+        demo(),
+        backbone=config.backbone,
+        variant=config.variant,
+        representation=config.representation,
+        heads=config.heads,
+        weights="none",
+        image_size=min(SIZE, config.image_size),
+        jitter=0.5,
+        epochs=4,
+        wardrobe_train=10_000,
+        wardrobe_test=1,
+    )
+    return replace(wanted, output_dir=_directory(wanted))
+
+
+def is_ready(wanted: TrainConfig) -> bool:
+    """Whether it was trained already, to the end."""
+    return (wanted.output_dir / _HASH_FILE).is_file()
+
+
+def keep(wanted: TrainConfig) -> None:
+    """Writes down that it is trained to the end, with the hash of what came out."""
+    digest = _digest_of(wanted.output_dir / MODEL_FILE)
+    write_atomically(wanted.output_dir / _HASH_FILE, digest + "\n")
+
+
+def verified_model(wanted: TrainConfig) -> Path:
+    """Gives the file of the network that was trained.
+
+    Raises:
+        InputError: it is not the one that was kept.
+    """
+    path = wanted.output_dir / MODEL_FILE
+    expected = (wanted.output_dir / _HASH_FILE).read_text(encoding="utf-8").strip()
+    if not path.is_file() or _digest_of(path) != expected:
+        raise InputError(
+            f"{path} is not the file that was trained on drawings (its SHA-256 is another): delete "
+            f"{path.parent}, and it is trained again."
+        )
+    return path
+
+
+def copy_heads(source: Run, target: keras.Model, schema: Schema) -> None:
+    """Gives a model the heads of a run, in the categories whose attributes are the same.
+
+    Args:
+        source: trained.
+        target: whose heads read the same features.
+        schema: of the target.
+    """
+    known = source.load_model()
+    shared = [c for c in schema if source.schema.get(c) == schema[c]]
+    for category in shared:
+        ours, theirs = (model.get_layer(category) for model in (target, known))
+        if ours.kernel.shape == theirs.kernel.shape:
+            ours.set_weights(theirs.get_weights())
+    ours, theirs = _attention(target), _attention(known)
+    if ours and theirs:
+        for mine, other in zip(ours.queries, theirs.queries, strict=True):
+            values, known_values = mine.numpy(), other.numpy()
+            for category in shared:
+                place = theirs.categories.index(category)
+                values[:, ours.categories.index(category)] = known_values[:, place]
+            mine.assign(values)
+
+
+def _attention(model: keras.Model) -> AttentionPooling | None:
+    return next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)
+
+
+def _directory(wanted: TrainConfig) -> Path:
+    """Names the folder, which hangs on all that decides what comes out."""
+    values = json.dumps({**asdict(wanted), "drawings": WARDROBE_VERSION}, sort_keys=True)
+    digest = hashlib.sha256(values.encode()).hexdigest()[:12]
+    return keras_cache() / f"deepfashion_tf-wardrobe-{wanted.backbone}-{digest}"
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
