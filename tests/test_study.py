@@ -15,6 +15,7 @@ from deepfashion_tf.reproduction.grid import STUDIES, Grid, quick
 from deepfashion_tf.reproduction.results import collect
 from deepfashion_tf.reproduction.study import gains_of, write_study
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.recipes import report, strong
 
 STUDY = STUDIES["long_tail"]
 
@@ -95,6 +96,46 @@ def test_cells_differ_from_the_plain_one_in_one_thing(grid):
         assert len(changed) == (cell != "plain"), cell
     assert set(STUDY.labels) == set(STUDY.cells)
     assert set(STUDY.size) < {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_strong_is_compared_with_the_report_and_without_each_of_its_parts(tmp_path):
+    study = STUDIES["strong"]
+    base = dataclasses.replace(strong(), weights="none", **study.size)
+    on_drawings = Grid(base, "quick", 3, tmp_path, ("val", "test"), study)
+    # Drawings are no start for drawings.
+    assert set(study.cells) - set(on_drawings.cells) == {"no_start"}
+    photographs = dataclasses.replace(base, weights="wardrobe", data="photographs.csv")
+    grid = dataclasses.replace(on_drawings, base=photographs)
+    assert list(grid.cells) == list(study.cells) == list(study.labels)
+    plain = dataclasses.asdict(grid.config("strong", 0))
+    for cell in set(study.cells) - {"strong", "report"}:
+        other = dataclasses.asdict(grid.config(cell, 0))
+        assert len({n for n in plain if plain[n] != other[n]} - {"output_dir"}) == 1, cell
+    # But for its size and the average that the heads read, the cell is the recipe.
+    ours, theirs = dataclasses.asdict(grid.config("report", 0)), dataclasses.asdict(report())
+    sized = {"recipe", "data", "output_dir", "image_size", "epochs", "precision", "representation"}
+    sized |= {name for name in ours if name.startswith("wardrobe_")} | {"weights"}
+    assert {name for name in ours if ours[name] != theirs[name]} <= sized
+
+
+def test_validation_and_test_images_are_scored_together(tmp_path):
+    study = STUDIES["strong"]
+    grid = Grid(strong(), "quick", 2, tmp_path, ("val", "test"), study)
+    for seed in range(2):
+        finish(grid, "strong", seed, 0.8, epochs=(0.3, 0.9, 0.8))
+        finish(grid, "report", seed, 0.6)
+    images = {"train": 1, "val": IMAGES, "test": IMAGES}
+    found = collect(grid, SCHEMA, "val+test", images)
+    run = found.cells["strong"].runs[0]
+    parts = [Scores.load(run.directory / f"metrics-{name}.json") for name in ("val", "test")]
+    assert run.scores.images == 2 * IMAGES
+    assert run.scores.mean_accuracy == pytest.approx(np.mean([p.mean_accuracy for p in parts]))
+    write_study(found, study, {}, "a command")
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert (
+        "strong: 0.0 epochs apart (texture 2.0" in text
+        and (tmp_path / "figures/peaks.png").is_file()
+    )
 
 
 def test_the_readme_tells_what_the_runs_in_docs_gave():

@@ -79,6 +79,17 @@ class Answers:
         ]
         return np.stack(columns, axis=1)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Answers"]) -> "Answers":
+        """Puts answers for several splits together, which are of the same categories."""
+        first = parts[0]
+        arrays = ("answers", "probabilities", "labels", "label_probabilities")
+        return cls(
+            first.schema,
+            [image for part in parts for image in part.images],
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+        )
+
     def save(self, path: Path) -> None:
         """Writes a CSV file: a row an image, four columns a category.
 

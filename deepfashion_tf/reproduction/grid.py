@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,10 +13,10 @@ from deepfashion_tf.evaluation.jobs import Job
 from deepfashion_tf.files import expand_user
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import report
+from deepfashion_tf.training.recipes import report, strong
 
 Scale = Literal["quick", "full"]
-StudyName = Literal["report", "long_tail"]
+StudyName = Literal["report", "long_tail", "strong"]
 
 BACKBONES = {
     "resnet50": "ResNet-50",
@@ -114,6 +114,9 @@ class Study:
         cells: cell -> the options in which it differs from the scale's recipe.
         labels: cell -> how tables and figures call it.
         size: options of the quick scale that differ from those of the report's grid.
+        recipe: gives what is changed, of the quick scale, before `size`.
+        contrast: cell whose categories' best epochs are shown beside the plain one's.
+        on_both: of other data than the wardrobe, validation and test images are scored together.
     """
 
     title: str
@@ -121,6 +124,9 @@ class Study:
     cells: Mapping[str, dict]
     labels: Mapping[str, str]
     size: Mapping[str, int]
+    recipe: Callable[[], TrainConfig] | None = None
+    contrast: str | None = None
+    on_both: bool = False
 
 
 _TAIL = {
@@ -131,6 +137,35 @@ _TAIL = {
     "logit_adjustment": ("logit adjustment, τ = 1", {"logit_adjustment": 1.0}),
     "logit_adjustment-0.5": ("logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
     "logit_adjustment-0.25": ("logit adjustment, τ = 0.25", {"logit_adjustment": 0.25}),
+}
+# What the recipe `report` has where `strong` has something else, sized alike.
+_REPORT = {
+    "weights": "none",
+    "heads": "pooled",
+    "jitter": 0.0,
+    "tta": "none",
+    "schedule": "constant",
+}
+_STRONG = {
+    "strong": ("strong", {}),
+    "report": ("the report's recipe", _REPORT),
+    "no_start": ("without the start from drawings", {"weights": "none"}),
+    "no_attention": ("without heads that look", {"heads": "pooled"}),
+    "no_jitter": ("without jitter", {"jitter": 0.0}),
+    "no_flip_at_the_end": ("without the mirror image at the end", {"tta": "none"}),
+    "constant": ("with a constant learning rate", {"schedule": "constant"}),
+    "cutmix": ("with CutMix", {"cutmix": 0.5}),
+    "mixup": ("with mixup", {"mixup": 0.5}),
+    "erase": ("with random erasing", {"erase": 0.5}),
+    "crops": ("with random crops", {"least_crop": 0.5}),
+    "smoothing": ("with label smoothing", {"label_smoothing": 0.1}),
+    "decay": ("with weight decay", {"weight_decay": 0.05}),
+    "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
+    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
+    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
+    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
+    "cross_entropy": ("with cross-entropy", {"loss": "cross_entropy"}),
+    "views": ("with four views at the end", {"tta": "crops"}),
 }
 STUDIES: dict[str, Study] = {
     "long_tail": Study(
@@ -143,6 +178,17 @@ STUDIES: dict[str, Study] = {
         {name: label for name, (label, _) in _TAIL.items()},
         # Rare attributes need images to be learnt from, and more of them to be scored on.
         {"wardrobe_train": 2000, "wardrobe_test": 1000, "epochs": 8},
+    ),
+    "strong": Study(
+        "What the recipe strong is made of",
+        "strong",
+        {name: options for name, (_, options) in _STRONG.items()},
+        {name: label for name, (label, _) in _STRONG.items()},
+        # A tenth of the drawings that the first command trains on.
+        {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
+        recipe=strong,
+        contrast="report",
+        on_both=True,
     ),
 }
 
@@ -169,8 +215,15 @@ class Grid:
 
     @property
     def cells(self) -> Mapping[str, dict]:
-        """Cell -> the options in which it differs from `base`."""
-        return self.study.cells if self.study else CELLS
+        """Cell -> the options in which it differs from `base`; none that differs in nothing."""
+        if not self.study:
+            return CELLS
+        return {
+            name: options
+            for name, options in self.study.cells.items()
+            if name == self.study.plain
+            or any(getattr(self.base, option) != value for option, value in options.items())
+        }
 
     @property
     def experiments(self) -> Mapping[str, list[str]]:
@@ -198,10 +251,12 @@ class Grid:
     def config(self, cell: str, seed: int) -> TrainConfig:
         """Gives the configuration of one run."""
         options = self.cells[cell]
-        weights = self.base.weights or _REPORT_WEIGHTS[options["backbone"]]
+        weights = self.base.weights
+        if weights is None:
+            weights = _REPORT_WEIGHTS[options["backbone"]]
         return replace(
             self.base,
-            **{**options, "weights": weights},
+            **{"weights": weights, **options},
             seed=seed,
             output_dir=self.run_directory(cell, seed),
         )
@@ -229,7 +284,8 @@ class Grid:
         return {"scale": self.scale, **values}
 
 
-_DIRECTORIES = {"report": Path("reproduction"), "long_tail": Path("reproduction-long_tail")}
+def _directory(study: StudyName) -> str:
+    return "reproduction" if study == "report" else f"reproduction-{study}"
 
 
 class Options(Protocol):
@@ -265,7 +321,11 @@ def make_grid(options: Options) -> tuple[Grid, int]:
     study = STUDIES.get(options.study)
     base = full()
     if options.scale == "quick":
-        base = replace(quick(), **(study.size if study else {}))
+        recipe = study.recipe if study and study.recipe else quick
+        base = replace(recipe(), **(study.size if study else {}))
+    if study and base.weights == "wardrobe" and options.data is options.data_dir is None:
+        # Drawings that are to be told from drawings would have been seen before.
+        base = replace(base, weights="none")
     base = replace(base, **asked)
     if options.scale == "full" and base.is_wardrobe:
         raise InputError(
@@ -278,7 +338,7 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         base,
         options.scale,
         options.seeds,
-        expand_user(options.output_dir or _DIRECTORIES[options.study], "--output-dir"),
+        expand_user(options.output_dir or Path(_directory(options.study)), "--output-dir"),
         ("val", "test"),
         study,
     )

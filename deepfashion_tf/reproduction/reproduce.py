@@ -143,7 +143,8 @@ def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
             f"{free / 1e9:.1f} GB left: free some space, or name another --output-dir."
         )
     sources = {(job.config.weights, job.config.backbone) for job in jobs}
-    if any(weights != "none" for weights, _ in sources):
+    sources = {source for source in sources if source[0] not in ("none", "wardrobe")}
+    if sources:
         import_tensorflow()
         from deepfashion_tf.models.weights import find_weights
 
@@ -212,6 +213,8 @@ def _stop_if_hopeless(ended: list[Job]) -> None:
 def _collect(grid: Grid, splits: list[Split]) -> Results:
     test = splits[SPLITS.index("test")]
     split = "test" if test.labelled_categories() else "val"
+    if split == "test" and grid.study and grid.study.on_both and not grid.base.is_wardrobe:
+        split = "val+test"
     images = {name: len(found) for name, found in zip(SPLITS, splits, strict=True)}
     return collect(grid, builtin_schema(), split, images)
 

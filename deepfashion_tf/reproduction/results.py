@@ -1,17 +1,18 @@
 """What finished runs have left in their directories, read for comparison."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from deepfashion_tf.data.split import Split, whole_images
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.jobs import answers_path
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.evaluation.statistics import (
     Interval,
     epochs_to_learn,
@@ -23,6 +24,7 @@ from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 
 History = dict[str, list[float]]
+TOGETHER = "+"  # between the names of splits that are scored as one
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class SeedResult:
 
     Attributes:
         directory: where it lies.
-        split: the one that is compared.
+        split: the one that is compared; "val+test" = both together.
         history: of its epochs.
         val: its best epoch's scores on the validation split.
         scores: on the split that is compared.
@@ -50,23 +52,39 @@ class SeedResult:
         Raises:
             InputError: its files cannot be read.
         """
-        return cls(
+        scores = None
+        if TOGETHER not in split:
+            scores = Scores.load(directory / f"metrics-{split}.json")
+        found = cls(
             directory,
             split,
             read_history(directory / "history.csv"),
             Scores.load(directory / "metrics.json"),
-            Scores.load(directory / f"metrics-{split}.json"),
+            scores,
         )
+        return found if scores else replace(found, scores=_score(found.answers, split))
 
     @cached_property
     def answers(self) -> Answers:
         """Its answers on the split that is compared, read when first asked for: a large file."""
-        return Answers.load(answers_path(self.directory, self.split), builtin_schema())
+        parts = [
+            Answers.load(answers_path(self.directory, name), builtin_schema())
+            for name in self.split.split(TOGETHER)
+        ]
+        return Answers.joined(parts)
 
     @property
     def best(self) -> int:
         """Position of the epoch that was kept."""
         return int(np.nanargmax(self.history["val_mean_accuracy"]))
+
+
+def _score(answers: Answers, name: str) -> Scores:
+    count = len(answers.images)
+    split = Split(
+        answers.schema, name, None, answers.images, whole_images(count), answers.labels, name
+    )
+    return score(split, answers.answers)
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,18 @@ class Cell:
     @property
     def histories(self) -> list[History]:
         return [run.history for run in self.runs.values()]
+
+    def best_epochs(self) -> dict[str, list[float]]:
+        """Gives the epoch in which each category's validation accuracy is highest: one a seed."""
+        (first, *_) = self.runs.values()
+        return {
+            category: [
+                float(history["epoch"][int(np.nanargmax(history[f"val_{category}_accuracy"]))])
+                for history in self.histories
+            ]
+            for category, found in first.val.categories.items()
+            if found.images
+        }
 
     @property
     def accuracy(self) -> Interval:

@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from deepfashion_tf.evaluation import page
+from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.figures import finish, save_figure
 from deepfashion_tf.reproduction.grid import Study
@@ -80,6 +82,13 @@ def write_study(
             f"intervals lie on one side of 0.",
             f"![{study.title}: gains ({results.source})](figures/gains.png)",
         ]
+        if study.contrast in gains:
+            save_figure(_plot_peaks(results, study), directory / "figures", "peaks")
+            pictures["figures/peaks.svg"] = (directory / "figures" / "peaks.svg").read_bytes()
+            parts += [
+                _peaks(results, study),
+                f"![When each category is at its best ({results.source})](figures/peaks.png)",
+            ]
     else:
         parts.append(f"No other cell can be compared with `{study.plain}` yet.")
     text = "\n\n".join([*parts, "## How the numbers are made", method(results)]) + "\n"
@@ -112,6 +121,33 @@ def _rows(results: Results, study: Study, gains: dict[str, Gain], score: str, wo
         )
     header = ["", words, "gain", "95 % over seeds", "95 % over images"]
     return table(header, rows, results.source)
+
+
+def _peaks(results: Results, study: Study) -> str:
+    """Says how far apart the categories' best epochs are."""
+    words = []
+    for name in (study.contrast, study.plain):
+        means = {c: np.mean(values) for c, values in results.cells[name].best_epochs().items()}
+        first, last = min(means, key=means.get), max(means, key=means.get)
+        words.append(
+            f"{study.labels[name]}: {means[last] - means[first]:.1f} epochs apart ({first} "
+            f"{means[first]:.1f}, {last} {means[last]:.1f})"
+        )
+    return f"**The categories' best epochs**, means over seeds. {'; '.join(words)}."
+
+
+def _plot_peaks(results: Results, study: Study) -> Figure:
+    """Draws each category's best epoch in the two recipes: a dot a seed."""
+    figure, axes = plt.subplots(2, 1, figsize=(8, 4.6), layout="constrained", sharex=True)
+    for axis, name in zip(axes, (study.contrast, study.plain), strict=True):
+        found = results.cells[name].best_epochs()
+        for row, (category, colour) in enumerate(colours(list(found)).items()):
+            axis.plot(found[category], [-row] * len(found[category]), "o", color=colour, alpha=0.5)
+            axis.plot(np.mean(found[category]), -row, "|", color=colour, ms=14, mew=2)
+        axis.set_yticks([-row for row in range(len(found))], list(found))
+        axis.set_title(study.labels[name], loc="left")
+    axes[-1].set_xlabel("epoch of the highest validation accuracy; a dot a seed, a bar their mean")
+    return finish(figure, list(axes), f"When each category is at its best · {results.source}")
 
 
 def _document(results: Results, gains: dict[str, Gain]) -> dict:

@@ -18,6 +18,7 @@ from deepfashion_tf.training.recipes import demo
 from deepfashion_tf.training.run import MODEL_FILE, Run
 
 SOURCE = "wardrobe"  # as --weights
+DRAWINGS, EPOCHS = 10_000, 4
 SIZE = 64  # pixels, at most: the weights serve at any size
 _HASH_FILE = "model.sha256"
 
@@ -33,12 +34,12 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         backbone=config.backbone,
         variant=config.variant,
         representation=config.representation,
-        heads=config.heads,
+        heads="attention",  # heads of another kind begin anew
         weights="none",
         image_size=min(SIZE, config.image_size),
         jitter=0.5,
-        epochs=4,
-        wardrobe_train=10_000,
+        epochs=EPOCHS,
+        wardrobe_train=DRAWINGS,
         wardrobe_test=1,
     )
     return replace(wanted, output_dir=_directory(wanted))
@@ -101,8 +102,10 @@ def _attention(model: keras.Model) -> AttentionPooling | None:
 
 def _directory(wanted: TrainConfig) -> Path:
     """Names the folder, which hangs on all that decides what comes out."""
-    values = json.dumps({**asdict(wanted), "drawings": WARDROBE_VERSION}, sort_keys=True)
-    digest = hashlib.sha256(values.encode()).hexdigest()[:12]
+    usual = asdict(TrainConfig())
+    values = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
+    text = json.dumps({**values, "drawings": WARDROBE_VERSION}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return keras_cache() / f"deepfashion_tf-wardrobe-{wanted.backbone}-{digest}"
 
 
