@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 # Names that layers, tables and files of this project have given to something else.
 _TAKEN = {
     *("images", "image", "image_bytes", "boxes", "x1", "y1", "x2", "y2", "split", "group"),
-    *("fc1", "fc2", "fc3", "fc4", "resnet50", "seresnet50", "seresnext50"),
+    *("attention_pooling", "fc1", "fc2", "fc3", "fc4", "resnet50", "seresnet50", "seresnext50"),
     *("epoch", "loss", "val_loss", "mean_accuracy", "val_mean_accuracy"),
     *("mean_class_recall", "val_mean_class_recall"),
 }

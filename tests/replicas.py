@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,8 +21,13 @@ from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import cached_reader, evaluation_dataset, training_dataset
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.models import variants
-from deepfashion_tf.training.building import build_initial_model, build_optimizer, compile_model
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.building import (
+    build_initial_model,
+    build_optimizer,
+    build_task_weights,
+    compile_model,
+)
+from deepfashion_tf.training.config import TaskBalance, TrainConfig
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 
@@ -37,6 +43,8 @@ class Options:
     images: int = 43
     sync_batch_norm: bool = True
     narrow: bool = True
+    heads: Literal["pooled", "attention"] = "pooled"
+    balance: TaskBalance = "fixed"
 
 
 def train_some_steps(options: Options, runtime: Runtime, mixed: bool = False) -> dict:
@@ -51,6 +59,8 @@ def train_some_steps(options: Options, runtime: Runtime, mixed: bool = False) ->
         representation="pooled",
         dropout=0.0,
         sync_batch_norm=options.sync_batch_norm,
+        heads=options.heads,
+        balance=options.balance,
     )
     train, val = open_splits(config, ["train", "val"])
     config = config.for_schema(train.schema)
@@ -62,7 +72,8 @@ def train_some_steps(options: Options, runtime: Runtime, mixed: bool = False) ->
     with runtime.scope():
         config, model = build_initial_model(train.schema, config)
         optimizer = build_optimizer(model, config, options.steps)
-        trainer = compile_model(train.schema, model, config, optimizer)
+        balance = build_task_weights(train.schema, config)
+        trainer = compile_model(train.schema, model, config, optimizer, task_weights=balance)
     normalization = NORMALIZATIONS["torch"]
     data = training_dataset(
         train,
@@ -86,6 +97,8 @@ def train_some_steps(options: Options, runtime: Runtime, mixed: bool = False) ->
     )
     trainer.average_statistics()
     weights = {v.path: np.asarray(v) for v in model.variables}
+    if balance:
+        weights["balance"] = np.asarray(balance.factors())
     val_data = evaluation_dataset(
         val,
         cached_reader(val, options.image_size),

@@ -97,6 +97,11 @@ def test_each_change_happens_as_often_and_as_far_as_it_is_asked_for():
     assert abs(np.prod(drawn["windows"][cut, 2:], axis=1).mean() - 0.5) < 0.02
 
 
+def test_a_crop_has_the_area_that_it_was_promised():
+    drawn = Augmentation(least_crop=0.95).draw(5000, KEY)["crops"].numpy()
+    assert np.prod(drawn[:, 2:], axis=1).min() >= 0.95 - 1e-6 and drawn.max() <= 1 + 1e-6
+
+
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_all_changes_together_keep_the_shape_and_the_range(in_graph):
     drawn = ALL.draw(6, KEY)

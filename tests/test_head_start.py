@@ -9,8 +9,11 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import build_initial_model
 from deepfashion_tf.training.callbacks import StepCounter
+from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.head_start import head_start_config, is_ready
 from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.state import remove_checkpoints
 from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
@@ -45,6 +48,36 @@ def test_drawings_are_learnt_once_and_what_they_taught_is_what_a_run_begins_with
     again = dataclasses.replace(config, output_dir=config.output_dir.with_name("again"), seed=1)
     train(again)
     assert drawn.model_path.stat().st_mtime_ns == before
+
+
+def test_a_run_that_is_done_stays_so_and_one_like_it_begins_with_the_same(config):
+    run = train(config).run
+    remove_checkpoints(run.directory)
+    saved = dataclasses.replace(
+        TrainConfig.load(run.directory / "config.json"), output_dir=run.directory
+    )
+    path = head_start_config(config).output_dir / "model.keras"
+    before = path.stat().st_mtime_ns
+    assert head_start_config(saved).output_dir == path.parent
+    train(saved, RuntimeOptions(resume=run.directory))
+    train(dataclasses.replace(saved, output_dir=run.directory.with_name("again")))
+    assert path.stat().st_mtime_ns == before
+
+
+def test_nothing_is_drawn_for_a_run_that_cannot_begin(config):
+    config.output_dir.mkdir()
+    (config.output_dir / "file").touch()
+    with pytest.raises(InputError, match="not empty"):
+        train(config)
+    assert not head_start_config(config).output_dir.exists()
+
+
+def test_a_category_without_labels_stays_unknown(config):
+    for split in ("train", "val"):
+        write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["5 0 2 0 -1 2"] * 6)
+    run = train(config).run
+    assert run.config.untrained == ("fabric",)
+    assert not np.any(run.load_model().get_layer("fabric").kernel)
 
 
 def test_what_decides_the_start_names_its_folder(config):

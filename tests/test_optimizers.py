@@ -75,6 +75,17 @@ np.testing.assert_allclose(weights[0][0], weights[1][0], atol=1e-6)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_treated_variables_shrink_less_too():
+    slow, fast, frozen = (keras.Variable(np.ones(3), name=n) for n in ("slow", "fast", "frozen"))
+    optimizer = FusedAdam(0.1, weight_decay=0.5)
+    optimizer.build([slow, fast, frozen])
+    optimizer.treat([slow], scale=0.1)
+    optimizer.treat([frozen], scale=0.0)
+    optimizer.apply([np.zeros(3, "float32")] * 3, [slow, fast, frozen])
+    for variable, expected in ((slow, 0.995), (fast, 0.95), (frozen, 1.0)):
+        np.testing.assert_allclose(variable, np.full(3, expected), rtol=1e-6)
+
+
 @pytest.mark.parametrize("first_step", [0, 7])
 def test_treated_variables_step_shorter_and_later(first_step):
     """They move as under an Adam of their own that begins with their first gradient."""

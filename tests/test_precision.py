@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
-from deepfashion_tf.models.attribute_model import build_model, in_float32
+from deepfashion_tf.models.attribute_model import build_model, final_form
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
@@ -134,7 +134,7 @@ def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_model_in_float32_has_the_same_weights(precision):
     model = seeded_model(small_config(backbone="seresnext50", precision=precision))
-    plain = in_float32(model)
+    plain = final_form(model, model.input_shape[1])
     assert (plain is model) == (precision == "float32")
     for ours, theirs in zip(plain.variables, model.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -33,13 +33,15 @@ def compare(wardrobe: Path, *options) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("devices", "batch_size", "images"),
+    ("devices", "batch_size", "images", "balance"),
     # The last batch is full; has one image for each replica; has fewer than there are replicas.
-    [(2, 16, 48), (4, 8, 44), (2, 16, 33)],
+    [(2, 16, 48, "gradnorm"), (4, 8, 44, "uncertainty"), (2, 16, 33, "fixed")],
 )
-def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images):
+def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images, balance):
     """Losses, weights, moving statistics; a third of the labels is missing."""
     options = ("--devices", devices, "--batch-size", batch_size, "--images", images)
+    if balance != "fixed":
+        options = (*options, "--balance", balance, "--heads", "attention")
     found = compare(wardrobe, *options, "--learning-rate", 1e-5, "--image-size", 64)
     replicas, order = found["replicas"], found["order"]
     assert replicas["first_loss"] < BOUND

@@ -38,6 +38,10 @@ def config_of(data, folder) -> TrainConfig:
         warmup_epochs=0.5,
         schedule="cosine",
         freeze_epochs=1,
+        image_size=40,
+        start_size=32,
+        start_epochs=1,
+        drop_path=0.2,
     )
 
 
@@ -61,7 +65,7 @@ def ends_of(run: Run) -> tuple[list[dict], dict[str, np.ndarray]]:
     (path, *_) = checkpoints.files()
     assert path.name.startswith("epoch-000003-step-00000000")
     arrays = load_file(path)
-    best = {f"best/{i:05}": np.asarray(v) for i, v in enumerate(run.load_model().variables)}
+    best = {f"best/{i:05}": np.asarray(v) for i, v in enumerate(run.load_model().weights)}
     return rows, {**arrays, **best}
 
 

@@ -134,6 +134,9 @@ def test_validation_and_test_images_are_scored_together(tmp_path):
     text = (tmp_path / "RESULTS.md").read_text()
     assert (
         "strong: 0.0 epochs apart (texture 2.0" in text
+        and "scored together" in text
+        and "has no labels" not in text
+        and "val+test.json" not in text
         and (tmp_path / "figures/peaks.png").is_file()
     )
 

@@ -128,7 +128,7 @@ def test_each_stage_is_the_publishers(published, variant, kind):
 def largest_difference(path: Path, variant: Variant, side: int) -> float:
     """Compares our network with timm's stored stages; infinite where shapes differ."""
     name = path.stem
-    model = build_senet(variant, (side, side, 3), name, top=True)
+    model = build_senet(variant, side, name, top=True)
     load_weights(read_weights(path), model)
     ours = keras.Model(model.inputs, stage_outputs(model, "out") + model.outputs)
     differences = []

@@ -115,7 +115,12 @@ def compare_labellings(run: Run, images: int, seeds: int, directory: Path) -> li
         directory: for the models; what is trained there is not trained again.
     """
     config = replace(
-        run.config, data=None, wardrobe_train=images, wardrobe_val=400, wardrobe_test=1000
+        run.config,
+        data=None,
+        teacher=None,
+        wardrobe_train=images,
+        wardrobe_val=400,
+        wardrobe_test=1000,
     )
     train, val, test = open_splits(config, SPLITS, run.schema)
     return [

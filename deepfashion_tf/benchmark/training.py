@@ -14,6 +14,7 @@ from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.run import Run
 
 OWN, OWN_BFLOAT16 = "deepfashion_tf, float32", "deepfashion_tf, bfloat16"
+LOOKING = "deepfashion_tf, bfloat16, --heads attention"
 PLAIN = "Keras' own layers and Adam"
 PEER, PEER_BFLOAT16 = "PyTorch, float32", "PyTorch, bfloat16"
 _SECONDS = 2.0  # that a contestant works in a round, about
@@ -33,6 +34,7 @@ def benchmark_training(
         peer_python: interpreter that has PyTorch and timm; None = this one.
     """
     jobs = _jobs(config)
+    jobs[LOOKING] = {**jobs[OWN_BFLOAT16], "heads": "attention"}
     # Backward there are two products for each one forward.
     cost = 3 * operations(config.backbone, config.image_size)
     jobs |= limits(cost, _steps(config) * config.batch_size)

@@ -106,7 +106,7 @@ def soft_labels(labels: tf.Tensor, shares: tf.Tensor, classes: int) -> tf.Tensor
     """Gives the labels of images that `mix` has mixed.
 
     Args:
-        labels: int32 ``[batch]``; -1 = not labelled.
+        labels: int32 ``[batch]``; -1 = not labelled. Or float32 ``[batch, classes]``, soft ones.
         shares: float32 ``[batch]``, as `mix` gives them.
         classes: how many.
 
@@ -114,7 +114,7 @@ def soft_labels(labels: tf.Tensor, shares: tf.Tensor, classes: int) -> tf.Tensor
         float32 ``[batch, classes]``, each class's share of the image; of sum 1 where both of
         its parts are labelled, 0 where none is.
     """
-    own = tf.one_hot(labels, classes)
+    own = labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)
     return shares[:, None] * own + (1.0 - shares)[:, None] * tf.roll(own, 1, axis=0)
 
 
@@ -207,7 +207,9 @@ def _windows(drawn: tf.Tensor, least: float, most: float, inside: bool) -> tf.Te
     if not inside:
         return tf.stack([left - side / 2, top - side / 2, side, side], axis=1)
     stretch = tf.exp((shape - 0.5) * math.log(4 / 3))  # of half of the way each
-    width, height = tf.minimum(side * stretch, 1.0), tf.minimum(side / stretch, 1.0)
+    # As far as the area has room for.
+    stretch = tf.clip_by_value(stretch, side, 1 / side)
+    width, height = side * stretch, side / stretch
     return tf.stack([left * (1 - width), top * (1 - height), width, height], axis=1)
 
 

@@ -5,7 +5,7 @@ Training and evaluation differ in the order and the augmentation, and nothing el
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -219,10 +219,12 @@ def training_dataset(
     epochs: int,
     seed: int,
     augmentation: Augmentation = FLIP,
+    size: int | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share = ALONE,
     weights: np.ndarray | None = None,
+    targets: Mapping[str, np.ndarray] | None = None,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, changed, normalized batches.
 
@@ -239,17 +241,19 @@ def training_dataset(
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
             part of a batch.
+        size: side in pixels to which the reader's crops are made smaller; None = as they are.
         first_epoch: where the stream begins.
         first_step: steps of that epoch to leave out.
         share: the replicas to feed; the same order is divided among them, so that they
             see together what one device would.
         weights: float ``[n]``, how often each image is shown relative to the others; None =
             each once an epoch.
+        targets: category -> float32 ``[n, classes]``, soft labels instead of the split's.
 
     Returns:
         ``steps_per_epoch(split, batch_size)`` batches an epoch and replica of ``(images, labels)``:
         float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``, or, where
-        images are mixed, float32 ``[batch, classes]``: see `soft_labels`.
+        images are mixed or labels soft, float32 ``[batch, classes]``: see `soft_labels`.
     """
     count = len(split)
     plan = training_plan(count, batch_size, share)
@@ -268,7 +272,7 @@ def training_dataset(
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    return _finished(batches, split, normalization, augmentation)
+    return _finished(batches, split, normalization, augmentation, targets, size)
 
 
 def batch_rows(
@@ -331,15 +335,23 @@ def _finished(
     split: Split,
     normalization: Normalization,
     augmentation: Augmentation,
+    targets: Mapping[str, np.ndarray] | None = None,
+    size: int | None = None,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
-    labels = {category: tf.constant(split.labels_of(category)) for category in split.schema}
+    labels = {
+        category: tf.constant(targets[category] if targets else split.labels_of(category))
+        for category in split.schema
+    }
 
     def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, drawn: dict):
-        of_batch = {
-            category: tf.where(counted, tf.gather(values, indices), UNLABELLED)
-            for category, values in labels.items()
-        }
+        of_batch = {}
+        for category, values in labels.items():
+            known, none = (counted[:, None], 0.0) if targets else (counted, UNLABELLED)
+            of_batch[category] = tf.where(known, tf.gather(values, indices), none)
+        if size:
+            smaller = tf.image.resize(images, (size, size), method="area")
+            images = tf.cast(tf.round(smaller), tf.uint8)
         images = augmentation.change(images, drawn)
         if augmentation.mixes:
             images, shares = mix(images, drawn["shares"], drawn["windows"])

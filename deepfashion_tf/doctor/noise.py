@@ -123,6 +123,7 @@ def out_of_sample(
             data=str(table.resolve()),
             data_dir=None,
             schema=(directory / "schema.yaml").resolve(),
+            teacher=None,  # it has learnt the labels that are asked about
             output_dir=directory.resolve() / f"fold-{number}",
             on_bad_image="error",
             untrained=(),

@@ -92,10 +92,12 @@ def suggest(run: Run, split: Split, count: int, seed: int = 0) -> list[Suggestio
 def _look(run: Run, split: Split) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Gives the features that the heads read, float32 ``[n, features]``, and the probabilities."""
     model = run.load_model()
-    both = keras.Model(
-        model.input,
-        {"features": model.get_layer(run.trained[0]).input, "answers": model.output},
-    )
+    read = [model.get_layer(category).input for category in run.trained]
+    if isinstance(read[0], list):  # an ensemble's members, whose features are several
+        read = list(model.output.values())
+    read = {id(tensor): tensor for tensor in keras.tree.flatten(read)}
+    (read,) = read.values() if len(read) == 1 else (keras.layers.Concatenate()([*read.values()]),)
+    both = keras.Model(model.input, {"features": read, "answers": model.output})
     parts = []
     with progress_bar("answering", len(split)) as on_progress:
         for crops in crop_batches(split, run.config.image_size):

@@ -27,7 +27,7 @@ from deepfashion_tf.inference.calibration import (
 )
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.inference.views import with_views
+from deepfashion_tf.models.views import with_views
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run

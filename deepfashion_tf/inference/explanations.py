@@ -24,7 +24,7 @@ from matplotlib import colormaps
 
 from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.attention import AttentionPooling
+from deepfashion_tf.models.attention import AttentionPooling, attention_of
 from deepfashion_tf.models.attribute_model import FC_WIDTHS
 from deepfashion_tf.models.backbones import stage_output
 from deepfashion_tf.training.run import Run
@@ -101,6 +101,15 @@ def evidence(
     if isinstance(model, Run):
         images, model = normalize(images, model.normalization), model.load_model()
     class_ids = np.broadcast_to(_class_ids(model, category, class_id), len(images))
+    if members := _members(model):
+        if class_id is None:
+            answers = model.predict(images, batch_size, verbose=0)[category]
+            class_ids = answers.argmax(axis=1).astype(np.int32)
+        maps = [
+            evidence(one, images, category, class_ids, stage=stage, batch_size=batch_size)
+            for one in members
+        ]
+        return np.mean(maps, axis=0)
     weigh = _weigher(model, [category], stage)
     parts = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
     maps = [
@@ -133,20 +142,32 @@ class Explainer:
         self.stage = stage or max(fine, default=2)
         self.categories = list(model.output)
         self._normalization = normalization
+        self._members = [Explainer(one, normalization, self.stage) for one in _members(model)]
+        if self._members:
+            self._answer = tf.function(lambda images: model(images, training=False))
+            return
         self._weigh = _weigher(model, self.categories, self.stage)
-        attention = _attention(model)
+        attention = attention_of(model)
         self._looking = attention.categories if attention else []
         self._look = attention and _looker(model, attention)
 
     def explain(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Maps each category's answer: category -> float32 ``[n, rows, columns]``, 0 to 1.
 
+        Of an ensemble, the mean of what its members say of its answer.
+
         Args:
             crops: uint8 ``[n, size, size, 3]``, RGB.
         """
         asked = np.full((len(self.categories), len(crops)), -1, np.int32)
         images = normalize(tf.constant(crops), self._normalization)
-        found = self._weigh(images, tf.constant(asked)).numpy()
+        if self._members:
+            answers = self._answer(images)
+            asked = np.stack([np.argmax(answers[c], axis=1) for c in self.categories])
+            maps = [one._weigh(images, tf.constant(asked, tf.int32)) for one in self._members]
+            found = np.mean(maps, axis=0)
+        else:
+            found = self._weigh(images, tf.constant(asked)).numpy()
         return {c: _up_to_1(maps) for c, maps in zip(self.categories, found, strict=True)}
 
     def look(self, crops: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,6 +181,9 @@ class Explainer:
             highest value: all 1 where a head looks everywhere alike. Empty where the heads are
             of those that do not look.
         """
+        if self._members:
+            looks = [found for one in self._members if (found := one.look(crops))]
+            return {c: np.mean([found[c] for found in looks], axis=0) for c in (looks or [{}])[0]}
         if not self._look:
             return {}
         found = self._look(normalize(tf.constant(crops), self._normalization)).numpy()
@@ -198,7 +222,7 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
     # A category may begin with "fc", too.
     names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
     fully_connected = [layer for layer in model.layers if layer.name in names]
-    attention = _attention(model)
+    attention = attention_of(model)
     heads = [model.get_layer(category) for category in categories]
 
     def read_by_heads(outputs: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -265,12 +289,14 @@ def _looker(model: keras.Model, attention: AttentionPooling):
     return look.get_concrete_function()
 
 
+def _members(model: keras.Model) -> list[keras.Model]:
+    """Lists the models that an ensemble averages; none where it is a single one."""
+    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return [part for part in parts if isinstance(part.output, dict)]
+
+
 def _network(model: keras.Model) -> keras.Model:
     return next(layer for layer in model.layers if isinstance(layer, keras.Model))
-
-
-def _attention(model: keras.Model) -> AttentionPooling | None:
-    return next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)
 
 
 def _feature_map(network: keras.Model, stage: int):

@@ -36,7 +36,7 @@ from deepfashion_tf.inference.engines import (
 )
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.items import Item
-from deepfashion_tf.inference.views import with_views
+from deepfashion_tf.models.views import with_views
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import CONFIG_FILE, Views
 from deepfashion_tf.training.run import MODEL_FILE, SCHEMA_FILE, Run

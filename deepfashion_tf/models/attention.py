@@ -52,6 +52,10 @@ class AttentionPooling(keras.layers.Layer):
             for k in range(len(self.categories))
         ]
 
+    def compute_output_shape(self, shapes) -> list[tuple]:
+        width = sum(shape[-1] for shape in shapes)
+        return [(shapes[0][0], width)] * len(self.categories)
+
     def attend(self, maps: list) -> list:
         """Gives the attention of each map: float32 ``[batch, rows, columns, categories]``, sum 1.
 
@@ -73,3 +77,8 @@ class AttentionPooling(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "categories": self.categories}
+
+
+def attention_of(model: keras.Model) -> AttentionPooling | None:
+    """Finds the attention of a model; None where its heads do not look."""
+    return next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)

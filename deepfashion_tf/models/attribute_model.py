@@ -31,6 +31,8 @@ def build_model(
     freeze_batch_norm: bool = False,
     sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
+    drop_path: float = 0.0,
+    any_size: bool = False,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the report's model with random weights.
@@ -51,6 +53,8 @@ def build_model(
             whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
+        drop_path: of the backbone in training, see `build_senet`.
+        any_size: takes images of another size, too; see `final_form`.
         precision: name of the Keras dtype policy of all but the heads: "float32",
             "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
@@ -69,9 +73,17 @@ def build_model(
         raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
     if heads == "attention" and fc_layers:
         raise ValueError(f"fc_layers is {fc_layers}, but heads that look have none: 0")
-    images = keras.Input((image_size, image_size, 3), name="images")
+    side = None if any_size else image_size
+    images = keras.Input((side, side, 3), name="images")
     with _dtype_policy(precision):
-        network = build_backbone(backbone, image_size, representation, variant)
+        network = build_backbone(
+            backbone,
+            image_size,
+            representation,
+            variant,
+            drop_path=drop_path,
+            any_size=any_size,
+        )
     if heads == "attention":
         maps = [stage_output(network, stage) for stage in ATTENDED]
         network = keras.Model(network.input, [network.output, *maps], name=backbone)
@@ -111,23 +123,29 @@ def shared_features(model: keras.Model) -> list[keras.KerasTensor]:
     return keras.tree.flatten(model.layers[names.index(backbone.name) + 1].input)
 
 
-def in_float32(model: keras.Model) -> keras.Model:
+def final_form(model: keras.Model, image_size: int) -> keras.Model:
     """Gives a model that computes in float32, with the same weights: itself, if it does so.
 
     What was trained in 16 bits then answers alike on all machines, many of which have no
-    units for them.
+    units for them; and one that took images of any size takes those of one size.
+
+    Args:
+        model: as `build_model` gives it.
+        image_size: side of its images in pixels.
     """
 
-    def in_float32(value: dict) -> dict:
+    def change(value: dict) -> dict:
         if value.get("class_name") == "DTypePolicy":
             value["config"]["name"] = "float32"
+        if value.get("batch_shape") == [None, None, None, 3]:
+            value["batch_shape"] = [None, image_size, image_size, 3]
         return value
 
     config = json.dumps(keras.saving.serialize_keras_object(model))
-    plain = json.dumps(json.loads(config, object_hook=in_float32))
-    if plain == config:
+    changed = json.dumps(json.loads(config, object_hook=change))
+    if changed == config:
         return model
-    found = keras.saving.deserialize_keras_object(json.loads(plain))
+    found = keras.saving.deserialize_keras_object(json.loads(changed))
     copy_values(model, found)
     return found
 

@@ -9,7 +9,11 @@ REPRESENTATIONS = ("logits", "pooled")
 
 
 def build_backbone(
-    name: str, image_size: int, representation: str = "logits", variant: str | None = None
+    name: str,
+    image_size: int,
+    representation: str = "logits",
+    variant: str | None = None,
+    **options,
 ) -> keras.Model:
     """Builds a backbone with random weights.
 
@@ -19,6 +23,7 @@ def build_backbone(
         representation: "logits", the 1000-d ImageNet output that the report reads,
             or "pooled", the 2048-d average before it.
         variant: a key of VARIANTS; None = the backbone's own.
+        options: ``drop_path`` and ``any_size`` of `build_senet`.
 
     Returns:
         A Functional model: float32 ``[batch, size, size, 3]`` -> ``[batch, 1000 or 2048]``.
@@ -35,8 +40,7 @@ def build_backbone(
         raise ValueError(
             f"{variant!r} is no variant of {name}: one of {', '.join(variants_of(name))}"
         )
-    shape = (image_size, image_size, 3)
-    return build_senet(VARIANTS[variant], shape, name, representation == "logits")
+    return build_senet(VARIANTS[variant], image_size, name, representation == "logits", **options)
 
 
 def stage_output(network: keras.Model, stage: int) -> keras.KerasTensor:

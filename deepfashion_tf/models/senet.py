@@ -19,33 +19,50 @@ from deepfashion_tf.models.variants import Variant
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def build_senet(variant: Variant, input_shape: tuple, name: str, top: bool) -> keras.Model:
+def build_senet(
+    variant: Variant,
+    image_size: int,
+    name: str,
+    top: bool,
+    *,
+    drop_path: float = 0.0,
+    any_size: bool = False,
+) -> keras.Model:
     """Assembles a network with random weights.
 
     Args:
         variant: which network.
-        input_shape: ``(height, width, 3)``.
+        image_size: side of the square input in pixels.
         name: the model's name.
         top: ends in the 1000-d ImageNet output (logits, no softmax) instead of
             the 2048-d average of the last feature map.
+        drop_path: how often training leaves out the last block's branch, image by image; those
+            before it less, evenly up to it (Huang et al. 2016, Deep Networks with
+            Stochastic Depth, eq. 4, in its scaled form).
+        any_size: takes images of other sizes, too, of the same parity after the stem.
 
     Returns:
         A Functional model; the output of stage s is the layer ``conv{s}_block{last}_out``.
     """
-    images = keras.Input(input_shape, name="images")
+    side = None if any_size else image_size
+    images = keras.Input((side, side, 3), name="images")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = _convolve(x, variant, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)
-    x = layers.ZeroPadding2D(_pool_padding(variant, x), name="pool1_pad")(x)
+    padding = _pool_padding(variant, -(-image_size // 2))
+    x = layers.ZeroPadding2D(padding, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    done, total = 0, sum(variant.blocks)
     for stage, blocks in enumerate(variant.blocks):
         for block in range(blocks):
+            done += 1
             x = _bottleneck(
                 x,
                 variant,
                 width=variant.base_width * variant.groups * 2**stage,
                 channels=256 * 2**stage,
                 strides=2 if stage and not block else 1,
+                drop=drop_path * done / total,
                 name=f"conv{stage + 2}_block{block + 1}",
             )
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -54,11 +71,9 @@ def build_senet(variant: Variant, input_shape: tuple, name: str, top: bool) -> k
     return keras.Model(images, x, name=name)
 
 
-def _pool_padding(variant: Variant, x) -> tuple:
+def _pool_padding(variant: Variant, side: int) -> tuple:
     """Gives ((top, bottom), (left, right)). What is padded is >= 0, so zeros never win."""
-    if variant.pool == "padded":
-        return ((1, 1), (1, 1))
-    return tuple((0, (side - 3) % 2) for side in x.shape[1:3])
+    return ((1, 1),) * 2 if variant.pool == "padded" else ((0, (side - 3) % 2),) * 2
 
 
 def _convolve(x, variant: Variant, channels: int, kernel_size: int, strides: int, name: str):
@@ -91,7 +106,9 @@ def _normalize(x, variant: Variant, name: str):
     )(x)
 
 
-def _bottleneck(x, variant: Variant, width: int, channels: int, strides: int, name: str):
+def _bottleneck(
+    x, variant: Variant, width: int, channels: int, strides: int, drop: float, name: str
+):
     shortcut = x
     if strides != 1 or x.shape[-1] != channels:
         shortcut = _convolve(x, variant, channels, 1, strides, name=f"{name}_0")
@@ -107,6 +124,8 @@ def _bottleneck(x, variant: Variant, width: int, channels: int, strides: int, na
     x = _convolve(x, variant, channels, 1, 1, name=f"{name}_3")
     if variant.reduction:
         x = _squeeze_and_excite(x, variant.reduction, name=f"{name}_se")
+    if drop:
+        x = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.Activation("relu", name=f"{name}_out")(x)
 

@@ -253,7 +253,7 @@ class Grid:
         options = self.cells[cell]
         weights = self.base.weights
         if weights is None:
-            weights = _REPORT_WEIGHTS[options["backbone"]]
+            weights = _REPORT_WEIGHTS[options.get("backbone", self.base.backbone)]
         return replace(
             self.base,
             **{"weights": weights, **options},
@@ -319,14 +319,14 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         if (value := getattr(options, name)) is not None
     }
     study = STUDIES.get(options.study)
-    base = full()
-    if options.scale == "quick":
-        recipe = study.recipe if study and study.recipe else quick
-        base = replace(recipe(), **(study.size if study else {}))
-    if study and base.weights == "wardrobe" and options.data is options.data_dir is None:
+    recipe = study and study.recipe
+    base = recipe() if recipe else full() if options.scale == "full" else quick()
+    if study and options.scale == "quick":
+        base = replace(base, **study.size)
+    base = replace(base, **asked)
+    if base.weights == "wardrobe" and base.is_wardrobe and not options.weights:
         # Drawings that are to be told from drawings would have been seen before.
         base = replace(base, weights="none")
-    base = replace(base, **asked)
     if options.scale == "full" and base.is_wardrobe:
         raise InputError(
             "--scale full repeats the report on its data: name them with --data-dir. Without "

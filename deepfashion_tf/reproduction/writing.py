@@ -9,7 +9,7 @@ from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_seeds
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains
 from deepfashion_tf.reproduction.grid import BACKBONES, CELLS, FC_LAYERS, FINAL, LOSSES
-from deepfashion_tf.reproduction.results import Cell, Results
+from deepfashion_tf.reproduction.results import TOGETHER, Cell, Results
 
 REPORT = "*DeepFashion Attribute Prediction Challenge Report* (X. Li, 2021)"
 
@@ -141,10 +141,15 @@ def introduction(results: Results, command: str) -> str:
         )
     elif grid.scale == "quick":
         lines.append(
-            "**This is the quick scale**: small images and few epochs from random weights, which "
-            "is not the report's recipe; `--scale full` is."
+            "**This is the quick scale**: small images and few epochs, not the report's recipe."
         )
-    if results.split != "test":
+    if TOGETHER in results.split:
+        lines.append(
+            "Validation and test images are scored together, since few are labelled; validation "
+            "images chose the best epochs, which makes their scores a little too high, in all "
+            "cells alike."
+        )
+    elif results.split != "test":
         lines.append(
             "The test split has no labels, so scores are those of the split that chose the best "
             "epochs: a little too high, in all cells alike."
@@ -321,7 +326,7 @@ def final_seed(cell: Cell) -> int:
 
 def method(results: Results) -> str:
     """Says what the numbers are: a list."""
-    split = results.split
+    last = results.split.split(TOGETHER)[-1]
     own = [
         "- **Mean class recall**: mean over the attributes that the split has images of, of the "
         "share of their images answered rightly."
@@ -336,7 +341,7 @@ def method(results: Results) -> str:
     return "\n".join(
         [
             f"- Each run is a directory, `cells/CELL/seed-N/`, with `config.json`, `history.csv`, "
-            f"`metrics.json` (validation), `metrics-{split}.json` and `answers-{split}.csv` (every "
+            f"`metrics.json` (validation), `metrics-{last}.json` and `answers-{last}.csv` (every "
             "image's answer and label). All numbers above come from these files.",
             "- **Mean accuracy**: mean over categories of the share of labelled images answered "
             "rightly, by the epoch that is best in validation.",

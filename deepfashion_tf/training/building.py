@@ -43,17 +43,20 @@ def build_initial_model(
     source = config.weights
     if source is None:
         source = "none" if config.is_wardrobe else "imagenet"
-    weights, drawn = None, head_start.head_start_config(config)
+    weights, is_drawn = None, source == head_start.SOURCE
     if source != "none" and with_weights:
-        is_drawn = source == head_start.SOURCE
+        path = None
+        if is_drawn:
+            path = head_start.verified_model(head_start.head_start_config(config))
         weights = find_weights(
-            str(head_start.verified_model(drawn)) if is_drawn else source,
+            str(path or source),
             config.backbone,
             variant=config.variant,
             offline=config.offline,
         )
         sha256 = weights.file.sha256
-        if config.weights_sha256 not in (None, sha256):
+        # What drawings have taught may have been trained again since.
+        if config.weights_sha256 not in (None, sha256) and not is_drawn:
             raise InputError(
                 f"{weights.file.path} has the SHA-256 {sha256}, but --weights-sha256 is "
                 f"{config.weights_sha256}: this is another file than the one that was meant."
@@ -77,12 +80,14 @@ def build_initial_model(
         freeze_batch_norm=config.freeze_batch_norm,
         sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
+        drop_path=config.drop_path,
+        any_size=config.start_size > 0,
         precision=config.precision,
     )
     if weights:
         load_weights(weights, model.get_layer(config.backbone))
-        if source == head_start.SOURCE:
-            head_start.copy_heads(Run.load(drawn.output_dir), model, schema)
+        if is_drawn:
+            head_start.copy_heads(Run.load(path.parent), model, schema, config.untrained)
         console.print(
             f"[dim]weights: {weights.file.path} for {config.variant}[/dim]", soft_wrap=True
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import write_atomically
-from deepfashion_tf.models.attribute_model import copy_values, in_float32
+from deepfashion_tf.models.attribute_model import copy_values, final_form
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
@@ -181,7 +181,7 @@ class BestModel(keras.callbacks.Callback):
         """Saves the weights as they are now, in a model that answers in float32."""
         if self.run:
             if self._plain is None:
-                self._plain = in_float32(self.best)
+                self._plain = final_form(self.best, self.run.config.image_size)
             elif self._plain is not self.best:
                 copy_values(self.best, self._plain)
             self.run.save_model(self._plain)

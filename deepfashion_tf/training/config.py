@@ -20,7 +20,7 @@ CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
 TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
 Views = Literal["none", "flip", "crops"]
-_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir")
+_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher")
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,19 @@ class TrainConfig:
     heads: Literal["pooled", "attention"] = "pooled"
     """All heads read the representation, or each reads, beside it, the places of the feature maps
     of stages 3 and 4 that it looks at itself (needs --fc-layers 0)."""
+    drop_path: float = 0.0
+    """Share of images for which training leaves out the branch of the backbone's last block; of
+    those before it evenly less (stochastic depth, Huang et al. 2016)."""
     dropout: float = 0.1
     """Share dropped before each head, 0 <= dropout < 1."""
 
     image_size: int = 224
     """Side in pixels to which crops are squashed, at least 32."""
+    start_size: int = 0
+    """Side of training images in the first --start-epochs, which take less time; 0: --image-size
+    from the beginning (Howard 2018, progressive resizing)."""
+    start_epochs: int = 0
+    """Epochs with --start-size."""
     crop: bool = True
     """Crop to the bounding box; otherwise the whole image is used."""
     flip: bool = True
@@ -101,6 +109,9 @@ class TrainConfig:
     """Focusing parameter of the focal loss, >= 0."""
     alpha: float = 1.0
     """Weight of the loss, the same for all attributes."""
+    teacher: Path | None = None
+    """Run, such as an ensemble, whose answers for the training images are learnt besides their
+    labels (Hinton et al. 2015)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all attributes of its category (Szegedy et al.
     2016)."""
@@ -185,7 +196,9 @@ class TrainConfig:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
         for name, low, high in (
             ("dropout", 0.0, 0.999),
+            ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
+            ("start_epochs", 0, self.epochs),
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),
@@ -217,6 +230,15 @@ class TrainConfig:
             raise InputError(
                 f"--heads attention goes with --fc-layers 0, not {self.fc_layers}: leave one out."
             )
+        # The network's stem pads by whether a size is even, twice over.
+        sized = 32 <= self.start_size <= self.image_size
+        if self.start_size and not (sized and (self.image_size - self.start_size) % 4 == 0):
+            raise InputError(
+                f"--start-size is {self.start_size}, but must lie between 32 and --image-size "
+                f"{self.image_size}, a multiple of 4 below it; 0 is none."
+            )
+        if bool(self.start_size) != bool(self.start_epochs):
+            raise InputError("--start-size and --start-epochs go together: give both, or none.")
         if self.mixup + self.cutmix > 1:
             raise InputError(
                 f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "

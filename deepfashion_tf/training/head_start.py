@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import keras
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
-from deepfashion_tf.models.attention import AttentionPooling
+from deepfashion_tf.models.attention import attention_of
+from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights.sources import keras_cache
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
@@ -32,7 +34,7 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
     wanted = replace(
         demo(),
         backbone=config.backbone,
-        variant=config.variant,
+        variant=config.variant or BACKBONES[config.backbone],
         representation=config.representation,
         heads="attention",  # heads of another kind begin anew
         weights="none",
@@ -60,9 +62,13 @@ def verified_model(wanted: TrainConfig) -> Path:
     """Gives the file of the network that was trained.
 
     Raises:
-        InputError: it is not the one that was kept.
+        InputError: it is not the one that was kept, or there is none.
     """
     path = wanted.output_dir / MODEL_FILE
+    if not is_ready(wanted):
+        raise InputError(
+            f"{path} was not trained to its end: train.py --weights {SOURCE} does it first."
+        )
     expected = (wanted.output_dir / _HASH_FILE).read_text(encoding="utf-8").strip()
     if not path.is_file() or _digest_of(path) != expected:
         raise InputError(
@@ -72,21 +78,24 @@ def verified_model(wanted: TrainConfig) -> Path:
     return path
 
 
-def copy_heads(source: Run, target: keras.Model, schema: Schema) -> None:
+def copy_heads(
+    source: Run, target: keras.Model, schema: Schema, untrained: Collection[str] = ()
+) -> None:
     """Gives a model the heads of a run, in the categories whose attributes are the same.
 
     Args:
         source: trained.
         target: whose heads read the same features.
         schema: of the target.
+        untrained: categories that stay as they are: nothing will teach them.
     """
     known = source.load_model()
-    shared = [c for c in schema if source.schema.get(c) == schema[c]]
+    shared = [c for c in schema if source.schema.get(c) == schema[c] and c not in untrained]
     for category in shared:
         ours, theirs = (model.get_layer(category) for model in (target, known))
         if ours.kernel.shape == theirs.kernel.shape:
             ours.set_weights(theirs.get_weights())
-    ours, theirs = _attention(target), _attention(known)
+    ours, theirs = attention_of(target), attention_of(known)
     if ours and theirs:
         for mine, other in zip(ours.queries, theirs.queries, strict=True):
             values, known_values = mine.numpy(), other.numpy()
@@ -94,10 +103,6 @@ def copy_heads(source: Run, target: keras.Model, schema: Schema) -> None:
                 place = theirs.categories.index(category)
                 values[:, ours.categories.index(category)] = known_values[:, place]
             mine.assign(values)
-
-
-def _attention(model: keras.Model) -> AttentionPooling | None:
-    return next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)
 
 
 def _directory(wanted: TrainConfig) -> Path:

@@ -59,6 +59,14 @@ class FusedAdam(keras.optimizers.Adam):
         for steps in {id(steps): steps for steps in counters}.values():
             steps.assign_add(1)
 
+    def _apply_weight_decay(self, variables) -> None:
+        if self.weight_decay is None:
+            return
+        for variable in filter(self._use_weight_decay, variables):
+            scale, _ = self._treated.get(self._get_variable_index(variable), (1.0, None))
+            share = tf.cast(self.learning_rate * self.weight_decay * scale, variable.dtype)
+            variable.assign(variable - variable * share)
+
     def _all_reduce_sum_gradients(self, grads_and_vars):
         # One replica has nothing to add up, and TensorFlow keeps the graph of every all_reduce
         # for good, since that has a custom gradient: 350 MB with each training of a process.

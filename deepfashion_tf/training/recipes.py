@@ -50,8 +50,7 @@ def strong() -> TrainConfig:
 
     What `reproduce.py --study strong` has found to pay, and nothing else: a start from drawings,
     jitter, heads that look, a learning rate that falls as a cosine, and answers that are the
-    mean over an image and its mirror image. See docs/strong.md for what each is worth, and
-    for what was tried and thrown out.
+    mean over an image and its mirror image. The README and docs/strong say what each is worth.
     """
     return TrainConfig(
         recipe="strong",

@@ -232,6 +232,8 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
     values = asdict(config)
     for name in ("output_dir", "data", "data_dir", "schema", "wardrobe_dir", "offline", "cache"):
         del values[name]
+    if config.teacher:
+        values["teacher"] = config.teacher.name
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     for split in splits:
         split.add_to(digest)

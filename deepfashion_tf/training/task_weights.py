@@ -97,8 +97,9 @@ class TaskWeights:
         # The slope of |w own - target|, whose target counts as a constant. In units of the mean
         # norm: the losses have no scale of their own.
         slopes = tf.sign(own * factors - target) * tf.math.divide_no_nan(own, mean(own))
-        factors = tf.maximum(factors - STEP * tf.where(known, slopes, 0.0), 1e-3)
-        self._state.assign(factors * (len(self.categories) / tf.reduce_sum(factors)))
+        changed = tf.maximum(factors - STEP * slopes, 1e-3)
+        scale = tf.math.divide_no_nan(mean(factors), mean(changed))
+        self._state.assign(tf.where(known, changed * scale, factors))
 
     def begin_epoch(self, rows: Sequence[dict[str, float]]) -> None:
         """Sets the factors of an epoch.

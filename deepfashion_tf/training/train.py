@@ -23,6 +23,7 @@ from deepfashion_tf.data.pipeline import (
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import absolute
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
@@ -57,6 +58,7 @@ from deepfashion_tf.training.state import (
     remove_checkpoints,
 )
 from deepfashion_tf.training.task_weights import TaskWeights
+from deepfashion_tf.training.teacher import taught_labels
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,6 @@ def train(
     # The chief says it for all.
     console.quiet = not runtime.is_chief
     try:
-        if config.weights == head_start.SOURCE and not options.resume:
-            _train_head_start(head_start.head_start_config(config), runtime, termination)
         return _train(config, runtime, options, termination)
     except tf.errors.OpError as error:
         raise runtime.explain_loss(error) or error from error
@@ -130,9 +130,9 @@ def _train_head_start(wanted: TrainConfig, runtime: Runtime, termination: Termin
         return
     if runtime.workers > 1:
         raise InputError(
-            f"--weights {head_start.SOURCE} has to be trained first, by one process: start "
-            f"scripts/train.py --backbone {wanted.backbone} --weights {head_start.SOURCE} once "
-            f"without workers, and let all of them see {directory}."
+            f"--weights {head_start.SOURCE} has to be trained first, by one process: start the "
+            f"same command once without workers, with another --output-dir, until its own first "
+            f"epoch begins, and let all workers see {directory}."
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
@@ -147,15 +147,25 @@ def _train_head_start(wanted: TrainConfig, runtime: Runtime, termination: Termin
         if (directory / CONFIG_FILE).is_file():
             options = replace(options, resume=directory)
             wanted = replace(TrainConfig.load(directory / CONFIG_FILE), output_dir=directory)
-        if _train(wanted, runtime, options, termination).interrupted:
+        # Any number of replicas must have a part of each batch.
+        replicas = runtime.replicas
+        wanted = replace(wanted, batch_size=-(-wanted.batch_size // replicas) * replicas)
+        how = "What the drawings have taught is saved: the same command goes on."
+        if _train(wanted, runtime, options, termination, how).interrupted:
             raise KeyboardInterrupt
+        termination.sentence = Termination().sentence
         remove_checkpoints(directory)
         head_start.keep(wanted)
 
 
 def _train(
-    config: TrainConfig, runtime: Runtime, options: RuntimeOptions, termination: Termination
+    config: TrainConfig,
+    runtime: Runtime,
+    options: RuntimeOptions,
+    termination: Termination,
+    how_on: str | None = None,
 ) -> Trained:
+    """Does what `train` says; `how_on` = how to go on after SIGTERM, if not by ``--resume``."""
     if not options.resume:
         Run.check_output(config)
     known = Run.schema_of(options.resume) if options.resume else None
@@ -171,15 +181,22 @@ def _train(
         config = check_labels(train_split, val_split, config)
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
+    if config.teacher:
+        config = replace(config, teacher=absolute(config.teacher))
+    targets = taught_labels(config, splits[0], train_reader) if config.teacher else None
     config = replace(config, **located(config))
+    if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):
+        _train_head_start(head_start.head_start_config(config), runtime, termination)
     with _begin(schema, config, runtime, options, splits) as job:
         if runtime.is_chief:
             skipped.keep_in(job.run.bad_images_path)
-        termination.sentence = how_to_go_on(job.start, job.run.directory)
+        termination.sentence = how_on or how_to_go_on(job.start, job.run.directory)
         if job.start.epoch == config.epochs:
             return Trained(job.run, val_split, False, runtime.is_chief)
         try:
-            interrupted = _fit(job, splits, [train_reader, val_reader], options, termination)
+            interrupted = _fit(
+                job, splits, [train_reader, val_reader], options, termination, targets
+            )
         except tf.errors.OpError as error:
             if runtime.is_loss(error):
                 raise
@@ -208,6 +225,18 @@ class _Job:
     metrics: dict[str, np.ndarray]
 
 
+def _is_begun(schema: Schema, config: TrainConfig, options: RuntimeOptions) -> bool:
+    """Whether a run has trained weights of its own, so that it needs no others to begin with.
+
+    Raises:
+        InputError: it has lost its checkpoints.
+    """
+    if not options.resume:
+        return False
+    run = Run(options.resume, config, schema)
+    return has_checkpoints(options.resume) or run.complete_epochs() > 0
+
+
 @contextmanager
 def _begin(
     schema: Schema,
@@ -224,7 +253,8 @@ def _begin(
     goes_on = options.resume is not None and has_checkpoints(options.resume)
     steps = steps_per_epoch(splits[0], config.batch_size)
     with runtime.scope():
-        config, model = build_initial_model(schema, config, with_weights=not goes_on)
+        is_begun = _is_begun(schema, config, options)
+        config, model = build_initial_model(schema, config, with_weights=not is_begun)
         optimizer = build_optimizer(model, config, steps)
         task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
@@ -263,6 +293,7 @@ def _fit(
     readers: list[Reader],
     options: RuntimeOptions,
     termination: Termination,
+    targets: dict[str, np.ndarray] | None,
 ) -> bool:
     """Trains what is left of the epochs.
 
@@ -278,7 +309,6 @@ def _fit(
     )
     val_steps = steps_per_epoch(splits[1], batch_size)
     backbone = job.model.get_layer(config.backbone)
-    trainer = None
     counts = count_classes(splits[0])
     weights = _sampling(splits[0], config)
     with Interrupt() as interrupt:
@@ -286,7 +316,9 @@ def _fit(
         try:
             for first, last in phases(config, start):
                 is_trained = first >= config.freeze_epochs
-                if trainer is None or is_trained != backbone.trainable:
+                # A step is traced anew for images of another size, and for others to train.
+                is_new = first in (start.epoch, config.start_epochs)
+                if is_new or is_trained != backbone.trainable:
                     backbone.trainable = is_trained
                     with job.runtime.scope():
                         trainer = compile_model(
@@ -313,7 +345,9 @@ def _fit(
                     epochs=last,
                     seed=config.seed,
                     augmentation=augmentation_of(config),
+                    size=config.start_size if first < config.start_epochs else None,
                     weights=weights,
+                    targets=targets,
                     share=share,
                 )
                 trainer.fit(
@@ -477,10 +511,10 @@ def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
 def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
     """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
 
-    Edges are where the backbone begins to be trained, and the end of an epoch that
-    `start` stands in the middle of.
+    Edges are where the backbone begins to be trained, where images get their full size, and the
+    end of an epoch that `start` stands in the middle of.
     """
-    edges = {start.epoch, config.freeze_epochs, config.epochs}
+    edges = {start.epoch, config.freeze_epochs, config.start_epochs, config.epochs}
     if start.step:
         edges.add(start.epoch + 1)
     return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))

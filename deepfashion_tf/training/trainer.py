@@ -34,7 +34,6 @@ class Trainer(keras.Model):
         """
         features = shared_features(model)
         together = keras.Model(self.inputs, [features, self.output])
-        # In a tuple, Keras takes none of them for a part of the model.
         self._balanced = (weights, losses, together)
 
     @property

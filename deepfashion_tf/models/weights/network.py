@@ -129,7 +129,7 @@ class Fit:
 
 def fit(weights: Weights, network: keras.Model) -> Fit:
     """Finds a tensor for each weight of a network of `build_backbone`; loads nothing."""
-    shapes = {_path(variable): tuple(variable.shape) for variable in network.variables}
+    shapes = {_path(variable): tuple(variable.shape) for variable in network.weights}
     tensors = weights.file.tensors
     keys = weights.layout.keys({**shapes, **_TOP}, tensors)
     known = {key for names in keys.values() for key in names}
@@ -172,7 +172,7 @@ def load_weights(weights: Weights, network: keras.Model) -> None:
         InputError: a tensor is missing, left over, of another shape or no number, or the
             network has a top and the weights have none.
     """
-    variables = {_path(variable): variable for variable in network.variables}
+    variables = {_path(variable): variable for variable in network.weights}
     if "predictions/kernel" in variables and not weights.has_top:
         raise InputError(
             f"{weights.source} has no top, the 1000-d ImageNet output that --representation "

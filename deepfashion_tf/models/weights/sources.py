@@ -59,12 +59,12 @@ def find_weights(
         path = find_file(
             source,
             f"--weights {printable(source)} is no file, and neither imagenet, timm:MODEL (such "
-            f"as timm:seresnet50.ra2_in1k) nor none",
+            f"as timm:seresnet50.ra2_in1k), wardrobe nor none",
         )
     else:
         raise InputError(
             "--weights is empty: say imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), "
-            "a file, or none for random weights."
+            "wardrobe, a file, or none for random weights."
         )
     if published and variant not in (None, published):
         raise InputError(f"--weights {source} are of {published}, not of --variant {variant}.")

@@ -5,19 +5,17 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from deepfashion_tf.training.config import Views
-
 VIEWS = {"none": 1, "flip": 2, "crops": 4}
 """Name -> views of an image: itself; and its mirror image; and the middle of both, enlarged."""
 MIDDLE = 7 / 8  # of the side
 
 
-def views_of(images: tf.Tensor, tta: Views) -> tf.Tensor:
+def views_of(images: tf.Tensor, tta: str) -> tf.Tensor:
     """Gives all views of a batch, one view after the other.
 
     Args:
         images: float32 ``[batch, size, size, 3]``, normalized.
-        tta: which views.
+        tta: a key of VIEWS.
 
     Returns:
         float32 ``[views * batch, size, size, 3]``.
@@ -33,12 +31,12 @@ def views_of(images: tf.Tensor, tta: Views) -> tf.Tensor:
     return tf.concat(views, axis=0) if len(views) > 1 else images
 
 
-def with_views(model: keras.Model, tta: Views) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def with_views(model: keras.Model, tta: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Makes a model answer with the mean of its probabilities over the views of an image.
 
     Args:
         model: from normalized images to probabilities, named by category.
-        tta: which views.
+        tta: a key of VIEWS.
     """
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,0 +1,33 @@
+"""Makes one run of several, which answers with the mean of their probabilities."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from deepfashion_tf.command_line import import_tensorflow, run
+
+
+@dataclass(frozen=True)
+class Options:
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run directories that scripts/train.py made, of one data set: two or more."""
+    output_dir: Path = Path("saved_models/ensemble")
+    """Run directory to make."""
+    splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
+    """Splits to compare them on: gain and cost are printed."""
+    distil: Path | None = None
+    """Also train one network on what the ensemble answers, into this run directory."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    import_tensorflow()
+    from deepfashion_tf.serving.ensemble import ensemble_command
+
+    ensemble_command(options.runs, options.output_dir, options.splits, options.distil)
+
+
+if __name__ == "__main__":
+    run(main)
