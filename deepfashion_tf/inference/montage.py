@@ -36,8 +36,7 @@ def draw_montage(
     """
     size = (TILE, TILE)
     large = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
-    told = "yellow: what speaks for it" + ("; below: looked at" if looks else "")
-    tiles = [("what the model sees", "black", told, [large])]
+    tiles = [("what the model sees", "black", "yellow: what speaks for it", [large])]
     for category, heat in heats.items():
         text, probability = answers[category]
         told = f"{text} {probability:.0%}"
@@ -55,6 +54,11 @@ def draw_montage(
         pen.text((x, y + _LINE), told, fill="black", font=_font("normal"))
         for part, tile in enumerate(parts):
             picture.paste(Image.fromarray(tile), (x, y + 2 * _LINE + part * (TILE + _GAP // 2)))
+    if looks:
+        below = (_GAP, 3 * _GAP + 2 * _LINE + TILE)
+        pen.text(
+            below, "below the maps: what each\nhead looks at, yellow most", "black", _font("normal")
+        )
     return picture
 
 

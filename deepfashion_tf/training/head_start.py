@@ -23,6 +23,7 @@ SOURCE = "wardrobe"  # as --weights
 DRAWINGS, EPOCHS = 10_000, 4
 SIZE = 64  # pixels, at most: the weights serve at any size
 _HASH_FILE = "model.sha256"
+_VERSION = 1  # of what the same options teach
 
 
 def head_start_config(config: TrainConfig) -> TrainConfig:
@@ -109,7 +110,7 @@ def _directory(wanted: TrainConfig) -> Path:
     """Names the folder, which hangs on all that decides what comes out."""
     usual = asdict(TrainConfig())
     values = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
-    text = json.dumps({**values, "drawings": WARDROBE_VERSION}, sort_keys=True)
+    text = json.dumps({**values, "drawings": WARDROBE_VERSION, "version": _VERSION}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return keras_cache() / f"deepfashion_tf-wardrobe-{wanted.backbone}-{digest}"
 
