@@ -75,6 +75,26 @@ np.testing.assert_allclose(weights[0][0], weights[1][0], atol=1e-6)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_the_averages_follow_what_is_trained_and_stand_in_for_it():
+    one, late = (keras.Variable(np.ones(3), name=name) for name in ("one", "late"))
+    optimizer = FusedAdam(0.1, use_ema=True, ema_momentum=0.75)
+    optimizer.build([one, late])
+    optimizer.begin_average()
+    expected = np.ones(3)
+    for step in range(4):
+        trained = [one, late] if step == 3 else [one]  # the other is frozen at first
+        optimizer.apply([np.ones(3, "float32")] * len(trained), trained)
+        expected = 0.75 * expected + 0.25 * one.numpy()
+    before = one.numpy(), late.numpy()
+    with optimizer.averaged():
+        np.testing.assert_allclose(one, expected, rtol=1e-6)
+        np.testing.assert_allclose(late, 0.75 + 0.25 * before[1], rtol=1e-6)
+    np.testing.assert_array_equal(one, before[0])
+    np.testing.assert_array_equal(late, before[1])
+    with FusedAdam(0.1).averaged():
+        pass
+
+
 def test_treated_variables_shrink_less_too():
     slow, fast, frozen = (keras.Variable(np.ones(3), name=n) for n in ("slow", "fast", "frozen"))
     optimizer = FusedAdam(0.1, weight_decay=0.5)

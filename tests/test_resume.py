@@ -42,6 +42,7 @@ def config_of(data, folder) -> TrainConfig:
         start_size=32,
         start_epochs=1,
         drop_path=0.2,
+        ema=0.5,
     )
 
 

@@ -108,7 +108,12 @@ def build_optimizer(
         A `FusedAdam`, in float16 inside an optimizer that scales the loss: gradients that
         a half takes for 0 would be lost. It leaves out the steps that overflow.
     """
-    adam = FusedAdam(_learning_rate(config, steps), weight_decay=config.weight_decay or None)
+    adam = FusedAdam(
+        _learning_rate(config, steps),
+        weight_decay=config.weight_decay or None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema,
+    )
     if config.weight_decay:
         others = [v for v in model.trainable_variables if "kernel" not in v.name]
         adam.exclude_from_weight_decay(others)
@@ -116,6 +121,7 @@ def build_optimizer(
     optimizer = keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
+    adam.begin_average()
     adam.treat(model.get_layer(config.backbone).trainable_variables, scale=config.backbone_lr_scale)
     return optimizer
 

@@ -5,6 +5,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.disk_full import unless_disk_full
+from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import Position, assign_metrics
@@ -145,6 +147,7 @@ class BestModel(keras.callbacks.Callback):
         start: with the best epoch so far.
         options: what to do when the disk is full.
         select: the score, a column of history.csv without its ``val_``.
+        optimizer: whose averages of the weights are saved, if it keeps some; None = the weights.
 
     Attributes:
         epoch: the best one so far, counted from 1; None before the end of the first.
@@ -158,8 +161,10 @@ class BestModel(keras.callbacks.Callback):
         start: Position,
         options: RuntimeOptions,
         select: str = "mean_accuracy",
+        optimizer: FusedAdam | None = None,
     ) -> None:
         super().__init__()
+        self.averaged = optimizer.averaged if optimizer else nullcontext
         self.run, self.best, self.options, self.select = run, model, options, select
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
@@ -180,12 +185,32 @@ class BestModel(keras.callbacks.Callback):
     def save(self) -> None:
         """Saves the weights as they are now, in a model that answers in float32."""
         if self.run:
-            if self._plain is None:
-                self._plain = final_form(self.best, self.run.config.image_size)
-            elif self._plain is not self.best:
-                copy_values(self.best, self._plain)
-            self.run.save_model(self._plain)
+            with self.averaged():
+                if self._plain is None:
+                    self._plain = final_form(self.best, self.run.config.image_size)
+                elif self._plain is not self.best:
+                    copy_values(self.best, self._plain)
+                self.run.save_model(self._plain)
         self.is_saved = True
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates the averages of the weights that an optimizer keeps, instead of the weights.
+
+    Args:
+        optimizer: that keeps them.
+    """
+
+    def __init__(self, optimizer: FusedAdam) -> None:
+        super().__init__()
+        self.optimizer = optimizer
+        self._block = ExitStack()
+
+    def on_test_begin(self, logs=None) -> None:
+        self._block.enter_context(self.optimizer.averaged())
+
+    def on_test_end(self, logs=None) -> None:
+        self._block.close()
 
 
 class StepCounter(keras.callbacks.Callback):

@@ -148,6 +148,9 @@ class TrainConfig:
     """Adam's step size, at its highest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
+    ema: float = 0.0
+    """Validate and keep a running average of the weights instead of the last ones: how much of it
+    is left after a step, such as 0.995. 0: none."""
     warmup_epochs: float = 0.0
     """Epochs at the beginning in which the learning rate rises from 0; parts of one, too."""
     weight_decay: float = 0.0
@@ -205,6 +208,7 @@ class TrainConfig:
             ("mixup", 0.0, 1.0),
             ("cutmix", 0.0, 1.0),
             ("label_smoothing", 0.0, 0.9),
+            ("ema", 0.0, 0.999999),
             ("warmup_epochs", 0.0, float(self.epochs)),
             ("weight_decay", 0.0, 100.0),
             ("gamma", 0.0, 100.0),

@@ -35,6 +35,7 @@ from deepfashion_tf.training.building import (
     compile_model,
 )
 from deepfashion_tf.training.callbacks import (
+    AveragedWeights,
     BestModel,
     EpochLines,
     HistoryFile,
@@ -407,7 +408,9 @@ def _callbacks(
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
     history = HistoryFile(path, run.schema, loss_weights, start, options, job.task_weights)
-    best = BestModel(run if is_chief else None, job.model, start, options, config.select)
+    # What scales the loss stands around the optimizer itself.
+    adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
+    best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     saving = Checkpointing(
         counter,
@@ -423,7 +426,8 @@ def _callbacks(
     nan = StopOnNaN(
         config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
     )
-    return [counter, history, nan, best, lines, saving], lines, best
+    averaging = [AveragedWeights(adam)] if adam else []
+    return [*averaging, counter, history, nan, best, lines, saving], lines, best
 
 
 def _end_epoch(
