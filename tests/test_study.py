@@ -110,7 +110,8 @@ def test_strong_is_compared_with_the_report_and_without_each_of_its_parts(tmp_pa
     plain = dataclasses.asdict(grid.config("strong", 0))
     for cell in set(study.cells) - {"strong", "report"}:
         other = dataclasses.asdict(grid.config(cell, 0))
-        assert len({n for n in plain if plain[n] != other[n]} - {"output_dir"}) == 1, cell
+        changed = {n for n in plain if plain[n] != other[n]} - {"output_dir"}
+        assert changed == set(study.cells[cell]), cell
     # But for its size and the average that the heads read, the cell is the recipe.
     ours, theirs = dataclasses.asdict(grid.config("report", 0)), dataclasses.asdict(report())
     sized = {"recipe", "data", "output_dir", "image_size", "epochs", "precision", "representation"}
@@ -139,6 +140,28 @@ def test_validation_and_test_images_are_scored_together(tmp_path):
         and "val+test.json" not in text
         and (tmp_path / "figures/peaks.png").is_file()
     )
+
+
+@pytest.mark.parametrize("data", ["photographs"])
+def test_the_readme_tells_what_strong_gained(data):
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text()
+    document = json.loads((root / "docs" / "strong" / data / "results.json").read_text())
+    rows = [line for line in readme.splitlines() if line.startswith(f"| {data} | ")]
+    cells = {name: document["cells"][name] for name in ("report", "strong")}
+    assert all(len(cell["seeds"]) == 3 for cell in cells.values())
+    (row,) = rows
+    for score in ("mean_accuracy", "mean_class_recall"):
+        means = {
+            name: np.mean([seed[score] for seed in cell["seeds"].values()])
+            for name, cell in cells.items()
+        }
+        assert f"| {means['report']:.4f} | {means['strong']:.4f} | " in row
+        interval = cells["report"]["gain"][score.removeprefix("mean_").removeprefix("class_")]
+        gain = 100 * (means["strong"] - means["report"])
+        low, high = (-100 * interval["seeds"][end] for end in ("high", "low"))
+        told = f"{gain:+.1f} ({low:+.1f} … {high:+.1f})".replace("-", "−")
+        assert told in row, told
 
 
 def test_the_readme_tells_what_the_runs_in_docs_gave():
