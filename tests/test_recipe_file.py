@@ -106,7 +106,7 @@ def test_what_is_written_is_read(write, recipe):
         data_dir=Path("größer/a: b"),
         schema=Path("s.yaml"),
         learning_rate=1e-5,
-        fc_layers=2,
+        dropout=0.2,
         crop=False,
         jitter=0.25,
         loss_weights={"fabric": 1.25},
