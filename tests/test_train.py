@@ -514,3 +514,17 @@ def test_predictions_are_those_of_the_model(trained):
         np.testing.assert_allclose(probabilities[category], expected, atol=1e-5)
     assert answers(probabilities).shape == (24, 6)
     assert keras.backend.backend() == "tensorflow"
+
+
+def test_what_is_validated_and_kept_is_the_average_of_the_weights(tiny, challenge, tmp_path):
+    """One that hardly moves is the first weights, however far the last ones have gone."""
+    config = small_config(challenge, tmp_path, ema=0.999999, learning_rate=0.01)
+    run = train(config).run
+    kept = run.load_model().trainable_weights
+    _, start = build_initial_model(run.schema, config)
+    for ours, first in zip(kept, start.trainable_weights, strict=True):
+        np.testing.assert_allclose(ours, first, atol=1e-4)
+    plain = train(dataclasses.replace(config, ema=0.0, output_dir=tmp_path / "plain")).run
+    (ours,) = (w for w in plain.load_model().trainable_weights if w.path.endswith("fit/kernel"))
+    (first,) = (w for w in start.trainable_weights if w.path.endswith("fit/kernel"))
+    assert np.abs(ours - first).max() > 1e-3
