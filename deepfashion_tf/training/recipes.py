@@ -48,9 +48,9 @@ def strong() -> TrainConfig:
 
         python scripts/train.py --recipe strong --backbone seresnet50 --data-dir DIR
 
-    What `reproduce.py --study strong` has found to pay, and nothing else: a start from drawings,
-    jitter, heads that look, a learning rate that falls as a cosine, and answers that are the
-    mean over an image and its mirror image. The README and docs/strong say what each is worth.
+    A start from drawings, jitter, heads that look, a learning rate that falls as a cosine, and
+    answers that are the mean over an image and its mirror image. The README says what is known of
+    their worth, and `reproduce.py --study strong` tells more.
     """
     return TrainConfig(
         recipe="strong",
