@@ -134,9 +134,8 @@ def _sections(
     yield (
         f"{min(_SHOWN, len(mistakes))} of {len(mistakes)} wrong answers, the most probable first: "
         "what was answered and how probable the model found it, what is labelled, and below what "
-        "speaks for the answer (Grad-CAM: yellow most, grey nothing)"
-        + ", and, where a third picture stands below, what its head looked at"
-        + ". Look for wrong labels among them before you blame the model."
+        "speaks for the answer (Grad-CAM: yellow most, grey nothing); a third picture is what its "
+        "head looked at. Look for wrong labels among them before you blame the model."
     )
     yield "![The surest mistakes, and what they hang on](mistakes.jpg)"
 

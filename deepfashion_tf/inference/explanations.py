@@ -25,7 +25,7 @@ from matplotlib import colormaps
 from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attention import AttentionPooling, attention_of
-from deepfashion_tf.models.attribute_model import FC_WIDTHS
+from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of
 from deepfashion_tf.models.backbones import stage_output
 from deepfashion_tf.training.run import Run
 
@@ -217,7 +217,7 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
         (images, class ids ``[categories, n]``, -1 stands for the answer) -> maps,
         ``[categories, n, rows, columns]``.
     """
-    network = _network(model)
+    network = backbone_of(model)
     with_map = keras.Model(network.input, [_feature_map(network, stage), *network.outputs])
     # A category may begin with "fc", too.
     names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
@@ -273,18 +273,15 @@ def _looker(model: keras.Model, attention: AttentionPooling):
         images -> attention, ``[n, rows, columns, categories]``, of the finest map; the others'
         is enlarged to it, and the mean of all is taken.
     """
-    network = _network(model)
+    network = backbone_of(model)
 
     @tf.function(input_signature=[tf.TensorSpec((None, *network.input_shape[1:]))], autograph=False)
     def look(images: tf.Tensor) -> tf.Tensor:
         _, *maps = network(images, training=False)
-        finest, *others = attention.attend(maps)
-        sides = finest.shape[1:3]
-        found = [finest / tf.reduce_max(finest, axis=(1, 2), keepdims=True)]
-        for other in others:
-            other = other / tf.reduce_max(other, axis=(1, 2), keepdims=True)
-            found.append(tf.image.resize(other, sides, method="bilinear"))
-        return tf.add_n(found) / len(found)
+        found = attention.attend(maps)  # the finest first
+        highest = [one / tf.reduce_max(one, axis=(1, 2), keepdims=True) for one in found]
+        sides = found[0].shape[1:3]
+        return tf.add_n([tf.image.resize(one, sides) for one in highest]) / len(found)
 
     return look.get_concrete_function()
 
@@ -293,10 +290,6 @@ def _members(model: keras.Model) -> list[keras.Model]:
     """Lists the models that an ensemble averages; none where it is a single one."""
     parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return [part for part in parts if isinstance(part.output, dict)]
-
-
-def _network(model: keras.Model) -> keras.Model:
-    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
 def _feature_map(network: keras.Model, stage: int):

@@ -118,9 +118,14 @@ def build_model(
 def shared_features(model: keras.Model) -> list[keras.KerasTensor]:
     """Finds what all heads of a model of `build_model` read: its backbone's outputs."""
     names = [layer.name for layer in model.layers]
-    backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     # Layers are in the order in which they are computed.
-    return keras.tree.flatten(model.layers[names.index(backbone.name) + 1].input)
+    reader = model.layers[names.index(backbone_of(model).name) + 1]
+    return keras.tree.flatten(reader.input)
+
+
+def backbone_of(model: keras.Model) -> keras.Model:
+    """Finds the backbone in a model of `build_model`."""
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
 def final_form(model: keras.Model, image_size: int) -> keras.Model:

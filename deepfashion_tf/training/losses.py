@@ -37,6 +37,18 @@ def labelled_share(labels):
     return ops.cast(ops.cast(labels, "int32") >= 0, "float32")
 
 
+def sum_over_replicas(value):
+    """Adds up what all replicas have: itself where there is one.
+
+    TensorFlow keeps the graph of every all_reduce for good, so that one too many costs memory
+    with each training of a process.
+    """
+    replicas = tf.distribute.get_replica_context()
+    if replicas is None or replicas.num_replicas_in_sync == 1:
+        return value
+    return replicas.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
 def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float] = 1.0):
     """Computes the focal loss of each example, ``-alpha (1 - p_t)^gamma log(p_t)``.
 
@@ -139,12 +151,11 @@ class FocalLoss(keras.losses.Loss):
     def call(self, labels, probabilities):
         # Keras will divide by this replica's batch size and by the number of replicas, and
         # add up: make all that the number of labelled ones.
-        labelled = ops.sum(labelled_share(labels))
+        labelled = sum_over_replicas(ops.sum(labelled_share(labels)))
         count = ops.cast(ops.shape(labels)[0], "float32")
         replicas = tf.distribute.get_replica_context()
         if replicas is not None and replicas.num_replicas_in_sync > 1:
             count *= replicas.num_replicas_in_sync
-            labelled = replicas.all_reduce(tf.distribute.ReduceOp.SUM, labelled)
         scale = count / ops.maximum(labelled, 1.0)
         return scale * self.per_example(labels, probabilities)
 

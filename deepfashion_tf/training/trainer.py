@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras.src import backend
 
 from deepfashion_tf.models.attribute_model import shared_features
-from deepfashion_tf.training.losses import FocalLoss, labelled_share
+from deepfashion_tf.training.losses import FocalLoss, labelled_share, sum_over_replicas
 from deepfashion_tf.training.task_weights import TaskWeights
 
 LOSS, STOP = "loss", "stop"
@@ -87,10 +87,6 @@ class Trainer(keras.Model):
         features, outputs = together(images, training=True)
         parts = [losses[c](labels[c], outputs[c]) for c in weights.categories]
         loss = tf.reduce_sum(weights.weights() * tf.stack(parts))
-
-        def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-            replicas = tf.distribute.get_replica_context()
-            return replicas.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
         def norms() -> tf.Tensor:
             squares = []
