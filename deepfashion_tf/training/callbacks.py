@@ -210,6 +210,10 @@ class AveragedWeights(keras.callbacks.Callback):
         self._block.enter_context(self.optimizer.averaged())
 
     def on_test_end(self, logs=None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Puts the weights themselves back, also in the middle of a validation."""
         self._block.close()
 
 

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.training.callbacks import BestModel, HistoryFile, StepCounter
+from deepfashion_tf.training.callbacks import (
+    AveragedWeights,
+    BestModel,
+    HistoryFile,
+    StepCounter,
+)
 from deepfashion_tf.training.disk_full import unless_disk_full
 from deepfashion_tf.training.interrupts import Interrupt, Terminated, Termination
 from deepfashion_tf.training.runtime_options import RuntimeOptions
@@ -35,6 +40,7 @@ class Checkpointing(keras.callbacks.Callback):
         interrupt: whether Ctrl-C came.
         termination: whether SIGTERM came.
         is_chief: whether this process is the one that writes.
+        averaging: validates averages of the weights; None = the weights themselves are.
     """
 
     def __init__(
@@ -48,9 +54,10 @@ class Checkpointing(keras.callbacks.Callback):
         interrupt: Interrupt,
         termination: Termination,
         is_chief: bool,
+        averaging: AveragedWeights | None = None,
     ) -> None:
         super().__init__()
-        self.is_chief = is_chief
+        self.is_chief, self.averaging = is_chief, averaging
         self.counter, self.state, self.checkpoints = counter, state, checkpoints
         self.history, self.best, self.options = history, best, options
         self.interrupt, self.termination = interrupt, termination
@@ -87,6 +94,9 @@ class Checkpointing(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None) -> None:
         if self._must_end(logs):
+            if self.averaging:
+                # What is validated is not what training goes on with.
+                self.averaging.end()
             self._save()
         self._end_if_asked(logs)
 

@@ -34,7 +34,8 @@ class TrainConfig:
 
     recipe: Literal["demo", "photographs", "report", "strong"] = "demo"
     """Where the other options' defaults come from. Without data: demo; with data: photographs,
-    sized for a CPU. report is the report's own recipe, for a GPU; strong is what scores best."""
+    sized for a CPU. report is the report's own recipe, for a GPU; strong, for the score, starts
+    from drawings."""
     data: str | None = None
     """Images to train on: a folder in the challenge or the original layout, a table (.csv,
     .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), clothing-dataset-small (fetched

@@ -412,6 +412,7 @@ def _callbacks(
     adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
     best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
+    averaging = [AveragedWeights(adam)] if adam else []
     saving = Checkpointing(
         counter,
         job.state,
@@ -422,11 +423,11 @@ def _callbacks(
         interrupt,
         termination,
         is_chief,
+        averaging[0] if averaging else None,
     )
     nan = StopOnNaN(
         config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
     )
-    averaging = [AveragedWeights(adam)] if adam else []
     return [*averaging, counter, history, nan, best, lines, saving], lines, best
 
 
