@@ -142,7 +142,7 @@ def test_validation_and_test_images_are_scored_together(tmp_path):
     )
 
 
-@pytest.mark.parametrize("data", ["photographs"])
+@pytest.mark.parametrize("data", ["photographs", "wardrobe"])
 def test_the_readme_tells_what_strong_gained(data):
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text()
