@@ -16,7 +16,7 @@ from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.recipes import report, strong
 
 Scale = Literal["quick", "full"]
-StudyName = Literal["report", "long_tail", "strong"]
+StudyName = Literal["report", "long_tail", "strong", "head_start"]
 
 BACKBONES = {
     "resnet50": "ResNet-50",
@@ -154,6 +154,7 @@ _STRONG = {
     "no_jitter": ("without jitter", {"jitter": 0.0}),
     "no_flip_at_the_end": ("without the mirror image at the end", {"tta": "none"}),
     "constant": ("with a constant learning rate", {"schedule": "constant"}),
+    "rand_augment": ("with RandAugment", {"rand_augment": 0.3}),
     "cutmix": ("with CutMix", {"cutmix": 0.5}),
     "mixup": ("with mixup", {"mixup": 0.5}),
     "erase": ("with random erasing", {"erase": 0.5}),
@@ -170,6 +171,19 @@ _STRONG = {
     "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
     "cross_entropy": ("with cross-entropy", {"loss": "cross_entropy"}),
     "views": ("with four views at the end", {"tta": "crops"}),
+}
+_HEAD_START = {
+    "start": ("start from 10,000 drawings", {}),
+    "start-3000": ("start from 3,000", {"start_drawings": 3000}),
+    "start-30000": ("start from 30,000", {"start_drawings": 30_000}),
+    "none": ("no start", {"weights": "none"}),
+    "mixed": ("start, and one drawing in four images", {"drawings": 0.25}),
+    "none-mixed": ("no start, but one in four", {"weights": "none", "drawings": 0.25}),
+    "start-30%": ("30 % of the photographs, start", {"train_share": 0.3}),
+    "none-30%": ("30 %, no start", {"train_share": 0.3, "weights": "none"}),
+    "start-10%": ("10 % of the photographs, start", {"train_share": 0.1}),
+    "none-10%": ("10 %, no start", {"train_share": 0.1, "weights": "none"}),
+    "mixed-10%": ("10 %, start, and one in four", {"train_share": 0.1, "drawings": 0.25}),
 }
 STUDIES: dict[str, Study] = {
     "long_tail": Study(
@@ -192,6 +206,15 @@ STUDIES: dict[str, Study] = {
         {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
         recipe=strong,
         contrast="report",
+        on_both=True,
+    ),
+    "head_start": Study(
+        "What a start from drawings gives to photographs",
+        "start",
+        {name: options for name, (_, options) in _HEAD_START.items()},
+        {name: label for name, (label, _) in _HEAD_START.items()},
+        {"epochs": 15},
+        recipe=strong,
         on_both=True,
     ),
 }
@@ -253,14 +276,15 @@ class Grid:
         return [cell for cell in self.cells if not names or cell in chosen]
 
     def config(self, cell: str, seed: int) -> TrainConfig:
-        """Gives the configuration of one run."""
+        """Gives the configuration of one run; all see as many images, so often as it takes."""
         options = self.cells[cell]
+        shown = options.get("train_share", 1.0) / (1.0 - options.get("drawings", 0.0))
         weights = self.base.weights
         if weights is None:
             weights = _REPORT_WEIGHTS[options.get("backbone", self.base.backbone)]
         return replace(
             self.base,
-            **{"weights": weights, **options},
+            **{"weights": weights, "epochs": max(1, round(self.base.epochs / shown)), **options},
             seed=seed,
             output_dir=self.run_directory(cell, seed),
         )

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import filelock
@@ -31,6 +32,7 @@ from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
+from deepfashion_tf.training.config import TrainConfig
 
 _STATE = "reproduction.json"
 _RUN_BYTES = 120e6  # of a finished run; two checkpoints more while it is trained
@@ -114,6 +116,8 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
             known = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{path} is broken: name another --output-dir.") from error
+        # An option that is younger than the directory was not thought of when it was made.
+        known = {**asdict(TrainConfig()), **known}
         differences = [
             name if name == "data" else f"{name} {known.get(name)} (asked: {value})"
             for name, value in wanted.items()

@@ -47,6 +47,11 @@ class TrainConfig:
     their names (tfds:), or the built-in six."""
     split_seed: int = 0
     """Seeds the division of a table that has no column split into train, val and test."""
+    train_share: float = 1.0
+    """Share of the training images that is used, drawn by --seed: what do more of them give?"""
+    drawings: float = 0.0
+    """Share of drawings among the images of an epoch, which is longer by them: 0.25 shows one for
+    three photographs, with labels in the categories that these have labels in. 0: none."""
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
@@ -54,8 +59,10 @@ class TrainConfig:
     """Network under the six heads."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
-    (.safetensors, .h5, .weights.h5, .keras), wardrobe: trained on 10,000 drawings first, once, or
-    none: random. None: imagenet with data, none without."""
+    (.safetensors, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or none:
+    random. None: imagenet with data, none without."""
+    start_drawings: int = 10_000
+    """Drawings that --weights wardrobe trains on."""
     variant: str | None = None
     """Which network of the backbone's family (see the README). None: what the weights name."""
     weights_sha256: str | None = None
@@ -86,6 +93,9 @@ class TrainConfig:
     """Crop to the bounding box; otherwise the whole image is used."""
     flip: bool = True
     """Mirror training images at random."""
+    rand_augment: float = 0.0
+    """Strength of RandAugment, 0 to 1: two of fourteen changes to each training image (Cubuk et al.
+    2020). 0: none."""
     jitter: float = 0.0
     """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
     least_crop: float = 1.0
@@ -199,10 +209,14 @@ class TrainConfig:
             if path is not None:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
         for name, low, high in (
+            ("train_share", 1e-6, 1.0),
+            ("drawings", 0.0, 0.9),
+            ("start_drawings", 1, 10_000_000),
             ("dropout", 0.0, 0.999),
             ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
             ("start_epochs", 0, self.epochs),
+            ("rand_augment", 0.0, 1.0),
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),
@@ -251,6 +265,11 @@ class TrainConfig:
             )
         if self.data is not None and self.data_dir is not None:
             raise InputError("--data and --data-dir both name the data: give one of them.")
+        if self.drawings and self.is_wardrobe:
+            raise InputError(
+                "--drawings adds drawings to photographs, but without --data all images are "
+                "drawings: name photographs with --data, or leave it out."
+            )
         if self.data == "":
             raise InputError("--data is empty: name a folder, a table, tfds:NAME or wardrobe.")
         if self.weights == "none" and self.weights_sha256:

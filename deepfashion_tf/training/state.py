@@ -229,9 +229,11 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
 
     Where the run lies and what its data are called from where does not count.
     """
-    values = asdict(config)
+    # What is as usual is left out, so that options that came later change nothing.
+    usual = asdict(TrainConfig())
+    values = {name: value for name, value in asdict(config).items() if value != usual[name]}
     for name in ("output_dir", "data", "data_dir", "schema", "wardrobe_dir", "offline", "cache"):
-        del values[name]
+        values.pop(name, None)
     if config.teacher:
         values["teacher"] = config.teacher.name
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())

@@ -174,6 +174,7 @@ def _train(
     headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
     splits = open_splits(config, ["train", "val"], known, check_images=headers)
     schema = splits[0].schema
+    splits[0] = training_images(splits[0], config)
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
     (train_split, train_reader), (val_split, val_reader) = open_readers(splits, config, skipped)
@@ -208,6 +209,15 @@ def _train(
             )
             raise (BadImages(found, kept) if found else error) from error
     return Trained(job.run, val_split, interrupted, runtime.is_chief)
+
+
+def training_images(split: Split, config: TrainConfig) -> Split:
+    """Gives the images that the config wants of the training split, and drawings besides."""
+    if config.train_share < 1:
+        count = max(1, round(len(split) * config.train_share))
+        rows = np.random.default_rng(config.seed).permutation(len(split))[:count]
+        split = split.take(np.sort(rows), split.name)
+    return head_start.with_drawings(split, config) if config.drawings else split
 
 
 @dataclass(frozen=True)
