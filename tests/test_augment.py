@@ -15,7 +15,7 @@ from deepfashion_tf.data.augment import (
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
 KEY = tf.constant([3, 5], tf.int64)
-ALL = Augmentation(jitter=0.5, least_crop=0.4, erase=0.5, mixup=0.3, cutmix=0.4)
+ALL = Augmentation(rand_augment=0.4, jitter=0.5, least_crop=0.4, erase=0.5, mixup=0.3, cutmix=0.4)
 
 
 def windows(*rows) -> tf.Tensor:

@@ -42,6 +42,16 @@ def contest_input(options: Options) -> None:
     print_rates(f"Input: {len(split)} images to {size} px", rates, reading.PEER, reading.LIMIT)
 
 
+def contest_augmentation(options: Options) -> None:
+    """Images a second that are changed at random, beside Keras' and KerasCV's layers."""
+    # Here, since nobody else waits for KerasCV.
+    from deepfashion_tf.benchmark.augmentation import benchmark_augmentation
+
+    size = options.image_size or 64
+    rates = benchmark_augmentation(size, options.batch_size, options.rounds)
+    print_rates(f"Augmentation: {size} px, batches of {options.batch_size}, one thread", rates)
+
+
 def contest_step(options: Options) -> None:
     """Training steps beside Keras' own layers and PyTorch."""
     config = _config(options)
@@ -180,6 +190,7 @@ def _title(config: TrainConfig) -> str:
 
 CONTESTS = {
     "input": contest_input,
+    "augmentation": contest_augmentation,
     "step": contest_step,
     "first-step": contest_first_step,
     "memory": contest_memory,

@@ -12,6 +12,7 @@ class Options:
     what: Annotated[
         Literal[
             "input",
+            "augmentation",
             "predict",
             "inference",
             "step",
@@ -26,14 +27,15 @@ class Options:
         ],
         tyro.conf.Positional,
     ]
-    """input: images a second from JPEG files into normalized batches. predict: from files to
-    answers. inference: from ready crops to answers, by each engine. step: of training steps,
-    beside Keras' own layers and PyTorch. first-step: seconds from a process' start to the end of
-    its first step. memory: of training and answering. precision: of training steps, in each
-    precision, with and without XLA. workers: of a training by two processes beside one.
-    saving: what a checkpoint costs. And no speed, but on drawings: explanations: whether the heat
-    for sleeves and necklines lies on them. noise: whether swapped labels are found. suggestions:
-    what 200 labels are worth, suggested or at random."""
+    """input: images a second from JPEG files into normalized batches. augmentation: changed at
+    random, beside the layers of Keras and KerasCV. predict: from files to answers. inference: from
+    ready crops to answers, by each engine. step: of training steps, beside Keras' own layers and
+    PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
+    training and answering. precision: of training steps, in each precision, with and without XLA.
+    workers: of a training by two processes beside one. saving: what a checkpoint costs. And no
+    speed, but on drawings: explanations: whether the heat for sleeves and necklines lies on them.
+    noise: whether swapped labels are found. suggestions: what 200 labels are worth, suggested or
+    at random."""
     run: Path | None = None
     """predict, inference, explanations: the run that answers. noise, suggestions: whose options
     are taken."""

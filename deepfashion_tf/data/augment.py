@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.rand_augment import AT_ONCE, CHANGES, rand_augment
+
 
 def flip_where(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
     """Mirrors some images of a batch left to right.
@@ -124,6 +126,7 @@ class Augmentation:
 
     Attributes:
         flip: mirror half of them.
+        rand_augment: strength of two of the changes of `rand_augment`, 0 to 1; 0 = none are made.
         jitter: amount of `jitter`, 0 to 1.
         least_crop: a part of at least this share of the image's area, of sides 3:4 to 4:3, is
             enlarged to the whole; 1 = all of it.
@@ -133,6 +136,7 @@ class Augmentation:
     """
 
     flip: bool = True
+    rand_augment: float = 0.0
     jitter: float = 0.0
     least_crop: float = 1.0
     erase: float = 0.0
@@ -160,6 +164,11 @@ class Augmentation:
         drawn = {}
         if self.flip:
             drawn["flips"] = uniform(2**40) < 0.5
+        if self.rand_augment:
+            places = tf.floor(uniform(8, AT_ONCE) * len(CHANGES))
+            drawn["choices"] = tf.cast(places, tf.int32)
+            signs = tf.sign(uniform(9, AT_ONCE, low=-1.0))
+            drawn["strengths"] = self.rand_augment * signs
         if self.jitter or self.least_crop < 1:
             drawn["amounts"] = self.jitter * uniform(0, len(JITTERS), low=-1.0)
         if self.least_crop < 1:
@@ -182,6 +191,8 @@ class Augmentation:
         """Does to a batch, uint8 ``[batch, size, size, 3]``, what was drawn, but for the mixing."""
         if "flips" in drawn:
             images = flip_where(images, drawn["flips"])
+        if "choices" in drawn:
+            images = rand_augment(images, drawn["choices"], drawn["strengths"])
         if "amounts" in drawn:
             images = jitter(images, drawn["amounts"], drawn.get("crops"))
         if "erased" in drawn:

@@ -1,0 +1,99 @@
+"""Random changes of training images beside those of Keras' and KerasCV's layers."""
+
+from collections.abc import Callable
+
+import keras
+import keras_cv
+import tensorflow as tf
+
+from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.data.augment import Augmentation, mix
+from deepfashion_tf.data.pipeline import on_own_threads
+
+_BATCHES = 20
+_RANGE = (0, 255)
+Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> list[Rate]:
+    """Measures images a second on one thread of tf.data, since a batch is changed on one.
+
+    Layers that change the labels, too, are given some. What is drawn differs: here it hangs on
+    (seed, epoch) alone; Keras' layers count their calls, and its RandAugment draws once a batch.
+
+    Args:
+        image_size: side in pixels.
+        batch_size: images in one call.
+        rounds: of each.
+    """
+    shape = (batch_size, image_size, image_size, 3)
+    images = tf.random.stateless_uniform(shape, (0, 0), 0, 256, tf.int32)
+    images = tf.cast(images, tf.uint8)
+    labels = tf.one_hot(tf.range(batch_size) % 6, 6)
+
+    def of(change: Change) -> Callable[[], int]:
+        numbers = tf.data.Dataset.range(_BATCHES + 1, output_type=tf.int64)
+        batches = on_own_threads(numbers.map(lambda number: change(images, number)))
+
+        def work() -> int:
+            for _ in batches:
+                pass
+            return (_BATCHES + 1) * batch_size
+
+        return work
+
+    def layer(layer: keras.Layer) -> Callable[[], int]:
+        def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            return layer(tf.cast(images, tf.float32), training=True)
+
+        return of(change)
+
+    def mixing(layer: keras.Layer) -> Callable[[], int]:
+        def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            given = {"images": tf.cast(images, tf.float32), "labels": labels}
+            return layer(given, training=True)["images"]
+
+        return of(change)
+
+    layers, cv = keras.layers, keras_cv.layers
+    moves = keras.Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(0.03),
+            layers.RandomZoom(0.25),
+            layers.RandomTranslation(0.12, 0.12),
+            layers.RandomContrast(0.3),
+            layers.RandomBrightness(0.15, _RANGE),
+            layers.RandomColorJitter(_RANGE, saturation_factor=0.1),
+        ]
+    )
+    return race(
+        {
+            "flip, jitter": of(_ours(jitter=1.0)),
+            "Keras, layers like it": layer(moves),
+            "RandAugment": of(_ours(rand_augment=0.3)),
+            "Keras, RandAugment": layer(layers.RandAugment(_RANGE, factor=0.3)),
+            "KerasCV, RandAugment": layer(cv.RandAugment(_RANGE, 2, 0.3)),
+            "erasing": of(_ours(erase=1.0)),
+            "Keras, RandomErasing": layer(layers.RandomErasing(1.0, value_range=_RANGE)),
+            "KerasCV, RandomCutout": layer(cv.RandomCutout(0.3, 0.3)),
+            "CutMix": of(_ours(cutmix=1.0)),
+            "Keras, CutMix": mixing(layers.CutMix()),
+            "mixup": of(_ours(mixup=1.0)),
+            "Keras, MixUp": mixing(layers.MixUp()),
+        },
+        rounds,
+    )
+
+
+def _ours(**options: float) -> Change:
+    augmentation = Augmentation(**options)
+
+    def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        drawn = augmentation.draw(images.shape[0], tf.stack([tf.constant(0, tf.int64), number]))
+        changed = augmentation.change(images, drawn)
+        if augmentation.mixes:
+            changed, _ = mix(changed, drawn["shares"], drawn["windows"])
+        return tf.cast(changed, tf.float32)
+
+    return change
