@@ -164,6 +164,8 @@ _STRONG = {
     "ema": ("with averaged weights", {"ema": 0.995}),
     "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
     "slower": ("with a third of the learning rate", {"learning_rate": 3e-4}),
+    "batch-16": ("with batches of 16", {"batch_size": 16}),
+    "batch-8": ("with batches of 8", {"batch_size": 8}),
     "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
     "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
