@@ -230,7 +230,8 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
     Where the run lies and what its data are called from where does not count.
     """
     values = asdict(config)
-    for name in ("output_dir", "data", "data_dir", "schema", "wardrobe_dir", "offline", "cache"):
+    places = ("output_dir", "data", "data_dir", "schema", "wardrobe_dir", "cache_dir")
+    for name in (*places, "offline", "cache"):
         del values[name]
     if config.teacher:
         values["teacher"] = config.teacher.name
