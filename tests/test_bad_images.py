@@ -36,9 +36,12 @@ VAL = {9: None}
 UNREADABLE = "is not a readable image"
 
 
-@pytest.fixture(params=[True, False], ids=["cache", "no cache"])
+@pytest.fixture(params=[True, False, "on disk"], ids=["cache", "no cache", "cache on disk"])
 def config(request, challenge, tmp_path, tiny) -> TrainConfig:
-    return small_config(challenge, tmp_path, batch_size=2, epochs=2, cache=request.param)
+    kept = {"cache": bool(request.param)}
+    if request.param == "on disk":
+        kept["cache_dir"] = tmp_path / "crops"
+    return small_config(challenge, tmp_path, batch_size=2, epochs=2, **kept)
 
 
 def image(config: TrainConfig, number: int) -> Path:

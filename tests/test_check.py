@@ -13,7 +13,7 @@ from test_mutated_images import mutate
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.pipeline import DirectReader
-from deepfashion_tf.data.split import WHOLE_IMAGE, Split, file_reader
+from deepfashion_tf.data.split import WHOLE_IMAGE, FileReader, Split
 from deepfashion_tf.schema import builtin_schema
 
 
@@ -30,9 +30,7 @@ def split_of_files(folder: Path, contents: list[bytes | None], boxes=None) -> Sp
         if encoded is not None:
             Path(path).write_bytes(encoded)
     split = split_of(contents, boxes)
-    return Split(
-        split.schema, "train", file_reader(paths), paths, split.boxes, split.labels, "here"
-    )
+    return Split(split.schema, "train", FileReader(paths), paths, split.boxes, split.labels, "here")
 
 
 def decodes(split: Split, row: int) -> bool:
@@ -67,7 +65,7 @@ def test_what_is_no_file_is_a_fault_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     paths = [str(tmp_path), str(tmp_path / "pipe"), f"{tmp_path}/\0", str(tmp_path / ("n" * 300))]
     few = split_of([b""] * len(paths))
-    split = Split(few.schema, "train", file_reader(paths), paths, few.boxes, few.labels, "here")
+    split = Split(few.schema, "train", FileReader(paths), paths, few.boxes, few.labels, "here")
     assert [
         words in bad_images(split)[row]
         for row, words in enumerate(

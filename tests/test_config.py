@@ -45,6 +45,7 @@ def test_it_cannot_be_changed():
         ({"loss_weights": {"fabric": float("inf")}}, "--loss-weights holds fabric inf"),
         ({"data": "a", "data_dir": Path("b")}, "both name the data"),
         ({"data": ""}, "--data is empty"),
+        ({"cache": False, "cache_dir": Path("c")}, "--cache-dir keeps .* --no-cache keeps none"),
         ({"weights": "none", "weights_sha256": "0" * 64}, "reads no file"),
         ({"output_dir": Path("~nobody-of-this-name/x")}, "no such user"),
         ({"class_alpha": {"faux": float("nan")}}, "--class-alpha holds faux nan"),
@@ -169,6 +170,15 @@ def test_a_run_goes_on_with_its_own_options(run, tmp_path, options):
     config = parse_config(["--resume", str(run), *options])
     saved = TrainConfig.load(run / "config.json")
     assert config == dataclasses.replace(saved, output_dir=run)
+
+
+def test_a_run_may_go_on_with_crops_elsewhere(run, tmp_path):
+    """On another disk, or in memory again."""
+    for value, expected in ((str(tmp_path), tmp_path), ("None", None)):
+        config = parse_config(["--resume", str(run), "--cache-dir", value])
+        assert config.cache_dir == expected
+        config.save(run / "config.json")
+        assert parse_config(["--resume", str(run)]).cache_dir == expected
 
 
 @pytest.mark.parametrize(

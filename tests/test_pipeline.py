@@ -116,7 +116,7 @@ def test_the_cache_changes_nothing(split, reader):
 def test_a_cache_that_does_not_fit_is_refused(split, monkeypatch):
     memory = psutil.virtual_memory()._replace(available=1000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    with pytest.raises(InputError, match="--no-cache"):
+    with pytest.raises(InputError, match="--cache-dir FOLDER, or pass --no-cache"):
         cached_reader(split, SIZE)
 
 

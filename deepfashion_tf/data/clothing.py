@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from deepfashion_tf.data.split import Split, file_reader, whole_images
+from deepfashion_tf.data.split import FileReader, Split, whole_images
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.downloads import download
 from deepfashion_tf.errors import InputError
@@ -121,7 +121,7 @@ def _write_table(folder: Path) -> None:
         keys = sorted(str(path.resolve()) for path in (folder / name).glob("*/*"))
         labels = np.array([_labels(schema, Path(key).parent.name) for key in keys], np.int32)
         splits.append(
-            Split(schema, own, file_reader(keys), keys, whole_images(len(keys)), labels, NAME)
+            Split(schema, own, FileReader(keys), keys, whole_images(len(keys)), labels, NAME)
         )
     write_table(folder / TABLE, splits)
 

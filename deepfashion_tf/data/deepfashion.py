@@ -11,7 +11,7 @@ import numpy as np
 
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
-from deepfashion_tf.data.split import SPLITS, Split, file_reader, whole_images
+from deepfashion_tf.data.split import SPLITS, FileReader, Split, whole_images
 from deepfashion_tf.errors import InputError, MissingSplit
 from deepfashion_tf.files import absolute, expand_user, is_file, is_folder
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
@@ -64,7 +64,7 @@ def read_split(
     if check_images:
         _check_images(images, boxes, source, (folder / f"{split}_bbox.txt", box_line), faults)
     faults.raise_if_any(f"The split {split!r} in {folder} cannot be used")
-    return Split(schema, split, file_reader(images), images, boxes, labels, str(source))
+    return Split(schema, split, FileReader(images), images, boxes, labels, str(source))
 
 
 def find_annotations(data_dir: str | Path) -> Path:

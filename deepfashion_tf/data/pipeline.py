@@ -5,7 +5,7 @@ Training and evaluation differ in the order and the augmentation, and nothing el
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -179,8 +179,8 @@ def cached_reader(
     if needed > 0.8 * free:
         raise InputError(
             f"Caching {count} crops of {image_size} pixels takes {needed / 2**30:.1f} GiB, "
-            f"but {free / 2**30:.1f} GiB of memory are free: pass --no-cache or a smaller "
-            f"--image-size."
+            f"but {free / 2**30:.1f} GiB of memory are free: keep them on disk by --cache-dir "
+            f"FOLDER, or pass --no-cache or a smaller --image-size."
         )
     crops = np.empty((count, image_size, image_size, 3), np.uint8)
     done = 0
@@ -192,13 +192,21 @@ def cached_reader(
     return CachedReader(crops)
 
 
-def crop_batches(split: Split, image_size: int, batch_size: int = 64):
+def crop_batches(
+    split: Split, image_size: int, batch_size: int = 64, rows: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
 
+    Args:
+        split: the images.
+        image_size: side of the crops.
+        batch_size: of all arrays but the last.
+        rows: int64, those that are wanted; None = all.
+
     Raises:
-        BadImages: names the images that cannot be decoded, all of them.
+        BadImages: names the images of the split that cannot be decoded, all of them.
     """
-    rows = np.arange(len(split))
+    rows = np.arange(len(split)) if rows is None else rows
     data = tf.data.Dataset.from_tensor_slices((rows, rows >= 0))
     found = DirectReader(split, image_size).batches(data, lambda items: items.batch(batch_size))
     crops = found.map(lambda indices, images, counted: images)

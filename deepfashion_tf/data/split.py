@@ -1,5 +1,6 @@
 """A split: labels and boxes as arrays, and how to get an image's bytes, whatever its source."""
 
+import hashlib
 import json
 import os
 import stat
@@ -53,10 +54,11 @@ class Split:
 
     def take(self, rows: np.ndarray, name: str) -> "Split":
         """Gives some of the images, in the order of `rows`, as a split of their own."""
+        is_files = isinstance(self.encoded, FileReader)
         return replace(
             self,
             name=name,
-            encoded=lambda row: self.encoded(rows[row]),
+            encoded=self.encoded.take(rows) if is_files else lambda row: self.encoded(rows[row]),
             keys=[self.keys[row] for row in rows.tolist()],
             boxes=self.boxes[rows],
             labels=self.labels[rows],
@@ -70,14 +72,27 @@ class Split:
         def encoded(row: int) -> bytes:
             return self.encoded(row) if row < count else other.encoded(row - count)
 
+        are_files = isinstance(self.encoded, FileReader) and isinstance(other.encoded, FileReader)
         return replace(
             self,
-            encoded=encoded,
+            encoded=self.encoded.join(other.encoded) if are_files else encoded,
             keys=[*self.keys, *other.keys],
             boxes=np.concatenate([self.boxes, other.boxes]),
             labels=np.concatenate([self.labels, other.labels]),
             groups=None,
         )
+
+    def stamp(self, row: int) -> str:
+        """Gives what changes when an image does: a file's size and time, or a digest of its bytes.
+
+        An image that cannot be read has a stamp, too, which no readable one has.
+        """
+        try:
+            if isinstance(self.encoded, FileReader):
+                return self.encoded.stamp(row)
+            return hashlib.sha256(self.encoded(row)).hexdigest()
+        except (OSError, ValueError):
+            return "unreadable"
 
     def add_to(self, digest) -> None:
         """Adds what is in the split, in order, to a digest of hashlib."""
@@ -102,9 +117,27 @@ def whole_images(count: int) -> np.ndarray:
     return np.tile(np.int32(WHOLE_IMAGE), (count, 1))
 
 
-def file_reader(paths: Sequence[str]) -> Callable[[int], bytes]:
-    """Makes the `Split.encoded` of image files."""
-    return lambda row: read_file(paths[row])
+class FileReader:
+    """The `Split.encoded` of image files, which knows them again without reading them."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    def __call__(self, row: int) -> bytes:
+        return read_file(self._paths[row])
+
+    def take(self, rows: np.ndarray) -> "FileReader":
+        """Gives the reader of some of the files."""
+        return FileReader([self._paths[row] for row in rows.tolist()])
+
+    def join(self, other: "FileReader") -> "FileReader":
+        """Gives the reader of these files, and after them of the other's."""
+        return FileReader([*self._paths, *other._paths])
+
+    def stamp(self, row: int) -> str:
+        """Gives a file's size in bytes and the time of its last change in nanoseconds."""
+        found = os.stat(self._paths[row])  # noqa: PTH116, Path takes as long as the call itself
+        return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def read_file(path: str) -> bytes:

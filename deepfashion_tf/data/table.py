@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from deepfashion_tf.data.division import divide
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
-from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, Split, file_reader
+from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, FileReader, Split
 from deepfashion_tf.data.table_file import BOX, OWN, Table, read_columns
 from deepfashion_tf.errors import InputError, MissingSplit, list_some
 from deepfashion_tf.files import write_atomically
@@ -67,7 +67,7 @@ def read_table(
     is_given = split_of is not None
     if not is_given:
         split_of = divide(labels, groups, split_seed)
-    whole = Split(schema, "", file_reader(images), images, boxes, labels, str(path), groups)
+    whole = Split(schema, "", FileReader(images), images, boxes, labels, str(path), groups)
     found = [_split(whole, name, split_of) for name in names]
     if is_given:
         _warn_of_cut_groups(table, groups, split_of)
@@ -149,8 +149,7 @@ def _split(whole: Split, name: str, split_of: np.ndarray) -> Split:
         )
     if len(rows) == len(whole):
         return replace(whole, name=name)
-    found = whole.take(rows, name)
-    return replace(found, encoded=file_reader(found.keys))
+    return whole.take(rows, name)
 
 
 # --- columns ------------------------------------------------------------------------------

@@ -309,7 +309,8 @@ class Grid:
     def options(self) -> dict:
         """Gives what decides the results, besides data and seeds, for comparison."""
         values = dataclasses.asdict(self.base)
-        for name in ("data", "data_dir", "wardrobe_dir", "output_dir", "offline", "seed"):
+        places = ("data", "data_dir", "wardrobe_dir", "output_dir", "cache_dir")
+        for name in (*places, "offline", "seed"):
             del values[name]
         return {"scale": self.scale, **values}
 

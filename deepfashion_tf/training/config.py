@@ -20,7 +20,7 @@ CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
 TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
 Views = Literal["none", "flip", "crops"]
-_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher")
+_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,9 @@ class TrainConfig:
     """Share of training images that a part of another one is set into (Yun et al. 2019)."""
     cache: bool = True
     """Keep decoded crops in memory: size * size * 3 bytes an image."""
+    cache_dir: Path | None = None
+    """Keep them in this folder instead, as many bytes, where later runs on the same images find
+    them. None: in memory."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What images that cannot be read do: end the run, or stay out, named in bad_images.txt."""
     check_images: bool = True
@@ -262,6 +265,10 @@ class TrainConfig:
             raise InputError(
                 f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "
                 f"together at most 1."
+            )
+        if self.cache_dir and not self.cache:
+            raise InputError(
+                "--cache-dir keeps decoded crops, and --no-cache keeps none: leave one of them out."
             )
         if self.data is not None and self.data_dir is not None:
             raise InputError("--data and --data-dir both name the data: give one of them.")

@@ -113,7 +113,7 @@ def _go_on(command: Command, given: set[str]) -> Command:
         given |= {"data"} & {name.replace("data_dir", "data") for name in given}
     differences = []
     # Where files lie may change; whether they hold the same is looked at when they are read.
-    free = {"output_dir", "data_dir", "wardrobe_dir", "schema"}
+    free = {"output_dir", "data_dir", "wardrobe_dir", "schema", "cache_dir"}
     if asked.precision == "auto":
         free.add("precision")  # the run's own, chosen when it began
     for name in given.intersection(wanted) - free:
@@ -125,7 +125,10 @@ def _go_on(command: Command, given: set[str]) -> Command:
             f"The run {directory} cannot go on with {', '.join(differences)}: leave that out, or "
             f"train anew, with another --output-dir."
         )
-    return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=directory))
+    own = {"output_dir": directory}
+    if "cache_dir" in given:
+        own["cache_dir"] = asked.cache_dir  # the disk may have become too small
+    return dataclasses.replace(command, config=dataclasses.replace(config, **own))
 
 
 def _look_ahead(args: list[str]) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
+from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.pipeline import DirectReader, Reader, SkippingReader, cached_reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.progress import console, progress_bar
@@ -60,7 +61,11 @@ def _open_cached(split: Split, config: TrainConfig, skipped: SkippedImages) -> t
     while True:
         try:
             with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
-                return split, cached_reader(split, config.image_size, on_progress)
+                if config.cache_dir:
+                    reader = disk_reader(split, config.image_size, config.cache_dir, on_progress)
+                else:
+                    reader = cached_reader(split, config.image_size, on_progress)
+                return split, reader
         except BadImages as error:
             ((_, faults),) = error.found
             split = _without(split, faults, config, skipped)

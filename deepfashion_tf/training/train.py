@@ -185,6 +185,8 @@ def _train(
     splits = [split.select(trained) for split in (train_split, val_split)]
     if config.teacher:
         config = replace(config, teacher=absolute(config.teacher))
+    if config.cache_dir:
+        config = replace(config, cache_dir=absolute(config.cache_dir))
     targets = taught_labels(config, splits[0], train_reader) if config.teacher else None
     config = replace(config, **located(config))
     if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):

@@ -75,7 +75,7 @@ def _open(base: TrainConfig, splits: Sequence[Split]) -> Study:
     # What names files works from any folder, as best.yaml will hold it.
     places = {
         name: absolute(path)
-        for name in ("schema", "wardrobe_dir")
+        for name in ("schema", "wardrobe_dir", "cache_dir")
         if (path := getattr(base, name)) is not None
     }
     base = replace(base, **places, **({} if base.is_wardrobe else located(base)))

@@ -26,7 +26,10 @@ _WARMUP = 1 / 3  # of the epochs, in which no trial is ended
 _BASE, _FORGIVEN = "base", "forgiven"  # attributes of the study
 _DEFAULT, _FAILURE = "is_default", "failure"  # and of its trials
 # Where the data lie may change; their digest says whether they are the same.
-_PLACES = ("data", "data_dir", "schema", "output_dir", "wardrobe_dir", "untrained", "offline")
+_PLACES = (
+    *("data", "data_dir", "schema", "output_dir", "wardrobe_dir", "cache_dir"),
+    *("untrained", "offline"),
+)
 
 
 class Study:
