@@ -137,6 +137,9 @@ def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tm
         ensemble_runs([runs[0], other], tmp_path / "two")
     with pytest.raises(InputError, match="not empty"):
         ensemble_runs(runs, runs[0].directory)
+    other = Run(runs[1].directory, dataclasses.replace(runs[1].config, box_padding=0.1), SCHEMA)
+    with pytest.raises(InputError, match=r"--box-padding is 0\.0 here and 0\.1 there"):
+        ensemble_runs([runs[0], other], tmp_path / "padded")
     foreign = dataclasses.replace(runs[1].config, data=None, data_dir=challenge)
     with pytest.raises(InputError, match="validation or test images are others"):
         ensemble_runs([runs[0], Run(runs[1].directory, foreign, SCHEMA)], tmp_path / "three")
@@ -145,5 +148,8 @@ def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tm
         ensemble_runs([runs[0], together], tmp_path / "five")
     split = read_split(wardrobe, "train")
     config = dataclasses.replace(runs[0].config, teacher=runs[0].directory, image_size=64)
+    with pytest.raises(InputError, match=r"its --box-padding is 0\.0, this run's 0\.1"):
+        padded = dataclasses.replace(config, image_size=32, box_padding=0.1)
+        taught_labels(padded, split, DirectReader(split, 32))
     with pytest.raises(InputError, match=r"its pixels are 32, this run's 64\. Name a run of"):
         taught_labels(config, split, DirectReader(split, 64))

@@ -60,9 +60,9 @@ def squash_resize(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.round(resized), tf.uint8)
 
 
-def read_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:
+def read_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int, padding: float = 0.0) -> tf.Tensor:
     """Turns a file and a box into the uint8 ``[size, size, 3]`` crop a model is given."""
-    return squash_resize(decode_and_crop(image_bytes, box), size)
+    return squash_resize(decode_and_crop(image_bytes, box, padding), size)
 
 
 def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:

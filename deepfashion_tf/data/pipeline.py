@@ -13,11 +13,12 @@ import psutil
 import tensorflow as tf
 
 from deepfashion_tf.data.augment import Augmentation, mix, soft_labels
+from deepfashion_tf.data.boxes import Box
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
 from deepfashion_tf.data.images import Normalization, normalize, squash_resize
-from deepfashion_tf.data.plain import Box, decode_plain, make_plain
+from deepfashion_tf.data.plain import decode_plain, make_plain
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
@@ -82,7 +83,10 @@ class DirectReader:
         return np.array(encoded, object), np.array(boxes, np.int32)
 
     def _read_one(self, row: int) -> tuple[bytes, Box]:
-        return make_plain(self._split.encoded(row), tuple(self._split.boxes[row]))
+        return self._plain(row, self._split.encoded(row))
+
+    def _plain(self, row: int, encoded: bytes) -> tuple[bytes, Box]:
+        return make_plain(encoded, tuple(self._split.boxes[row]), self._split.padding)
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
@@ -119,9 +123,10 @@ class SkippingReader(DirectReader):
         encoded = b""
         try:
             encoded = self._split.encoded(row)
-            return make_plain(encoded, tuple(self._split.boxes[row]))
+            return self._plain(row, encoded)
         except (OSError, ValueError, tf.errors.OpError) as error:
-            fault = image_fault(encoded, self._split.boxes[row]) if encoded else None
+            box, padding = self._split.boxes[row], self._split.padding
+            fault = image_fault(encoded, box, padding) if encoded else None
             self._note(row, fault or (UNREADABLE if encoded else reading_fault(error)))
         return b"", WHOLE_IMAGE
 

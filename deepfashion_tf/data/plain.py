@@ -7,30 +7,34 @@ bytes, it can turn a rare image into a plain one, by the very same function.
 
 import tensorflow as tf
 
+from deepfashion_tf.data.boxes import Box, enlarged_box
 from deepfashion_tf.data.decode import corners_inside, decode_compiled, decode_jpeg
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
-Box = tuple[int, int, int, int]
 
-
-def make_plain(encoded: bytes, box: Box) -> tuple[bytes, Box]:
+def make_plain(encoded: bytes, box: Box, padding: float = 0.0) -> tuple[bytes, Box]:
     """Gives an image as one that `decode_plain` decodes to the same pixels.
+
+    The size is known here, so that the box is enlarged here, and no graph has to.
 
     Args:
         encoded: a file of any kind that `decode_and_crop` decodes.
         box: as there.
+        padding: as there.
 
     Returns:
-        What came in, or a PNG of what is inside the box, and the box of a whole image.
+        What came in with the enlarged box, or a PNG of what is inside it, and the box of a
+        whole image.
 
     Raises:
         ValueError: the image cannot be used; says why.
         tf.errors.OpError: likewise, found out by decoding.
     """
-    fault = image_size(encoded)
-    if isinstance(fault, str):
-        raise ValueError(f"the image {fault}")
+    size = image_size(encoded)
+    if isinstance(size, str):
+        raise ValueError(f"the image {size}")
+    box = enlarged_box(box, size, padding)
     if is_plain(encoded):
         return encoded, box
     pixels = decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))

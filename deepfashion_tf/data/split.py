@@ -28,6 +28,7 @@ class Split:
         source: what the images are listed in, for messages.
         groups: int ``[n]``: images of the same number belong together, in all splits of the
             source; None = nobody has said so.
+        padding: share of a box's sides by which whoever reads its image enlarges it.
     """
 
     schema: Schema
@@ -38,6 +39,7 @@ class Split:
     labels: np.ndarray
     source: str
     groups: np.ndarray | None = None
+    padding: float = 0.0
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -84,6 +84,10 @@ class TrainConfig:
     """Epochs with --start-size."""
     crop: bool = True
     """Crop to the bounding box; otherwise the whole image is used."""
+    box_padding: float = 0.0
+    """Enlarge each box by this share of its width to the left and right and of its height up and
+    down, 0 to 1, as far as the picture goes, so that the network sees what surrounds the garment;
+    in training and in all answers."""
     flip: bool = True
     """Mirror training images at random."""
     jitter: float = 0.0
@@ -203,6 +207,7 @@ class TrainConfig:
             ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
             ("start_epochs", 0, self.epochs),
+            ("box_padding", 0.0, 1.0),
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),
