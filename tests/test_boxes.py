@@ -11,8 +11,14 @@ from deepfashion_tf.data.boxes import enlarged_box, enlarged_corners
 from deepfashion_tf.data.check import bad_images
 from deepfashion_tf.data.decode import decode_and_crop, image_fault
 from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
-from deepfashion_tf.data.pipeline import SkippingReader, crop_batches, evaluation_dataset
+from deepfashion_tf.data.pipeline import (
+    SkippingReader,
+    cached_reader,
+    crop_batches,
+    evaluation_dataset,
+)
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema
 
 FILES = supported() | {f"jpeg orientation {number}": jpeg(number) for number in range(1, 9)}
@@ -102,7 +108,7 @@ def test_a_box_that_does_not_fit_is_not_made_to_fit():
         decode_and_crop(tf.constant(FILES["jpeg"]), tf.constant(outside), 1.0)
 
 
-def test_damage_beside_the_box_is_a_fault_where_padding_reaches_it():
+def test_damage_beside_the_box_is_a_fault_where_padding_or_a_margin_reaches_it():
     whole, box = jpeg(), (0, 0, WIDTH, 12)
     cut = whole[: int(len(whole) * 0.8)]  # its lowest rows are missing
     assert image_fault(cut, box) is None
@@ -110,3 +116,8 @@ def test_damage_beside_the_box_is_a_fault_where_padding_reaches_it():
     split = dataclasses.replace(split_of([box] * len(FILES), 1.0), encoded=lambda row: cut)
     assert set(bad_images(split).values()) == {"is not a readable image"}
     assert bad_images(dataclasses.replace(split, padding=0.0)) == {}
+    assert image_fault(cut, box, 0.0, 0.5) == "is not a readable image"
+    few = dataclasses.replace(split, padding=0.0, margin=0.5)
+    assert len(bad_images(few)) == len(FILES)
+    with pytest.raises(InputError, match=f"{len(FILES)} of the {len(FILES)} val images"):
+        cached_reader(few, 32)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import make_tiny, small_config
 
+from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import normalize
 from deepfashion_tf.data.pipeline import DirectReader, cached_reader, crop_batches, training_dataset
@@ -21,6 +22,7 @@ from deepfashion_tf.serving.ensemble import (
     members_table,
     score_runs,
 )
+from deepfashion_tf.training.readers import plain_reader
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.teacher import SHARE, taught_labels
 from deepfashion_tf.training.train import train
@@ -117,6 +119,14 @@ def test_taught_labels_are_half_the_label_and_half_the_answer(runs, wardrobe):
     own = np.eye(3)[split.labels_of("fit")]
     expected = (1 - SHARE) * own + SHARE * answers["fit"].numpy()
     np.testing.assert_allclose(found["fit"], expected, atol=1e-5)
+
+    # A margin for boxes that move is not the teacher's.
+    around = dataclasses.replace(split, margin=0.1)
+    moving = cached_reader(around, 32)
+    assert moving.margin and plain_reader(split, reader, config, SkippedImages()) is reader
+    plain = plain_reader(around, moving, config, SkippedImages())
+    for category, values in taught_labels(config, around, plain).items():
+        np.testing.assert_array_equal(values, found[category])
 
     batches = training_dataset(
         split, reader, runs[0].normalization, batch_size=48, epochs=1, seed=0, targets=found

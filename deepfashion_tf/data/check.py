@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.boxes import Box, enlarged_box
+from deepfashion_tf.data.boxes import Box, enlarged_box, window_around
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.plain import decode_plain, is_plain
@@ -62,8 +62,9 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
         # `is_plain` may be asked only of what has a sound header.
         size = image_size(encoded)
         if isinstance(size, tuple) and is_plain(encoded):
-            plain[row] = encoded, enlarged_box(split.boxes[row], size, split.padding)
-        elif fault := image_fault(encoded, split.boxes[row], split.padding):
+            box = enlarged_box(split.boxes[row], size, split.padding)
+            plain[row] = encoded, window_around(box, size, split.margin)
+        elif fault := image_fault(encoded, split.boxes[row], split.padding, split.margin):
             faults[row] = fault
     if plain:
         images, boxes = zip(*plain.values(), strict=True)
@@ -71,7 +72,7 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             _decode_some(tf.constant(images), tf.constant(np.array(boxes, np.int32)))
         except tf.errors.OpError:
             judged = {
-                row: image_fault(encoded, split.boxes[row], split.padding)
+                row: image_fault(encoded, split.boxes[row], split.padding, split.margin)
                 for row, (encoded, _) in plain.items()
             }
             faults |= {row: fault for row, fault in judged.items() if fault}
