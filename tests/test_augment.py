@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ from deepfashion_tf.data.augment import (
     erase,
     jitter,
     mix,
+    moved_boxes,
     rectangles,
     soft_labels,
 )
@@ -38,6 +41,51 @@ def test_a_window_of_a_jittered_image_is_enlarged_to_the_whole():
     part = tf.image.resize(IMAGES[:, 8:, 4:12], (16, 16)).numpy()
     # At its edge it sees what lies beyond, which a picture of the part alone does not.
     np.testing.assert_allclose(found[:, 1:-1, 1:-1], part[:, 1:-1, 1:-1], atol=0.01)
+
+
+MARGIN = 4  # pixels around boxes of 8
+
+
+def moved(*edges: float, **options) -> np.ndarray:
+    """Changes the inner 8 x 8 pixels of each image by moves of the edges, told in pixels."""
+    drawn = {"amounts": tf.zeros((6, len(JITTERS))), "edges": windows(*[edges] * 6) / 8}
+    return Augmentation(box_jitter=0.5).change(IMAGES, drawn | options, 8, MARGIN / 8).numpy()
+
+
+def test_a_box_that_does_not_move_is_the_image_without_its_margin():
+    np.testing.assert_allclose(moved(0, 0, 0, 0), IMAGES[:, 4:12, 4:12], atol=1e-3)
+    found = moved_boxes(windows([0, 0, 0, 0], [-0.5, 0.25, 0.5, 0.25]), 0.5)
+    np.testing.assert_allclose(found, [[0.25, 0.25, 0.5, 0.5], [0, 0.375, 1, 0.5]])
+
+
+def test_edges_that_move_show_what_lies_there():
+    np.testing.assert_allclose(moved(-3, 2, -3, 2), IMAGES[:, 6:14, 1:9], atol=1e-3)
+    left, right = moved(-4, 0, 0, 0), moved(0, 0, 4, 0)
+    for found, part in ((left, IMAGES[:, 4:12, :12]), (right, IMAGES[:, 4:12, 4:])):
+        smaller = tf.image.resize(part, (8, 8)).numpy()  # bilinear, each pixel at its middle
+        np.testing.assert_allclose(found, smaller, atol=1e-2)
+    inward = tf.image.resize(IMAGES[:, 6:10, 4:12], (8, 8)).numpy()
+    np.testing.assert_allclose(moved(0, 2, 0, -2)[:, 1:-1], inward[:, 1:-1], atol=1e-2)
+
+
+def test_a_window_of_a_moved_box_is_one_of_what_the_box_shows():
+    found = moved(-3, 2, -3, 2, crops=windows(*[[0.5, 0.25, 0.5, 0.5]] * 6))
+    part = tf.image.resize(IMAGES[:, 8:12, 5:9], (8, 8)).numpy()
+    # At its edge it sees what lies beyond, which a picture of the part alone does not.
+    np.testing.assert_allclose(found[:, 1:-1, 1:-1], part[:, 1:-1, 1:-1], atol=0.01)
+
+
+def test_boxes_that_move_change_nothing_else_that_is_drawn():
+    with_boxes = dataclasses.replace(ALL, box_jitter=0.2).draw(20_000, KEY)
+    edges = with_boxes.pop("edges").numpy()
+    for name, values in ALL.draw(20_000, KEY).items():
+        np.testing.assert_array_equal(values, with_boxes.pop(name))
+    assert not with_boxes
+    # Uniform, each edge on its own.
+    assert np.abs(edges).max() <= 0.2 and np.abs(edges.mean(axis=0)).max() < 0.005
+    assert np.abs(np.cov(edges.T) - np.eye(4) * 0.2**2 / 3).max() < 0.001
+    amounts = Augmentation(box_jitter=0.2).draw(50, KEY)["amounts"]
+    assert not np.any(amounts)
 
 
 def test_what_is_erased_has_one_colour_and_the_rest_stays():

@@ -38,7 +38,7 @@ from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.demo.about import describe
-from deepfashion_tf.serving.demo.answering import Refusal
+from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering, Refusal
 from deepfashion_tf.serving.demo.desk import Desk
 from deepfashion_tf.serving.demo.server import PAGE
 from deepfashion_tf.serving.export import export_run
@@ -129,6 +129,17 @@ def test_heat_maps_have_the_shape_of_what_was_marked(served, photograph):
         kind, _, encoded = address.partition(",")
         assert kind == "data:image/jpeg;base64"
         assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (224, 448)
+
+
+def test_heat_maps_show_what_surrounds_the_box_where_the_run_sees_it(run, photograph):
+    box = (10, 20, 110, 220)
+    predictor = Predictor.load(run.directory)
+    predictor.padding = 0.1
+    (address, *_) = Answering(predictor).heat_maps(photograph, box).values()
+    _, _, encoded = address.partition(",")
+    width, height = Image.open(io.BytesIO(base64.b64decode(encoded))).size
+    # 120 x 240 of the picture's pixels.
+    assert (width, height) == (HEAT_MAP_SIDE // 2, HEAT_MAP_SIDE)
 
 
 def test_an_answer_comes_before_one_has_waited(served):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import make_tiny, small_config
 
+from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import normalize
 from deepfashion_tf.data.pipeline import DirectReader, cached_reader, crop_batches, training_dataset
@@ -21,6 +22,7 @@ from deepfashion_tf.serving.ensemble import (
     members_table,
     score_runs,
 )
+from deepfashion_tf.training.readers import plain_reader
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.teacher import SHARE, taught_labels
 from deepfashion_tf.training.train import train
@@ -118,6 +120,14 @@ def test_taught_labels_are_half_the_label_and_half_the_answer(runs, wardrobe):
     expected = (1 - SHARE) * own + SHARE * answers["fit"].numpy()
     np.testing.assert_allclose(found["fit"], expected, atol=1e-5)
 
+    # A margin for boxes that move is not the teacher's.
+    around = dataclasses.replace(split, margin=0.1)
+    moving = cached_reader(around, 32)
+    assert moving.margin and plain_reader(split, reader, config, SkippedImages()) is reader
+    plain = plain_reader(around, moving, config, SkippedImages())
+    for category, values in taught_labels(config, around, plain).items():
+        np.testing.assert_array_equal(values, found[category])
+
     batches = training_dataset(
         split, reader, runs[0].normalization, batch_size=48, epochs=1, seed=0, targets=found
     )
@@ -137,6 +147,9 @@ def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tm
         ensemble_runs([runs[0], other], tmp_path / "two")
     with pytest.raises(InputError, match="not empty"):
         ensemble_runs(runs, runs[0].directory)
+    other = Run(runs[1].directory, dataclasses.replace(runs[1].config, box_padding=0.1), SCHEMA)
+    with pytest.raises(InputError, match=r"--box-padding is 0\.0 here and 0\.1 there"):
+        ensemble_runs([runs[0], other], tmp_path / "padded")
     foreign = dataclasses.replace(runs[1].config, data=None, data_dir=challenge)
     with pytest.raises(InputError, match="validation or test images are others"):
         ensemble_runs([runs[0], Run(runs[1].directory, foreign, SCHEMA)], tmp_path / "three")
@@ -145,5 +158,8 @@ def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tm
         ensemble_runs([runs[0], together], tmp_path / "five")
     split = read_split(wardrobe, "train")
     config = dataclasses.replace(runs[0].config, teacher=runs[0].directory, image_size=64)
+    with pytest.raises(InputError, match=r"its --box-padding is 0\.0, this run's 0\.1"):
+        padded = dataclasses.replace(config, image_size=32, box_padding=0.1)
+        taught_labels(padded, split, DirectReader(split, 32))
     with pytest.raises(InputError, match=r"its pixels are 32, this run's 64\. Name a run of"):
         taught_labels(config, split, DirectReader(split, 64))

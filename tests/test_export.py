@@ -20,8 +20,11 @@ from deepfashion_tf.inference.calibration import (
     CategoryCalibration,
     Coverage,
 )
+from deepfashion_tf.inference.items import items_of
+from deepfashion_tf.inference.predictor import RUN_FILE, Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.training.config import CONFIG_FILE
 
 SCHEMA = builtin_schema()
 
@@ -132,6 +135,32 @@ print(json.dumps({{c: [names[c], answers[c].numpy()[0].tolist()] for c in answer
         names, probabilities = found[category]
         assert names == list(attributes)
         np.testing.assert_allclose(probabilities, expected[category][0], atol=1e-4)
+
+
+def test_boxes_are_enlarged_alike_by_the_run_its_export_and_the_predictor(trained, tmp_path):
+    config = replace(trained.run.config, box_padding=0.3)
+    run = replace(trained.run, config=config, directory=tmp_path / "run")
+    shutil.copytree(trained.run.directory, run.directory)
+    config.save(run.directory / CONFIG_FILE)
+    split = run.read_split("val")
+    assert split.padding == 0.3
+    expected = predict_split(run, run.load_model(), split)
+    path = export_run(run)
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    # The split's boxes are those of its files: whoever answers enlarges them.
+    np.testing.assert_array_equal(split.boxes, trained.val.boxes)
+    assert_same(serve(image_bytes=files(split), boxes=tf.constant(split.boxes)), expected)
+    for predictor in (Predictor.load(run.directory), Predictor.load(path)):
+        (batch,) = predictor.stream(items_of(split))
+        assert_same(batch.probabilities, expected)
+    without = predict_split(run, run.load_model(), trained.val)
+    assert np.abs(expected["sleeve"] - without["sleeve"]).max() > 1e-3
+
+    about = path / "assets" / RUN_FILE
+    values = json.loads(about.read_text())
+    del values["box_padding"]
+    about.write_text(json.dumps(values))
+    assert Predictor.load(path).padding == 0  # an export of before there was padding
 
 
 def test_exporting_again_replaces_the_export(trained, exported):

@@ -89,11 +89,15 @@ def test_what_decides_the_start_names_its_folder(config):
     one = head_start_config(config).output_dir
     for same in ({"seed": 3}, {"heads": "pooled"}, {"epochs": 9}, {"batch_size": 4}):
         assert head_start_config(dataclasses.replace(config, **same)).output_dir == one
+    # Whole images have no box to be enlarged.
+    whole = dataclasses.replace(config, crop=False)
+    assert head_start_config(dataclasses.replace(whole, box_padding=0.1)).output_dir == one
     for other in (
         {"backbone": "seresnet50"},
         {"image_size": 48},
         {"representation": "logits"},
         {"start_drawings": 50},
+        {"box_padding": 0.1},
     ):
         assert head_start_config(dataclasses.replace(config, **other)).output_dir != one
     large = dataclasses.replace(config, image_size=224)

@@ -31,6 +31,8 @@ def config_of(data, folder) -> TrainConfig:
         batch_size=16,
         epochs=3,
         jitter=1.0,
+        box_padding=0.1,
+        box_jitter=0.1,
         cutmix=0.5,
         erase=0.5,
         balance="gradnorm",

@@ -18,7 +18,7 @@ from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.evaluate import answers, evaluate, predict_split
+from deepfashion_tf.evaluation.evaluate import answer_labelled, answers, evaluate, predict_split
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
@@ -514,6 +514,28 @@ def test_predictions_are_those_of_the_model(trained):
         np.testing.assert_allclose(probabilities[category], expected, atol=1e-5)
     assert answers(probabilities).shape == (24, 6)
     assert keras.backend.backend() == "tensorflow"
+
+
+def test_boxes_that_move_train_with_small_images_first_and_a_teacher(tiny, challenge, tmp_path):
+    moving = {"box_padding": 0.1, "box_jitter": 0.2, "image_size": 36, "epochs": 2}
+    small_first = {"start_size": 32, "start_epochs": 1}
+    config = small_config(challenge, tmp_path, **moving, **small_first)
+    teacher = train(config).run
+    assert (teacher.config.box_padding, teacher.config.box_jitter) == (0.1, 0.2)
+    # What is validated has no margin: the history is what the model answers for plain crops.
+    val = teacher.read_split("val")
+    assert (val.padding, val.margin) == (0.1, 0.0)
+    accuracies = [float(row["val_mean_accuracy"]) for row in read_history(teacher)]
+    scores = answer_labelled(teacher, val).scores()
+    assert scores.mean_accuracy == pytest.approx(max(accuracies), abs=1e-4)
+
+    taught = dataclasses.replace(config, teacher=teacher.directory)
+    runs = [
+        train(dataclasses.replace(taught, output_dir=tmp_path / str(cache), cache=cache)).run
+        for cache in (True, False)
+    ]
+    histories = [[{**row, "seconds": 0} for row in read_history(run)] for run in runs]
+    assert histories[0] == histories[1]
 
 
 def test_what_is_validated_and_kept_is_the_average_of_the_weights(tiny, challenge, tmp_path):

@@ -133,6 +133,7 @@ class Augmentation:
         erase: share of the images in which a rectangle of 2 to 20 % of the area is painted over.
         mixup: share of the images that another one is laid over, by Beta(0.4, 0.4).
         cutmix: share of the images that a part of another one is set into, of any size.
+        box_jitter: how far each edge of the box moves at most, as a share of the box's side.
     """
 
     flip: bool = True
@@ -142,6 +143,7 @@ class Augmentation:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    box_jitter: float = 0.0
 
     @property
     def mixes(self) -> bool:
@@ -165,14 +167,16 @@ class Augmentation:
         if self.flip:
             drawn["flips"] = uniform(2**40) < 0.5
         if self.rand_augment:
-            places = tf.floor(uniform(8, AT_ONCE) * len(CHANGES))
+            places = tf.floor(uniform(9, AT_ONCE) * len(CHANGES))
             drawn["choices"] = tf.cast(places, tf.int32)
-            signs = tf.sign(uniform(9, AT_ONCE, low=-1.0))
+            signs = tf.sign(uniform(10, AT_ONCE, low=-1.0))
             drawn["strengths"] = self.rand_augment * signs
-        if self.jitter or self.least_crop < 1:
+        if self.jitter or self.least_crop < 1 or self.box_jitter:
             drawn["amounts"] = self.jitter * uniform(0, len(JITTERS), low=-1.0)
         if self.least_crop < 1:
             drawn["crops"] = _windows(uniform(1, 4), self.least_crop, 1.0, inside=True)
+        if self.box_jitter:
+            drawn["edges"] = self.box_jitter * uniform(8, 4, low=-1.0)
         if self.erase:
             windows = _windows(uniform(2, 4), 0.02, 0.2, inside=True)
             drawn["erased"] = tf.where(uniform(3)[:, None] < self.erase, windows, 0.0)
@@ -187,17 +191,47 @@ class Augmentation:
             drawn["windows"] = tf.where(cut[:, None], windows, 0.0)
         return drawn
 
-    def change(self, images: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Does to a batch, uint8 ``[batch, size, size, 3]``, what was drawn, but for the mixing."""
+    def change(
+        self,
+        images: tf.Tensor,
+        drawn: dict[str, tf.Tensor],
+        size: int | None = None,
+        margin: float = 0.0,
+    ) -> tf.Tensor:
+        """Does to a batch what was drawn, but for the mixing.
+
+        Args:
+            images: uint8 ``[batch, side, side, 3]``: boxes, and where they move a margin.
+            drawn: what `draw` gave, of these images.
+            size: side of the result where boxes move; otherwise it is the images'.
+            margin: what is around each box, as a share of its side.
+        """
         if "flips" in drawn:
             images = flip_where(images, drawn["flips"])
         if "choices" in drawn:
             images = rand_augment(images, drawn["choices"], drawn["strengths"])
         if "amounts" in drawn:
-            images = jitter(images, drawn["amounts"], drawn.get("crops"))
+            boxes = moved_boxes(drawn["edges"], margin) if "edges" in drawn else None
+            images = jitter(images, drawn["amounts"], drawn.get("crops"), boxes, size)
         if "erased" in drawn:
             images = erase(images, drawn["erased"], drawn["colours"])
         return images
+
+
+def moved_boxes(edges: tf.Tensor, margin: float) -> tf.Tensor:
+    """Finds boxes whose edges have moved in images that have a margin around them.
+
+    Args:
+        edges: float32 ``[batch, 4]``, how far left, top, right and bottom move to the right and
+            down, as shares of the box's sides.
+        margin: around each box, as a share of its side.
+
+    Returns:
+        float32 ``[batch, 4]``: left, top, width and height as shares of the images' side.
+    """
+    whole = 1.0 + 2.0 * margin
+    corner, sides = edges[:, :2] + margin, 1.0 + edges[:, 2:] - edges[:, :2]
+    return tf.concat([corner, sides], axis=1) / whole
 
 
 def _windows(drawn: tf.Tensor, least: float, most: float, inside: bool) -> tf.Tensor:
@@ -239,21 +273,32 @@ JITTERS = {
 }
 
 
-def jitter(images: tf.Tensor, amounts: tf.Tensor, windows: tf.Tensor | None = None) -> tf.Tensor:
+def jitter(
+    images: tf.Tensor,
+    amounts: tf.Tensor,
+    windows: tf.Tensor | None = None,
+    boxes: tf.Tensor | None = None,
+    size: int | None = None,
+) -> tf.Tensor:
     """Zooms, stretches, turns, moves and recolours each image by given amounts.
 
-    What comes in over the edge is the image reflected. All amounts 0 is the identity.
+    What comes in over the edge is the image reflected. All amounts 0 is the identity. All of it,
+    boxes and windows included, is one interpolation.
 
     Args:
-        images: uint8 ``[batch, size, size, 3]``, RGB.
+        images: uint8 ``[batch, side, side, 3]``, RGB.
         amounts: float32 ``[batch, 10]``, -1..1, in units of JITTERS and in its order.
         windows: float32 ``[batch, 4]``, a part of each changed image that is then enlarged to
             the whole: left, top, width and height as shares of the side; None = all of it.
+        boxes: float32 ``[batch, 4]``, a part of each image, told alike, that is taken for the
+            image; what comes in over its edge is what lies there. None = all of it.
+        size: side of the result in pixels; None = the images'.
 
     Returns:
-        float32, same shape, 0..255.
+        float32 ``[batch, size, size, 3]``, 0..255.
     """
-    side = images.shape[1]
+    given = images.shape[1]
+    side = given if boxes is None else size or given
     zoom, stretch, turn, right, down, contrast, brightness, *channels = tf.unstack(
         amounts * tf.constant(list(JITTERS.values())), axis=1
     )
@@ -270,6 +315,11 @@ def jitter(images: tf.Tensor, amounts: tf.Tensor, windows: tf.Tensor | None = No
         left, top = left * side + (width - 1) / 2, top * side + (height - 1) / 2
         x0, y0 = x0 + xx * left + xy * top, y0 + yx * left + yy * top
         xx, xy, yx, yy = xx * width, xy * height, yx * width, yy * height
+    if boxes is not None:
+        left, top, width, height = tf.unstack(boxes * given, axis=1)
+        across, along = width / side, height / side
+        x0, y0 = across * x0 + left + (across - 1) / 2, along * y0 + top + (along - 1) / 2
+        xx, xy, yx, yy = across * xx, across * xy, along * yx, along * yy
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
         transforms=tf.stack([xx, xy, x0, yx, yy, y0, none, none], axis=1),

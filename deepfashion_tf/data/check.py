@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.boxes import Box, enlarged_box, window_around
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.plain import decode_plain, is_plain
@@ -51,7 +52,7 @@ def bad_images(
 
 def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
     faults: dict[int, str] = {}
-    plain: dict[int, bytes] = {}
+    plain: dict[int, tuple[bytes, Box]] = {}
     for row in rows:
         try:
             encoded = split.encoded(row)
@@ -59,15 +60,21 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             faults[row] = reading_fault(error)
             continue
         # `is_plain` may be asked only of what has a sound header.
-        if isinstance(image_size(encoded), tuple) and is_plain(encoded):
-            plain[row] = encoded
-        elif fault := image_fault(encoded, split.boxes[row]):
+        size = image_size(encoded)
+        if isinstance(size, tuple) and is_plain(encoded):
+            box = enlarged_box(split.boxes[row], size, split.padding)
+            plain[row] = encoded, window_around(box, size, split.margin)
+        elif fault := image_fault(encoded, split.boxes[row], split.padding, split.margin):
             faults[row] = fault
     if plain:
+        images, boxes = zip(*plain.values(), strict=True)
         try:
-            _decode_some(tf.constant(list(plain.values())), tf.constant(split.boxes[list(plain)]))
+            _decode_some(tf.constant(images), tf.constant(np.array(boxes, np.int32)))
         except tf.errors.OpError:
-            judged = {row: image_fault(encoded, split.boxes[row]) for row, encoded in plain.items()}
+            judged = {
+                row: image_fault(encoded, split.boxes[row], split.padding, split.margin)
+                for row, (encoded, _) in plain.items()
+            }
             faults |= {row: fault for row, fault in judged.items() if fault}
     return dict(sorted(faults.items()))
 

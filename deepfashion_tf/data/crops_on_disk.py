@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.pipeline import Batching, crop_batches
+from deepfashion_tf.data.pipeline import Batching, crop_batches, margin_of
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
@@ -27,11 +27,12 @@ class DiskReader:
     """Answers from crops in memory-mapped files.
 
     Args:
-        shards: uint8 ``[n, size, size, 3]`` each, all but the last of the same length.
+        shards: uint8 ``[n, side, side, 3]`` each, all but the last of the same length.
+        margin: pixels of each side that are a margin.
     """
 
-    def __init__(self, shards: Sequence[np.ndarray]) -> None:
-        self._shards = shards
+    def __init__(self, shards: Sequence[np.ndarray], margin: int = 0) -> None:
+        self._shards, self.margin = shards, margin
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
@@ -59,7 +60,7 @@ def disk_reader(
     """Decodes every image once, unless that was done before, and makes a reader of the files.
 
     A shard is named by a digest of what decides its pixels, so that images that have changed
-    get a new one; nobody removes the old one. Crops are kept as uint8, size² × 3 bytes an
+    get a new one; nobody removes the old one. Crops are kept as uint8, side² × 3 bytes an
     image: of photographs at 224 pixels PNG would leave a half and WebP a third of that, but
     take forty and thirty times as long to read, and WebP forty milliseconds a crop to write.
 
@@ -82,7 +83,7 @@ def disk_reader(
             missing = [shard for shard in shards if shard.open() is None]
             _check_room(missing, folder)
             try:
-                _decode(split, missing, on_progress)
+                _decode(split, image_size, missing, on_progress)
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -92,7 +93,7 @@ def disk_reader(
                 ) from error
     if on_progress:
         on_progress(len(split), len(split))
-    return DiskReader([shard.open() for shard in shards])
+    return DiskReader([shard.open() for shard in shards], margin_of(split, image_size))
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ class _Shard:
 
     path: Path
     rows: range
-    image_size: int
+    side: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return len(self.rows), self.image_size, self.image_size, 3
+        return len(self.rows), self.side, self.side, 3
 
     def open(self) -> np.ndarray | None:
         """Maps the file into memory; None = it is not there, or not whole."""
@@ -119,15 +120,17 @@ class _Shard:
 
 
 def _shards_of(split: Split, image_size: int, folder: Path) -> list[_Shard]:
-    length = max(1, _SHARD_BYTES // (image_size**2 * 3))
+    side = image_size + 2 * margin_of(split, image_size)
+    length = max(1, _SHARD_BYTES // (side**2 * 3))
     starts = range(0, len(split), length)
     parts = [range(start, min(start + length, len(split))) for start in starts]
-    return [_Shard(folder / _name(split, image_size, rows), rows, image_size) for rows in parts]
+    return [_Shard(folder / _name(split, image_size, rows), rows, side) for rows in parts]
 
 
 def _name(split: Split, image_size: int, rows: range) -> str:
     """Names the file of some crops by all that decides their pixels."""
-    digest = hashlib.sha256(json.dumps([_VERSION, tf.__version__, image_size]).encode())
+    settings = [_VERSION, tf.__version__, image_size, split.padding, split.margin]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     boxes = split.boxes.tolist()
     for row in rows:
         image = [str(split.keys[row]), boxes[row], split.stamp(row)]
@@ -141,19 +144,21 @@ def _check_room(missing: Sequence[_Shard], folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > 0.95 * free:
         raise InputError(
-            f"Keeping {count} crops of {missing[0].image_size} pixels takes "
+            f"Keeping {count} crops of {missing[0].side} pixels takes "
             f"{needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free in --cache-dir "
             f"{folder}: free some space, name another folder, or pass a smaller --image-size."
         )
 
 
 def _decode(
-    split: Split, missing: Sequence[_Shard], on_progress: Callable[[int, int], None] | None
+    split: Split,
+    image_size: int,
+    missing: Sequence[_Shard],
+    on_progress: Callable[[int, int], None] | None,
 ) -> None:
     """Writes shards, one after the other, each of which is there when it is whole."""
     if not missing:
         return
-    image_size = missing[0].image_size
     rows = np.concatenate([np.array(shard.rows) for shard in missing])
     done = len(split) - len(rows)
     # One pipeline for all of them: it takes a moment to get going.

@@ -7,6 +7,7 @@ refused by a sentence from `headers`, which refuses the same files by their head
 
 import tensorflow as tf
 
+from deepfashion_tf.data.boxes import Box, enlarged_box, enlarged_corners, fits, window_around
 from deepfashion_tf.data.byte_ops import (
     bytes_at,
     find_chunk,
@@ -41,7 +42,7 @@ _HEAD = 64  # bytes that hold all that is asked of a header at a fixed place
 
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking takes seconds
-def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file and crops it; a JPEG only where the box is.
 
     The image is upright as its EXIF orientation says, and what is transparent is
@@ -51,6 +52,7 @@ def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
         image_bytes: scalar string, the file as it is.
         box: int32 ``[4]``, x1 y1 x2 y2 in half-open pixels of the upright image;
             all -1 = the whole image.
+        padding: share of the box's sides by which it is enlarged, as `enlarged_box` does.
 
     Returns:
         uint8 ``[height, width, 3]``, RGB.
@@ -61,26 +63,30 @@ def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """
     image = tf.cond(
         tf.io.is_jpeg(image_bytes),
-        lambda: _from_jpeg(image_bytes, box),
-        lambda: _from_other(image_bytes, box),
+        lambda: _from_jpeg(image_bytes, box, padding),
+        lambda: _from_other(image_bytes, box, padding),
     )
     return tf.ensure_shape(image, (None, None, 3))
 
 
 # For callers outside a graph: op by op it takes four times as long.
 decode_compiled = tf.function(
-    decode_and_crop,
+    lambda image_bytes, box: decode_and_crop(image_bytes, box),
     autograph=False,
     input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
 )
 
 
-def image_fault(encoded: bytes, box: tuple[int, int, int, int] | None = None) -> str | None:
+def image_fault(
+    encoded: bytes, box: Box | None = None, padding: float = 0.0, margin: float = 0.0
+) -> str | None:
     """Says why an image cannot be used, whatever the bytes are.
 
     Args:
         encoded: a file's contents.
         box: as in `decode_and_crop`; None = the whole image.
+        padding: as there.
+        margin: around the box, as a share of its sides, that has to be sound, too.
 
     Returns:
         What follows on the file's name in a sentence, None if all is well.
@@ -90,10 +96,10 @@ def image_fault(encoded: bytes, box: tuple[int, int, int, int] | None = None) ->
         return size
     box = (-1, -1, -1, -1) if box is None else tuple(int(value) for value in box)
     if any(value != -1 for value in box):
-        x1, y1, x2, y2 = box
-        if not (0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]):
+        if not fits(box, size):
             spelled = ",".join(map(str, box))
             return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"
+        box = window_around(enlarged_box(box, size, padding), size, margin)
     try:
         decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
     except tf.errors.ResourceExhaustedError:
@@ -104,26 +110,23 @@ def image_fault(encoded: bytes, box: tuple[int, int, int, int] | None = None) ->
 
 
 # One op in the graph each: the ops of a branch that is not taken cost time all the same,
-# and most files are JPEGs without EXIF.
-_kept_apart = tf.function(
-    autograph=False,
-    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
-    experimental_attributes={"_noinline": True},
-)
+# and most files are JPEGs without EXIF. The padding is a number of Python, so that there is
+# nothing of it in the graph where there is none.
+_kept_apart = tf.function(autograph=False, experimental_attributes={"_noinline": True})
 
 
-def _from_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def _from_jpeg(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(image_bytes)
     # As float32, which a product of two 16-bit numbers does not overflow.
     pixels = tf.reduce_prod(tf.cast(shape[:2], tf.float32))
     is_plain = (pixels < MAX_PIXELS) & (shape[2] != 4) & ~occurs(image_bytes, b"Exif\0\0")
 
     def decode() -> tf.Tensor:
-        corners = corners_inside(box, shape[1::-1])
+        corners = corners_inside(box, shape[1::-1], padding)
         window = tf.concat([corners[0, ::-1], (corners[1] - corners[0])[::-1]], axis=0)
         return decode_jpeg(image_bytes, window)
 
-    return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box))
+    return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box, padding))
 
 
 def decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -136,7 +139,7 @@ def decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
 
 @_kept_apart
-def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(image_bytes)
     image_bytes = _require_pixels(tf.cast(shape[:2], tf.int64), image_bytes)
 
@@ -147,12 +150,12 @@ def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     is_sure = tf.cond(shape[2] == 4, has_marker, lambda: tf.constant(True))
     image_bytes = _require(is_sure, BARE_CMYK, image_bytes)
     orientation = jpeg_orientation(image_bytes)
-    window = _window(box, shape[1::-1], orientation)
+    window = _window(box, shape[1::-1], orientation, padding)
     return turn_upright(decode_jpeg(image_bytes, window), orientation)
 
 
 @_kept_apart
-def _from_other(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def _from_other(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
     head = bytes_at(image_bytes, 0, _HEAD)
     is_webp = has_text(head, 0, b"RIFF") & has_text(head, 8, b"WEBP")
     is_gif = has_text(head, 0, b"GIF87a") | has_text(head, 0, b"GIF89a")
@@ -164,7 +167,8 @@ def _from_other(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
         tf.argmax(kinds, output_type=tf.int32),
         [lambda decode=decode: decode(image_bytes, head) for decode in decoders],
     )
-    y, x, height, width = tf.unstack(_window(box, tf.shape(image)[1::-1], orientation))
+    window = _window(box, tf.shape(image)[1::-1], orientation, padding)
+    y, x, height, width = tf.unstack(window)
     return turn_upright(_over_white(image[y : y + height, x : x + width]), orientation)
 
 
@@ -253,21 +257,27 @@ def _over_white(image: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.shape(image)[2] == 4, blend, lambda: image)
 
 
-def _window(box: tf.Tensor, stored_size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def _window(
+    box: tf.Tensor, stored_size: tf.Tensor, orientation: tf.Tensor, padding: float
+) -> tf.Tensor:
     """Gives y, x, height, width of a box in the image as it is stored."""
     size = tf.where(orientation >= 5, stored_size[::-1], stored_size)
-    return stored_window(corners_inside(box, size), size, orientation)
+    return stored_window(corners_inside(box, size, padding), size, orientation)
 
 
-def corners_inside(box: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Gives (x1, y1) and (x2, y2), int32 ``[2, 2]``, of a box in an image of (width, height)."""
+def corners_inside(box: tf.Tensor, size: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
+    """Gives (x1, y1) and (x2, y2), int32 ``[2, 2]``, of a box in an image of (width, height).
+
+    The box itself has to lie inside; then it is enlarged by `padding`.
+    """
     whole = tf.stack([tf.zeros_like(size), size])
     corners = tf.where(tf.reduce_all(box == -1), whole, tf.reshape(box, [2, 2]))
     inside = (corners[0] >= 0) & (corners[0] < corners[1]) & (corners[1] <= size)
     message = "the box (x1, y1, x2, y2) has no area or lies outside the image (width, height)"
     check = tf.debugging.Assert(tf.reduce_all(inside), [message, box, size])
     with tf.control_dependencies([check]):
-        return tf.identity(corners)
+        corners = tf.identity(corners)
+    return enlarged_corners(corners, size, padding) if padding else corners
 
 
 def _require_pixels(size: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ Training and evaluation differ in the order and the augmentation, and nothing el
 `training_dataset` with `evaluation_dataset`.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
@@ -16,8 +17,8 @@ from deepfashion_tf.data.augment import Augmentation, mix, soft_labels
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import Normalization, normalize, squash_resize
-from deepfashion_tf.data.plain import Box, decode_plain, make_plain
+from deepfashion_tf.data.images import Normalization, mirrored_crop, normalize, squash_resize
+from deepfashion_tf.data.plain import decode_plain, make_plain, make_plain_around
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
@@ -34,7 +35,13 @@ _GREY = 127  # near the mean of photographs, so that it moves batch norm little
 
 
 class Reader(Protocol):
-    """Where crops come from."""
+    """Where crops come from.
+
+    Attributes:
+        margin: pixels of the picture around each crop, on each side, for boxes that move.
+    """
+
+    margin: int
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         """Reads the crops of rows, batch by batch.
@@ -46,8 +53,14 @@ class Reader(Protocol):
 
         Returns:
             Batches ``(indices, images, counted, *others)``, images uint8
-            ``[batch, size, size, 3]``; what could not be read does not count.
+            ``[batch, side, side, 3]``, the side being the crops' with both margins; what could
+            not be read does not count.
         """
+
+
+def margin_of(split: Split, image_size: int) -> int:
+    """Gives the margin around a split's crops in pixels: rounded up, so that nothing is missing."""
+    return math.ceil(split.margin * image_size)
 
 
 class DirectReader:
@@ -58,6 +71,7 @@ class DirectReader:
 
     def __init__(self, split: Split, image_size: int) -> None:
         self._split, self._size = split, image_size
+        self.margin = margin_of(split, image_size)
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         def read(index: tf.Tensor, fetched: tuple, counted: tf.Tensor, *others: tf.Tensor) -> tuple:
@@ -73,7 +87,8 @@ class DirectReader:
             types = [tf.string, tf.int32]
             encoded, boxes = tf.numpy_function(self._read, [indices], types, stateful=False)
             encoded = tf.ensure_shape(encoded, indices.shape)
-            return indices, (encoded, tf.ensure_shape(boxes, (None, 4))), *others
+            boxes = tf.ensure_shape(boxes, (None, 8 if self.margin else 4))
+            return indices, (encoded, boxes), *others
 
         return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
 
@@ -81,12 +96,23 @@ class DirectReader:
         encoded, boxes = zip(*map(self._read_one, indices), strict=True)
         return np.array(encoded, object), np.array(boxes, np.int32)
 
-    def _read_one(self, row: int) -> tuple[bytes, Box]:
-        return make_plain(self._split.encoded(row), tuple(self._split.boxes[row]))
+    def _read_one(self, row: int) -> tuple[bytes, tuple[int, ...]]:
+        return self._plain(row, self._split.encoded(row))
+
+    def _plain(self, row: int, encoded: bytes) -> tuple[bytes, tuple[int, ...]]:
+        split, box = self._split, tuple(self._split.boxes[row])
+        if self.margin:
+            return make_plain_around(encoded, box, split.padding, split.margin)
+        return make_plain(encoded, box, split.padding)
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Makes a crop, uint8 ``[size, size, 3]``, and tells whether its labels count."""
-        return squash_resize(decode_plain(*fetched), self._size), tf.constant(True)
+        """Makes a crop, uint8 ``[side, side, 3]``, and tells whether its labels count."""
+        return self._make(*fetched), tf.constant(True)
+
+    def _make(self, encoded: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+        if not self.margin:
+            return squash_resize(decode_plain(encoded, boxes), self._size)
+        return mirrored_crop(decode_plain(encoded, boxes[:4]), boxes[4:], self._size, self.margin)
 
 
 class SkippingReader(DirectReader):
@@ -107,23 +133,29 @@ class SkippingReader(DirectReader):
         super().__init__(split, image_size)
         self.bad: set[int] = set()
         self._on_bad = on_bad
-        self._blank = np.full((image_size, image_size, 3), _GREY, np.uint8)
+        side = image_size + 2 * self.margin
+        self._blank = np.full((side, side, 3), _GREY, np.uint8)
+        self._no_box = WHOLE_IMAGE * (2 if self.margin else 1)
         # Traced here: the threads that first call it at once would trace it each.
         self._make_crop = tf.function(
-            lambda encoded, box: squash_resize(decode_plain(encoded, box), image_size),
+            self._make,
             autograph=False,
-            input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+            input_signature=[
+                tf.TensorSpec([], tf.string),
+                tf.TensorSpec([len(self._no_box)], tf.int32),
+            ],
         ).get_concrete_function()
 
-    def _read_one(self, row: int) -> tuple[bytes, Box]:
+    def _read_one(self, row: int) -> tuple[bytes, tuple[int, ...]]:
         encoded = b""
         try:
             encoded = self._split.encoded(row)
-            return make_plain(encoded, tuple(self._split.boxes[row]))
+            return self._plain(row, encoded)
         except (OSError, ValueError, tf.errors.OpError) as error:
-            fault = image_fault(encoded, self._split.boxes[row]) if encoded else None
+            split, box = self._split, self._split.boxes[row]
+            fault = image_fault(encoded, box, split.padding, split.margin) if encoded else None
             self._note(row, fault or (UNREADABLE if encoded else reading_fault(error)))
-        return b"", WHOLE_IMAGE
+        return b"", self._no_box
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         image, counted = tf.numpy_function(
@@ -131,14 +163,14 @@ class SkippingReader(DirectReader):
         )
         return tf.ensure_shape(image, self._blank.shape), tf.ensure_shape(counted, ())
 
-    def _crop_one(self, row: int, encoded: bytes, box: np.ndarray) -> tuple[np.ndarray, bool]:
+    def _crop_one(self, row: int, encoded: bytes, boxes: np.ndarray) -> tuple[np.ndarray, bool]:
         if encoded:
             try:
-                image = self._make_crop(tf.constant(encoded), tf.constant(box))
+                image = self._make_crop(tf.constant(encoded), tf.constant(boxes))
                 self.bad.discard(int(row))
                 return image.numpy(), True
             except tf.errors.OpError:
-                self._note(row, image_fault(encoded, box) or UNREADABLE)
+                self._note(row, image_fault(encoded, boxes[:4]) or UNREADABLE)
         return self._blank, False
 
     def _note(self, row: int, fault: str) -> None:
@@ -149,9 +181,10 @@ class SkippingReader(DirectReader):
 
 
 class CachedReader:
-    """Answers from crops in memory, uint8 ``[n, size, size, 3]``."""
+    """Answers from crops in memory, uint8 ``[n, side, side, 3]``, with their margin."""
 
-    def __init__(self, crops: np.ndarray) -> None:
+    def __init__(self, crops: np.ndarray, margin: int = 0) -> None:
+        self.margin = margin
         # A tensor outside the graph is captured by reference; a constant inside would be copied.
         self._crops = tf.convert_to_tensor(crops)
 
@@ -167,35 +200,38 @@ def cached_reader(
 ) -> CachedReader:
     """Decodes every image once and makes a reader that answers from memory.
 
-    Crops are kept as uint8: size² × 3 bytes an image.
+    Crops are kept as uint8: size² × 3 bytes an image, a margin included.
 
     Raises:
         InputError: the crops do not fit into the memory that is free.
         BadImages: some images cannot be decoded.
     """
-    count = len(split)
-    needed = count * image_size**2 * 3
+    count, margin = len(split), margin_of(split, image_size)
+    side = image_size + 2 * margin
+    needed = count * side**2 * 3
     free = psutil.virtual_memory().available
     if needed > 0.8 * free:
         raise InputError(
-            f"Caching {count} crops of {image_size} pixels takes {needed / 2**30:.1f} GiB, "
+            f"Caching {count} crops of {side} pixels takes {needed / 2**30:.1f} GiB, "
             f"but {free / 2**30:.1f} GiB of memory are free: keep them on disk by --cache-dir "
             f"FOLDER, or pass --no-cache or a smaller --image-size."
         )
-    crops = np.empty((count, image_size, image_size, 3), np.uint8)
+    crops = np.empty((count, side, side, 3), np.uint8)
     done = 0
     for batch in crop_batches(split, image_size):
         crops[done : done + len(batch)] = batch
         done += len(batch)
         if on_progress:
             on_progress(done, count)
-    return CachedReader(crops)
+    return CachedReader(crops, margin)
 
 
 def crop_batches(
     split: Split, image_size: int, batch_size: int = 64, rows: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
+
+    If the split has a margin, they have it, too.
 
     Args:
         split: the images.
@@ -248,7 +284,7 @@ def training_dataset(
         epochs: where the stream ends.
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
-            part of a batch.
+            part of a batch. Boxes that move take the reader's margin off.
         size: side in pixels to which the reader's crops are made smaller; None = as they are.
         first_epoch: where the stream begins.
         first_step: steps of that epoch to leave out.
@@ -280,7 +316,7 @@ def training_dataset(
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    return _finished(batches, split, normalization, augmentation, targets, size)
+    return _finished(batches, split, normalization, augmentation, targets, size, reader.margin)
 
 
 def batch_rows(
@@ -345,6 +381,7 @@ def _finished(
     augmentation: Augmentation,
     targets: Mapping[str, np.ndarray] | None = None,
     size: int | None = None,
+    margin: int = 0,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
     labels = {
@@ -357,10 +394,13 @@ def _finished(
         for category, values in labels.items():
             known, none = (counted[:, None], 0.0) if targets else (counted, UNLABELLED)
             of_batch[category] = tf.where(known, tf.gather(values, indices), none)
+        side = images.shape[1] - 2 * margin
         if size:
-            smaller = tf.image.resize(images, (size, size), method="area")
+            # With the margin, which is told as a share, so that its pixels may be parts of one.
+            around = round(size * images.shape[1] / side)
+            smaller = tf.image.resize(images, (around, around), method="area")
             images = tf.cast(tf.round(smaller), tf.uint8)
-        images = augmentation.change(images, drawn)
+        images = augmentation.change(images, drawn, size or side, margin / side)
         if augmentation.mixes:
             images, shares = mix(images, drawn["shares"], drawn["windows"])
             of_batch = {

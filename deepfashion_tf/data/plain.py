@@ -7,34 +7,71 @@ bytes, it can turn a rare image into a plain one, by the very same function.
 
 import tensorflow as tf
 
+from deepfashion_tf.data.boxes import Box, enlarged_box, fits, window_around
 from deepfashion_tf.data.decode import corners_inside, decode_compiled, decode_jpeg
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
-Box = tuple[int, int, int, int]
 
-
-def make_plain(encoded: bytes, box: Box) -> tuple[bytes, Box]:
+def make_plain(encoded: bytes, box: Box, padding: float = 0.0) -> tuple[bytes, Box]:
     """Gives an image as one that `decode_plain` decodes to the same pixels.
+
+    The size is known here, so that the box is enlarged here, and no graph has to.
 
     Args:
         encoded: a file of any kind that `decode_and_crop` decodes.
         box: as there.
+        padding: as there.
 
     Returns:
-        What came in, or a PNG of what is inside the box, and the box of a whole image.
+        What came in with the enlarged box, or a PNG of what is inside it, and the box of a
+        whole image.
 
     Raises:
         ValueError: the image cannot be used; says why.
         tf.errors.OpError: likewise, found out by decoding.
     """
-    fault = image_size(encoded)
-    if isinstance(fault, str):
-        raise ValueError(f"the image {fault}")
+    size = image_size(encoded)
+    if isinstance(size, str):
+        raise ValueError(f"the image {size}")
+    box = enlarged_box(box, size, padding)
     if is_plain(encoded):
         return encoded, box
     pixels = decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
     return tf.io.encode_png(pixels, compression=1).numpy(), WHOLE_IMAGE
+
+
+def make_plain_around(
+    encoded: bytes, box: Box, padding: float, margin: float
+) -> tuple[bytes, tuple[int, ...]]:
+    """Does what `make_plain` does, for a crop with a margin around it.
+
+    Args:
+        encoded: as there.
+        box: as there.
+        padding: as there.
+        margin: share of the enlarged box's sides.
+
+    Returns:
+        An image, and eight numbers: the box that `decode_plain` takes, and the enlarged box as
+        pixels of what it then gives.
+
+    Raises:
+        ValueError: as of `make_plain`.
+        tf.errors.OpError: likewise.
+    """
+    size = image_size(encoded)
+    if isinstance(size, str):
+        raise ValueError(f"the image {size}")
+    box = enlarged_box(box, size, padding)
+    if box == WHOLE_IMAGE:
+        box = (0, 0, *size)
+    if not fits(box, size):  # the decoder says so
+        return make_plain(encoded, box)[0], (*box, *box)
+    window = window_around(box, size, margin)
+    place = [int(value) - start for value, start in zip(box, window[:2] * 2, strict=True)]
+    encoded, window = make_plain(encoded, window)
+    return encoded, (*window, *place)
 
 
 def is_plain(encoded: bytes) -> bool:

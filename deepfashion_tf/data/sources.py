@@ -1,6 +1,7 @@
 """The one door for data: whatever names images, splits of it come out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class Source(Protocol):
     split_seed: int
     offline: bool
     crop: bool
+    box_padding: float
     wardrobe_dir: Path | None
     wardrobe_train: int
     wardrobe_val: int
@@ -75,7 +77,9 @@ def open_splits(
             _check_drawable(schema)
         folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
         found = [read_split(folder, name, schema, check_images) for name in names]
-    return found if source.crop else [split.without_boxes() for split in found]
+    if source.crop:
+        return [replace(split, padding=source.box_padding) for split in found]
+    return [split.without_boxes() for split in found]
 
 
 def _check_drawable(schema: Schema | None) -> None:

@@ -29,6 +29,9 @@ class Split:
         source: what the images are listed in, for messages.
         groups: int ``[n]``: images of the same number belong together, in all splits of the
             source; None = nobody has said so.
+        padding: share of a box's sides by which whoever reads its image enlarges it.
+        margin: share of the enlarged box's sides that readers keep around it besides, for boxes
+            that move; only training images have one.
     """
 
     schema: Schema
@@ -39,6 +42,8 @@ class Split:
     labels: np.ndarray
     source: str
     groups: np.ndarray | None = None
+    padding: float = 0.0
+    margin: float = 0.0
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -32,13 +32,15 @@ def check_data(options: Options) -> int:
     Raises:
         InputError: the data set, the run or a path cannot be used.
     """
+    run = Run.load(options.run) if options.run else None
     config = TrainConfig(
         data=options.data,
         schema=options.schema,
         split_seed=options.split_seed,
         offline=options.offline,
+        # The run is asked about images as it knows them.
+        box_padding=run.config.box_padding if run else 0.0,
     )
-    run = Run.load(options.run) if options.run else None
     splits = existing_splits(config, run.schema if run and not options.schema else None)
     if options.relabel:
         splits = read_doubts(options.relabel, splits)

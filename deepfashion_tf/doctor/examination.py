@@ -81,6 +81,7 @@ class Examined:
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.labels for part in parts]),
             self.name,
+            padding=parts[0].padding,
         )
         names: dict = {}
         copies = {

@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 from scipy import stats
 
+from deepfashion_tf.data.boxes import enlarged_box
 from deepfashion_tf.data.images import normalize, squash_resize
 from deepfashion_tf.data.wardrobe import draw_garment, sample_labels
 from deepfashion_tf.errors import InputError
@@ -89,7 +90,8 @@ def heat_on_parts(run: Run, count: int, seed: int = 0) -> list[PartHeat]:
     with progress_bar("drawing", count) as on_progress:
         for garment in labels:
             drawing = draw_garment(garment, rng)
-            x1, y1, x2, y2 = drawing.box
+            size = drawing.image.shape[1::-1]
+            x1, y1, x2, y2 = enlarged_box(drawing.box, size, run.config.box_padding)
             crops.append(squash_resize(drawing.image[y1:y2, x1:x2], run.config.image_size))
             for name in PARTS:
                 parts[name].append(drawing.regions[name][y1:y2, x1:x2])

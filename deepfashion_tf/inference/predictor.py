@@ -56,6 +56,7 @@ class Predictor:
         schema: its categories.
         untrained: those in which no training image was labelled, so that answers mean nothing.
         image_size: side of the crops in pixels.
+        padding: share of a box's sides by which it is enlarged before it is cropped to.
         calibration: of the probabilities, already applied to them.
         engine: that answers.
     """
@@ -70,10 +71,11 @@ class Predictor:
         answer: Answer,
         engine: Running,
         explainer: Callable[[], Explainer] | None = None,
+        padding: float = 0.0,
     ) -> None:
         self.name, self.schema, self.untrained = name, schema, tuple(untrained)
         self.image_size, self.calibration, self._answer = image_size, calibration, answer
-        self.engine = engine
+        self.engine, self.padding = engine, padding
         self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
@@ -136,6 +138,7 @@ class Predictor:
             _by_tensorflow(answering_function(run, model)),
             Running("tensorflow", tf.__version__, "float32"),
             lambda: Explainer(model, run.normalization),
+            run.config.box_padding,
         )
 
     @classmethod
@@ -154,7 +157,14 @@ class Predictor:
 
         engine = Running("tensorflow", tf.__version__, "SavedModel")
         return cls(
-            str(path), schema, known["untrained"], size, calibration, _by_tensorflow(call), engine
+            str(path),
+            schema,
+            known["untrained"],
+            size,
+            calibration,
+            _by_tensorflow(call),
+            engine,
+            padding=known["box_padding"],
         )
 
     @classmethod
@@ -172,6 +182,7 @@ class Predictor:
             answer,
             words,
             explainer,
+            known["box_padding"],
         )
 
     def explainer(self) -> Explainer:
@@ -239,13 +250,14 @@ class Predictor:
             encoded = None
             try:
                 encoded = item.read()
-                plain.append(make_plain(encoded, item.box))
+                plain.append(make_plain(encoded, item.box, self.padding))
                 places.append(place)
             except (OSError, ValueError, tf.errors.OpError) as error:
                 if encoded is None:
                     found[place] = reading_fault(error)
                 else:
-                    found[place] = image_fault(encoded, item.box) or UNREADABLE
+                    fault = image_fault(encoded, item.box, self.padding)
+                    found[place] = fault or UNREADABLE
         if plain:
             for place, crop in zip(places, self._crop_plain(plain), strict=True):
                 found[place] = crop
@@ -321,10 +333,12 @@ def has_export(run: Run, engine: EngineName) -> bool:
 
 
 def digest_of(run: Run) -> str:
-    """Gives the SHA-256 of a run's model, calibration and views: what an export is made of."""
+    """Gives the SHA-256 of what a run's exports hang on: model, calibration, views, padding."""
     found = hashlib.sha256()
     if run.config.tta != "none":
         found.update(run.config.tta.encode())
+    if run.config.box_padding:
+        found.update(str(run.config.box_padding).encode())
     for path in (run.model_path, run.directory / CALIBRATION_FILE):
         if path.is_file():
             found.update(path.read_bytes())
@@ -347,7 +361,7 @@ def _read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Cali
 
     Args:
         export: its folder.
-        names: what has to be known of the run.
+        names: what has to be known of the run, besides its padding.
 
     Raises:
         InputError: it is missing or broken.
@@ -357,6 +371,8 @@ def _read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Cali
         schema = Schema.load(assets / SCHEMA_FILE)
         about = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
         known = {name: about[name] for name in names}
+        # Exports of before there was padding say nothing of it.
+        known["box_padding"] = float(about.get("box_padding", 0.0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _broken(export, error) from error
     return schema, known, Calibration.load(assets / CALIBRATION_FILE)

@@ -159,6 +159,8 @@ _STRONG = {
     "mixup": ("with mixup", {"mixup": 0.5}),
     "erase": ("with random erasing", {"erase": 0.5}),
     "crops": ("with random crops", {"least_crop": 0.5}),
+    "box_jitter": ("with boxes that move", {"box_jitter": 0.1}),
+    "padding": ("with a margin around the box", {"box_padding": 0.1}),
     "smoothing": ("with label smoothing", {"label_smoothing": 0.1}),
     "decay": ("with weight decay", {"weight_decay": 0.05}),
     "ema": ("with averaged weights", {"ema": 0.995}),

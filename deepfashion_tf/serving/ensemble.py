@@ -88,6 +88,7 @@ def check_runs(runs: Sequence[Run]) -> None:
         differences = first.schema.differences(run.schema)
         for what, one, other in (
             ("--crop", first.config.crop, run.config.crop),
+            ("--box-padding", first.config.box_padding, run.config.box_padding),
             ("the image size", first.config.image_size, run.config.image_size),
             ("the normalization", first.normalization, run.normalization),
             ("--tta", first.config.tta, run.config.tta),

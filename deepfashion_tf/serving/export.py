@@ -42,7 +42,7 @@ def export_run(run: Run) -> Path:
 
     - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG, PNG, GIF, BMP or
       WebP files as they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
-      all -1 = the whole image.
+      all -1 = the whole image. They are enlarged as the run's padding says.
     - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
 
     The probabilities are those of the run's calibration. ``assets/attributes.json`` names the
@@ -56,7 +56,8 @@ def export_run(run: Run) -> Path:
     Raises:
         InputError: the run has no model, or the folder cannot be written.
     """
-    module = _module(run.config.image_size, answering_function(run, run.load_model()))
+    size, padding = run.config.image_size, run.config.box_padding
+    module = _module(size, padding, answering_function(run, run.load_model()))
     path = run.directory / "export"
     with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
         _write_assets(run, Path(folder))
@@ -81,6 +82,7 @@ def _write_assets(run: Run, folder: Path) -> None:
         "backbone": run.config.backbone,
         "untrained": list(run.config.untrained),
         "image_size": run.config.image_size,
+        "box_padding": run.config.box_padding,
         "digest": digest_of(run),
     }
     write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
@@ -227,7 +229,9 @@ def _compare(answer: Callable, engine: EngineName, path: Path) -> None:
         )
 
 
-def _module(size: int, answering: tf.types.experimental.PolymorphicFunction) -> tf.Module:
+def _module(
+    size: int, padding: float, answering: tf.types.experimental.PolymorphicFunction
+) -> tf.Module:
     module = tf.Module()
     answer = _frozen(answering.get_concrete_function())
 
@@ -244,7 +248,7 @@ def _module(size: int, answering: tf.types.experimental.PolymorphicFunction) -> 
     )
     def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
         crops = tf.map_fn(
-            lambda item: read_crop(item[0], item[1], size),
+            lambda item: read_crop(item[0], item[1], size, padding),
             (image_bytes, boxes),
             fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
             parallel_iterations=8,

@@ -91,6 +91,13 @@ class TrainConfig:
     """Epochs with --start-size."""
     crop: bool = True
     """Crop to the bounding box; otherwise the whole image is used."""
+    box_padding: float = 0.0
+    """Enlarge each box by this share of its width to the left and right and of its height up and
+    down, 0 to 1, as far as the picture goes, so that the network sees what surrounds the garment;
+    in training and in all answers."""
+    box_jitter: float = 0.0
+    """Move each edge of a training image's box at random by up to this share of the box's side, 0
+    to 0.5: what comes in is the picture beyond the box, mirrored at the picture's edge."""
     flip: bool = True
     """Mirror training images at random."""
     rand_augment: float = 0.0
@@ -108,7 +115,8 @@ class TrainConfig:
     cutmix: float = 0.0
     """Share of training images that a part of another one is set into (Yun et al. 2019)."""
     cache: bool = True
-    """Keep decoded crops in memory: size * size * 3 bytes an image."""
+    """Keep decoded crops in memory: size * size * 3 bytes an image, with --box-jitter 0.1 1.44
+    times as many."""
     cache_dir: Path | None = None
     """Keep them in this folder instead, as many bytes, where later runs on the same images find
     them. None: in memory."""
@@ -220,6 +228,8 @@ class TrainConfig:
             ("image_size", 32, 4096),
             ("start_epochs", 0, self.epochs),
             ("rand_augment", 0.0, 1.0),
+            ("box_padding", 0.0, 1.0),
+            ("box_jitter", 0.0, 0.5),
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),

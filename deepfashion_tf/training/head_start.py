@@ -43,6 +43,9 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         heads="attention",  # heads of another kind begin anew
         weights="none",
         image_size=min(SIZE, config.image_size),
+        # The network is to meet garments as large in their crops as the run's will be. Whole
+        # images have no margin to get used to.
+        box_padding=config.box_padding if config.crop else 0.0,
         jitter=0.5,
         epochs=EPOCHS,
         wardrobe_train=config.start_drawings,

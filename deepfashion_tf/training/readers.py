@@ -1,6 +1,7 @@
 """Opens what a training reads its images with, and finds those that cannot be read before it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
 from deepfashion_tf.data.crops_on_disk import disk_reader
@@ -54,6 +55,28 @@ def open_readers(
             soft_wrap=True,
         )
     return opened
+
+
+def plain_reader(
+    split: Split, reader: Reader, config: TrainConfig, skipped: SkippedImages
+) -> Reader:
+    """Gives a reader of training images as they are validated: without the margin.
+
+    Where there is one, the middle of it is not quite the plain crop, whose rim does not see what
+    lies beyond the box, so that the images are decoded for it.
+
+    Args:
+        split: what is to be read.
+        reader: of the training, which serves if it has no margin.
+        config: as of `open_readers`.
+        skipped: as of `open_readers`.
+    """
+    if not reader.margin:
+        return reader
+    split = replace(split, margin=0.0)
+    if config.on_bad_image == "skip" and not config.cache:
+        return SkippingReader(split, config.image_size, skipped.note_later)
+    return DirectReader(split, config.image_size)
 
 
 def _open_cached(split: Split, config: TrainConfig, skipped: SkippedImages) -> tuple[Split, Reader]:

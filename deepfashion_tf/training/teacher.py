@@ -38,10 +38,14 @@ def taught_labels(config: TrainConfig, split: Split, reader: Reader) -> dict[str
     known = teacher.schema.select(teacher.trained)
     differences = [c for c in split.schema if known.get(c) != split.schema[c]]
     differences = [f"it was not taught {', '.join(differences)}"] if differences else []
-    for name, words in (("image_size", "pixels"), ("crop", "--crop")):
+    for name, words in (
+        ("image_size", "pixels are"),
+        ("crop", "--crop is"),
+        ("box_padding", "--box-padding is"),
+    ):
         ours, theirs = getattr(config, name), getattr(teacher.config, name)
         if ours != theirs:
-            differences.append(f"its {words} are {theirs}, this run's {ours}")
+            differences.append(f"its {words} {theirs}, this run's {ours}")
     if differences:
         raise InputError(
             f"--teacher {config.teacher} cannot teach this run: {'; '.join(differences)}. Name a "

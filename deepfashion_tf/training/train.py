@@ -45,7 +45,7 @@ from deepfashion_tf.training.callbacks import (
 from deepfashion_tf.training.checkpointing import Checkpointing, how_to_go_on
 from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.interrupts import Interrupt, Termination
-from deepfashion_tf.training.readers import open_readers
+from deepfashion_tf.training.readers import open_readers, plain_reader
 from deepfashion_tf.training.run import BAD_IMAGES_FILE, HISTORY_FILE, Run
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
@@ -173,6 +173,7 @@ def _train(
     # Where every image is decoded at the start, that tells all faults at once.
     headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
     splits = open_splits(config, ["train", "val"], known, check_images=headers)
+    splits[0] = replace(splits[0], margin=config.box_jitter)
     schema = splits[0].schema
     splits[0] = training_images(splits[0], config)
     config = check_labels(*splits, config.for_schema(schema))
@@ -187,7 +188,10 @@ def _train(
         config = replace(config, teacher=absolute(config.teacher))
     if config.cache_dir:
         config = replace(config, cache_dir=absolute(config.cache_dir))
-    targets = taught_labels(config, splits[0], train_reader) if config.teacher else None
+    targets = None
+    if config.teacher:
+        plain = plain_reader(splits[0], train_reader, config, skipped)
+        targets = taught_labels(config, splits[0], plain)
     config = replace(config, **located(config))
     if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):
         _train_head_start(head_start.head_start_config(config), runtime, termination)

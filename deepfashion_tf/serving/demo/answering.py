@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.boxes import enlarged_box
 from deepfashion_tf.data.decode import decode_compiled
+from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.inference.explanations import Explainer, overlay
@@ -98,7 +100,7 @@ class Answering:
         crop = self._crop(encoded, box)
         with self._one_at_a_time:
             found = [self._explainer.explain(crop[None]), self._explainer.look(crop[None])]
-        picture = _shown(encoded, box)
+        picture = _shown(encoded, box, self._predictor.padding)
         return {
             category: _address_of(
                 _beside([overlay(picture, heats[category][0]) for heats in found if heats])
@@ -116,9 +118,10 @@ class Answering:
         return found
 
 
-def _shown(encoded: bytes, box: Box | None) -> np.ndarray:
+def _shown(encoded: bytes, box: Box | None, padding: float) -> np.ndarray:
     """Decodes what was answered, at a size for the eye, in its own proportions."""
-    picture = decode_compiled(tf.constant(encoded), tf.constant(box or WHOLE_IMAGE)).numpy()
+    box = enlarged_box(box or WHOLE_IMAGE, image_size(encoded), padding)
+    picture = decode_compiled(tf.constant(encoded), tf.constant(box)).numpy()
     scale = HEAT_MAP_SIDE / max(picture.shape[:2])
     size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -1,0 +1,77 @@
+"""Boxes enlarged by what surrounds them: in Python, and the same in a graph."""
+
+import math
+
+import tensorflow as tf
+
+Box = tuple[int, int, int, int]
+
+
+def enlarged_box(box: Box, size: tuple[int, int], padding: float) -> Box:
+    """Moves each edge of a box outward by a share of the box's side, as far as the picture goes.
+
+    An edge moves by ``floor(padding * side + 1/2)`` pixels, the side being the box's width for
+    left and right and its height for top and bottom: to the nearest whole pixel, in float64,
+    which Python and TensorFlow compute alike to the last bit.
+
+    Args:
+        box: x1 y1 x2 y2 in half-open pixels of the upright image.
+        size: width and height of the upright image.
+        padding: share of the box's sides, 0 or more.
+
+    Returns:
+        The box. A whole image stays one, and a box that does not fit stays as it is: enlarged
+        and cut it would fit, and the decoder is to refuse it.
+    """
+    x1, y1, x2, y2 = box
+    width, height = size
+    if not padding or not fits(box, size):
+        return box
+    right, down = (math.floor(padding * int(side) + 0.5) for side in (x2 - x1, y2 - y1))
+    return (
+        max(int(x1) - right, 0),
+        max(int(y1) - down, 0),
+        min(int(x2) + right, width),
+        min(int(y2) + down, height),
+    )
+
+
+def enlarged_corners(corners: tf.Tensor, size: tf.Tensor, padding: float) -> tf.Tensor:
+    """Does what `enlarged_box` does, for (x1, y1) and (x2, y2), int32 ``[2, 2]``, that fit."""
+    sides = tf.cast(corners[1] - corners[0], tf.float64)
+    moves = tf.cast(tf.floor(padding * sides + 0.5), tf.int32)
+    return tf.stack([tf.maximum(corners[0] - moves, 0), tf.minimum(corners[1] + moves, size)])
+
+
+def window_around(box: Box, size: tuple[int, int], margin: float) -> Box:
+    """Gives what of a picture is decoded for a crop with a margin around it.
+
+    That is the box and beyond each edge the margin, what rounding it to pixels of the crop may
+    add, and what the filter sees of a crop that is made smaller: together at most a 16th of the
+    side more, since crops have 32 pixels and more. What of it the picture does not have is
+    mirrored by `mirrored_crop`.
+
+    Args:
+        box: as `enlarged_box` gives it.
+        size: width and height of the upright image.
+        margin: share of the box's sides.
+
+    Returns:
+        A box. A whole image stays one, and a box that does not fit stays as it is.
+    """
+    if not margin or not fits(box, size):
+        return box
+    x1, y1, x2, y2 = map(int, box)
+    right, down = (math.ceil(margin * side) + side // 16 + 3 for side in (x2 - x1, y2 - y1))
+    return (
+        max(x1 - right, 0),
+        max(y1 - down, 0),
+        min(x2 + right, size[0]),
+        min(y2 + down, size[1]),
+    )
+
+
+def fits(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a box has an area and lies inside an image of (width, height)."""
+    x1, y1, x2, y2 = box
+    return 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
