@@ -6,9 +6,9 @@ import tensorflow as tf
 from PIL import Image
 
 from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
+from deepfashion_tf.data.decode import decode_and_crop
 from deepfashion_tf.data.images import (
     NORMALIZATIONS,
-    decode_and_crop,
     mirrored_crop,
     normalize,
     read_crop,

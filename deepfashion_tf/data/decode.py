@@ -35,9 +35,13 @@ from deepfashion_tf.data.orientation import (
     png_orientation,
     stored_window,
     turn_upright,
+    turned_place,
     webp_orientation,
 )
 
+_RATIOS = (1, 2, 4, 8)  # what a JPEG can be made smaller by
+_ENOUGH = 4  # times the crop's side
+_LARGE = 1e6  # pixels
 _HEAD = 64  # bytes that hold all that is asked of a header at a fixed place
 
 
@@ -61,12 +65,34 @@ def decode_and_crop(image_bytes: tf.Tensor, box: tf.Tensor, padding: float = 0.0
         tf.errors.InvalidArgumentError: not an image, one of a kind that is refused
             (the message holds a sentence that says why), or a box outside it.
     """
-    image = tf.cond(
+    return decode_for(image_bytes, box, padding, None)[0]
+
+
+@tf.autograph.experimental.do_not_convert
+def decode_for(
+    image_bytes: tf.Tensor, box: tf.Tensor, padding: float, size: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does what `decode_and_crop` does, a large JPEG no larger than a crop of it needs.
+
+    Args:
+        image_bytes: as there.
+        box: as there.
+        padding: as there.
+        size: side of the crop that is made of it; None = as large as it is.
+
+    Returns:
+        uint8 ``[height, width, 3]``, and float32 ``[4]``: y, x, height, width of the box in it.
+        They are whole numbers, and the box is all of it, where nothing was made smaller.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as there.
+    """
+    image, place = tf.cond(
         tf.io.is_jpeg(image_bytes),
-        lambda: _from_jpeg(image_bytes, box, padding),
+        lambda: _from_jpeg(image_bytes, box, padding, size),
         lambda: _from_other(image_bytes, box, padding),
     )
-    return tf.ensure_shape(image, (None, None, 3))
+    return tf.ensure_shape(image, (None, None, 3)), place
 
 
 # For callers outside a graph: op by op it takes four times as long.
@@ -115,31 +141,67 @@ def image_fault(
 _kept_apart = tf.function(autograph=False, experimental_attributes={"_noinline": True})
 
 
-def _from_jpeg(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
+def _from_jpeg(
+    image_bytes: tf.Tensor, box: tf.Tensor, padding: float, size: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.io.extract_jpeg_shape(image_bytes)
     # As float32, which a product of two 16-bit numbers does not overflow.
     pixels = tf.reduce_prod(tf.cast(shape[:2], tf.float32))
     is_plain = (pixels < MAX_PIXELS) & (shape[2] != 4) & ~occurs(image_bytes, b"Exif\0\0")
 
-    def decode() -> tf.Tensor:
+    def decode() -> tuple[tf.Tensor, tf.Tensor]:
         corners = corners_inside(box, shape[1::-1], padding)
         window = tf.concat([corners[0, ::-1], (corners[1] - corners[0])[::-1]], axis=0)
-        return decode_jpeg(image_bytes, window)
+        return decode_jpeg(image_bytes, window, size)
 
-    return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box, padding))
+    return tf.cond(is_plain, decode, lambda: _from_special_jpeg(image_bytes, box, padding, size))
 
 
-def decode_jpeg(image_bytes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """Decodes a part of a JPEG as it is stored; the window is y, x, height, width."""
-    # The exact transform is what Pillow and browsers use; TensorFlow's default is up to
-    # seven grey levels away from it, and no faster on today's processors.
-    return tf.io.decode_and_crop_jpeg(
-        image_bytes, window, channels=3, dct_method="INTEGER_ACCURATE"
-    )
+def decode_jpeg(
+    image_bytes: tf.Tensor, window: tf.Tensor, size: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a part of a JPEG as it is stored; the window is y, x, height, width.
+
+    A large one is made two, four or eight times smaller by the decoder itself, which leaves
+    out what it need not compute, as long as it stays four times as large as the crop: there
+    hardly a pixel of the crop is more than one grey level from what it would be.
+
+    Args:
+        image_bytes: scalar string.
+        window: int32 ``[4]``.
+        size: as of `decode_for`.
+
+    Returns:
+        As `decode_for` does.
+    """
+
+    def decode(ratio: int) -> tuple[tf.Tensor, tf.Tensor]:
+        start = window[:2] // ratio
+        end = (window[:2] + window[2:] + ratio - 1) // ratio
+        # The exact transform is what Pillow and browsers use; TensorFlow's default is up to
+        # seven grey levels away from it, and no faster on today's processors.
+        image = tf.io.decode_and_crop_jpeg(
+            image_bytes,
+            tf.concat([start, end - start], axis=0),
+            channels=3,
+            ratio=ratio,
+            dct_method="INTEGER_ACCURATE",
+        )
+        place = tf.cast(window, tf.float32) / ratio
+        return image, tf.concat([place[:2] - tf.cast(start, tf.float32), place[2:]], axis=0)
+
+    if size is None:
+        return decode(1)
+    sides = tf.cast(window[2:], tf.float32)
+    fit = tf.reduce_min(sides) >= _ENOUGH * size * tf.constant(_RATIOS[1:], tf.float32)
+    steps = tf.reduce_sum(tf.cast(fit & (tf.reduce_prod(sides) > _LARGE), tf.int32))
+    return tf.switch_case(steps, [lambda ratio=ratio: decode(ratio) for ratio in _RATIOS])
 
 
 @_kept_apart
-def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
+def _from_special_jpeg(
+    image_bytes: tf.Tensor, box: tf.Tensor, padding: float, size: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.io.extract_jpeg_shape(image_bytes)
     image_bytes = _require_pixels(tf.cast(shape[:2], tf.int64), image_bytes)
 
@@ -151,11 +213,15 @@ def _from_special_jpeg(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -
     image_bytes = _require(is_sure, BARE_CMYK, image_bytes)
     orientation = jpeg_orientation(image_bytes)
     window = _window(box, shape[1::-1], orientation, padding)
-    return turn_upright(decode_jpeg(image_bytes, window), orientation)
+    image, place = decode_jpeg(image_bytes, window, size)
+    place = turned_place(place, tf.shape(image)[:2], orientation)
+    return turn_upright(image, orientation), place
 
 
 @_kept_apart
-def _from_other(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Tensor:
+def _from_other(
+    image_bytes: tf.Tensor, box: tf.Tensor, padding: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     head = bytes_at(image_bytes, 0, _HEAD)
     is_webp = has_text(head, 0, b"RIFF") & has_text(head, 8, b"WEBP")
     is_gif = has_text(head, 0, b"GIF87a") | has_text(head, 0, b"GIF89a")
@@ -169,7 +235,13 @@ def _from_other(image_bytes: tf.Tensor, box: tf.Tensor, padding: float) -> tf.Te
     )
     window = _window(box, tf.shape(image)[1::-1], orientation, padding)
     y, x, height, width = tf.unstack(window)
-    return turn_upright(_over_white(image[y : y + height, x : x + width]), orientation)
+    image = turn_upright(_over_white(image[y : y + height, x : x + width]), orientation)
+    return image, whole_place(image)
+
+
+def whole_place(image: tf.Tensor) -> tf.Tensor:
+    """Gives the place, as of `decode_for`, of a box that is the whole image."""
+    return tf.concat([tf.zeros(2), tf.cast(tf.shape(image)[:2], tf.float32)], axis=0)
 
 
 def _decode_png(image_bytes: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from deepfashion_tf.data.decode import decode_and_crop
+from deepfashion_tf.data.decode import decode_for, whole_place
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,34 @@ def squash_resize(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.round(resized), tf.uint8)
 
 
+def squash_part(image: tf.Tensor, place: tf.Tensor, size: int) -> tf.Tensor:
+    """Does what `squash_resize` does to a part of an image, whose edges may lie between pixels.
+
+    Args:
+        image: uint8 ``[height, width, 3]``.
+        place: float32 ``[4]``: y, x, height, width of the part.
+        size: the side of the result in pixels.
+
+    Returns:
+        uint8 ``[size, size, 3]``; of an image that is all of it, `squash_resize`'s.
+    """
+
+    def resize() -> tf.Tensor:
+        scale = size / place[2:]
+        resized = tf.raw_ops.ScaleAndTranslate(
+            images=image[None],
+            size=[size, size],
+            scale=scale,
+            translation=-place[:2] * scale,
+            kernel_type="triangle",
+            antialias=True,
+        )
+        return tf.cast(tf.round(resized[0]), tf.uint8)
+
+    is_all = tf.reduce_all(place == whole_place(image))
+    return tf.cond(is_all, lambda: squash_resize(image, size), resize)
+
+
 def mirrored_crop(pixels: tf.Tensor, place: tf.Tensor, size: int, margin: int) -> tf.Tensor:
     """Resizes a part of an image to a square, with a margin of what lies around it.
 
@@ -101,7 +129,7 @@ def mirrored_crop(pixels: tf.Tensor, place: tf.Tensor, size: int, margin: int) -
 
 def read_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int, padding: float = 0.0) -> tf.Tensor:
     """Turns a file and a box into the uint8 ``[size, size, 3]`` crop a model is given."""
-    return squash_resize(decode_and_crop(image_bytes, box, padding), size)
+    return squash_part(*decode_for(image_bytes, box, padding, size), size)
 
 
 def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:

@@ -134,6 +134,25 @@ def stored_window(corners: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor) -
     return tf.reshape(tf.where(turn[0], window, window[:, ::-1]), [4])
 
 
+def turned_place(place: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Finds what of a stored image is where, once `turn_upright` has turned it.
+
+    Args:
+        place: float32 ``[4]``: y, x, height, width in the image as it is stored.
+        size: int32 ``[2]``, its height and width.
+        orientation: int32, 1 to 8.
+
+    Returns:
+        float32 ``[4]``: the same in the upright image.
+    """
+    turn = tf.gather(tf.constant(_TURNS), orientation)
+    place, size = tf.reshape(place, [2, 2]), tf.cast(size, tf.float32)
+    place = tf.where(turn[0], place[:, ::-1], place)
+    size = tf.where(turn[0], size[::-1], size)
+    corner = tf.where(turn[:0:-1], size - place[0] - place[1], place[0])
+    return tf.concat([corner, place[1]], axis=0)
+
+
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turns and mirrors an image ``[height, width, channels]`` as its orientation says."""
 

@@ -17,8 +17,8 @@ from deepfashion_tf.data.augment import Augmentation, mix, soft_labels
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import Normalization, mirrored_crop, normalize, squash_resize
-from deepfashion_tf.data.plain import decode_plain, make_plain, make_plain_around
+from deepfashion_tf.data.images import Normalization, mirrored_crop, normalize
+from deepfashion_tf.data.plain import decode_plain, make_plain, make_plain_around, plain_crop
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
@@ -103,7 +103,7 @@ class DirectReader:
         split, box = self._split, tuple(self._split.boxes[row])
         if self.margin:
             return make_plain_around(encoded, box, split.padding, split.margin)
-        return make_plain(encoded, box, split.padding)
+        return make_plain(encoded, box, split.padding, self._size)
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         """Makes a crop, uint8 ``[side, side, 3]``, and tells whether its labels count."""
@@ -111,7 +111,7 @@ class DirectReader:
 
     def _make(self, encoded: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
         if not self.margin:
-            return squash_resize(decode_plain(encoded, boxes), self._size)
+            return plain_crop(encoded, boxes, self._size)
         return mirrored_crop(decode_plain(encoded, boxes[:4]), boxes[4:], self._size, self.margin)
 
 

@@ -5,15 +5,26 @@ of the rare ones comes. The exported model has nothing else; but where Python gi
 bytes, it can turn a rare image into a plain one, by the very same function.
 """
 
+import functools
+
 import tensorflow as tf
 
 from deepfashion_tf.data.boxes import Box, enlarged_box, fits, window_around
-from deepfashion_tf.data.decode import corners_inside, decode_compiled, decode_jpeg
+from deepfashion_tf.data.decode import (
+    corners_inside,
+    decode_compiled,
+    decode_jpeg,
+    whole_place,
+)
 from deepfashion_tf.data.headers import image_size
+from deepfashion_tf.data.images import read_crop, squash_part
+from deepfashion_tf.data.orientation import jpeg_orientation
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
 
-def make_plain(encoded: bytes, box: Box, padding: float = 0.0) -> tuple[bytes, Box]:
+def make_plain(
+    encoded: bytes, box: Box, padding: float = 0.0, size: int | None = None
+) -> tuple[bytes, Box]:
     """Gives an image as one that `decode_plain` decodes to the same pixels.
 
     The size is known here, so that the box is enlarged here, and no graph has to.
@@ -22,23 +33,39 @@ def make_plain(encoded: bytes, box: Box, padding: float = 0.0) -> tuple[bytes, B
         encoded: a file of any kind that `decode_and_crop` decodes.
         box: as there.
         padding: as there.
+        size: side of the crop that will be made of it; None = it is wanted as it is.
 
     Returns:
-        What came in with the enlarged box, or a PNG of what is inside it, and the box of a
-        whole image.
+        What came in with the enlarged box, or a PNG of what is inside it, or of the crop, and the
+        box of a whole image.
 
     Raises:
         ValueError: the image cannot be used; says why.
         tf.errors.OpError: likewise, found out by decoding.
     """
-    size = image_size(encoded)
-    if isinstance(size, str):
-        raise ValueError(f"the image {size}")
-    box = enlarged_box(box, size, padding)
+    sides = image_size(encoded)
+    if isinstance(sides, str):
+        raise ValueError(f"the image {sides}")
+    box = enlarged_box(box, sides, padding)
     if is_plain(encoded):
         return encoded, box
-    pixels = decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
+    decode = _cropper(size) if size else decode_compiled
+    pixels = decode(tf.constant(encoded), tf.constant(box, tf.int32))
     return tf.io.encode_png(pixels, compression=1).numpy(), WHOLE_IMAGE
+
+
+_orientation = tf.function(
+    jpeg_orientation, autograph=False, input_signature=[tf.TensorSpec([], tf.string)]
+)
+
+
+@functools.cache
+def _cropper(size: int) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(
+        lambda image_bytes, box: read_crop(image_bytes, box, size),
+        autograph=False,
+        input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
+    ).get_concrete_function()
 
 
 def make_plain_around(
@@ -77,7 +104,8 @@ def make_plain_around(
 def is_plain(encoded: bytes) -> bool:
     """Whether an image that `image_size` accepts is upright, opaque and of 8 bits a channel."""
     if encoded.startswith(b"\xff\xd8\xff"):
-        return b"Exif\0\0" not in encoded
+        # Most that have EXIF are upright all the same.
+        return b"Exif\0\0" not in encoded or int(_orientation(tf.constant(encoded))) == 1
     is_png = encoded.startswith(b"\x89PNG\r\n\x1a\n")
     # Eight bits of grey or RGB, without a colour that is transparent.
     return (
@@ -87,18 +115,29 @@ def is_plain(encoded: bytes) -> bool:
     )
 
 
+def plain_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:
+    """Does what `read_crop` does, for what `make_plain` has made for a crop of that size."""
+    return squash_part(*_decode(image_bytes, box, size), size)
+
+
 def decode_plain(image_bytes: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """Does what `decode_and_crop` does, for what `make_plain` has made."""
+    return _decode(image_bytes, box, None)[0]
 
-    def from_jpeg() -> tf.Tensor:
-        size = tf.io.extract_jpeg_shape(image_bytes)[1::-1]
-        start, end = tf.unstack(corners_inside(box, size))
-        return decode_jpeg(image_bytes, tf.concat([start[::-1], (end - start)[::-1]], axis=0))
 
-    def from_png() -> tf.Tensor:
+def _decode(
+    image_bytes: tf.Tensor, box: tf.Tensor, size: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    def from_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
+        start, end = tf.unstack(corners_inside(box, tf.io.extract_jpeg_shape(image_bytes)[1::-1]))
+        window = tf.concat([start[::-1], (end - start)[::-1]], axis=0)
+        return decode_jpeg(image_bytes, window, size)
+
+    def from_png() -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.io.decode_png(image_bytes, channels=3)
         start, end = tf.unstack(corners_inside(box, tf.shape(image)[1::-1]))
-        return image[start[1] : end[1], start[0] : end[0]]
+        image = image[start[1] : end[1], start[0] : end[0]]
+        return image, whole_place(image)
 
-    image = tf.cond(tf.io.is_jpeg(image_bytes), from_jpeg, from_png)
-    return tf.ensure_shape(image, (None, None, 3))
+    image, place = tf.cond(tf.io.is_jpeg(image_bytes), from_jpeg, from_png)
+    return tf.ensure_shape(image, (None, None, 3)), place

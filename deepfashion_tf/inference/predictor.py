@@ -20,8 +20,8 @@ import tensorflow as tf
 from deepfashion_tf.data.check import reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import Normalization, normalize, squash_resize
-from deepfashion_tf.data.plain import decode_plain, make_plain
+from deepfashion_tf.data.images import Normalization, normalize
+from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.inference.batch import Batch, Probabilities
@@ -250,7 +250,7 @@ class Predictor:
             encoded = None
             try:
                 encoded = item.read()
-                plain.append(make_plain(encoded, item.box, self.padding))
+                plain.append(make_plain(encoded, item.box, self.padding, self.image_size))
                 places.append(place)
             except (OSError, ValueError, tf.errors.OpError) as error:
                 if encoded is None:
@@ -396,7 +396,7 @@ def _cropper(size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     # One image after the other: the threads that call it are what works at the same time.
     return tf.function(
         lambda encoded, boxes: tf.map_fn(
-            lambda image: squash_resize(decode_plain(*image), size),
+            lambda image: plain_crop(*image, size),
             (encoded, boxes),
             fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
             parallel_iterations=1,
