@@ -16,9 +16,11 @@ from deepfashion_tf.errors import InputError
 
 def test_contestants_take_turns():
     turns = []
-    rates = race({name: lambda name=name: turns.append(name) or 3 for name in "ab"}, rounds=2)
-    assert turns == list("ababab")
+    found = race({name: lambda name=name: turns.append(name) or 3 for name in "ab"}, rounds=2)
+    first, rates = next(found), next(found)
+    assert not list(found) and turns == list("ababab")
     assert [(rate.name, len(rate.values)) for rate in rates] == [("a", 2), ("b", 2)]
+    assert [rate.values[:1] for rate in rates] == [rate.values for rate in first]
     assert all(rate.median > 0 for rate in rates)
 
 
@@ -27,7 +29,7 @@ def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
 
     split = read_split(wardrobe, "train")
     check_boxes(split, wardrobe)
-    rates = benchmark_input(split, image_size=32, rounds=1)
+    (rates,) = benchmark_input(split, image_size=32, rounds=1)
     names = [rate.name for rate in rates]
     assert names[:4] == [LIMIT, "training, files", "training, cache", "evaluation, files"]
     assert "torchvision" in names or "requirements-bench.txt" in capsys.readouterr().out
@@ -61,7 +63,8 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
     monkeypatch.setitem(VARIANTS, name, narrow)
     monkeypatch.setattr(precision, "STEPS", 1)
     config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)
-    names = [rate.name for rate in precision.benchmark_precision(config, rounds=1)]
+    (rates,) = precision.benchmark_precision(config, rounds=1)
+    names = [rate.name for rate in rates]
     bases = [name for name in names if "jit" not in name]
     assert bases[:2] == [precision.PLAIN, "mixed_bfloat16"]
     assert names == [*bases, *(f"{name}, jit" for name in bases)]
@@ -79,7 +82,9 @@ def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)
     scaling.benchmark_saving(config, images=5000, rounds=2)
-    assert "an epoch of 5000 images takes" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("an epoch of 5000 images takes") == 2
+    assert "median of 1," in told and "median of 2," in told
     assert not list(tmp_path.iterdir())
 
 
@@ -107,7 +112,8 @@ def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
         return Told(said)
 
     monkeypatch.setattr(scaling.subprocess, "Popen", start)
-    rates = scaling.benchmark_workers(TrainConfig(), workers=2, rounds=2)
+    first, rates = scaling.benchmark_workers(TrainConfig(), workers=2, rounds=2)
+    assert first[0].values == (27.0, 37.0)
     names = [rate.name for rate in rates]
     assert names[:2] == [scaling.ALONE, "2 workers"]
     assert rates[0].values == (27.0, 37.0) * 2
@@ -118,11 +124,11 @@ def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
     assert commands[3][commands[3].index("--wardrobe-train") + 1] == "1500"
     said = "epoch 1/3"
     with pytest.raises(InputError, match="nothing was measured"):
-        scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1)
+        next(scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1))
 
 
 def test_a_prediction_is_measured_beside_its_savedmodel(trained):
-    rates = benchmark_prediction(trained.run, trained.val, rounds=1)
+    (rates,) = benchmark_prediction(trained.run, trained.val, rounds=1)
     assert [rate.name for rate in rates] == ["predict, run", "predict, export", BARE, LIMIT]
     assert all(rate.median > 0 for rate in rates)
 
@@ -199,13 +205,34 @@ def test_contests_of_training_print_their_tables(monkeypatch, capsys):
 
     names = [training.OWN, training.PLAIN, training.PEER]
     rates = [Rate(name, (4.0, 2.0, 3.0)) for name in names]
-    monkeypatch.setattr(training, "benchmark_training", lambda *given: rates)
+    monkeypatch.setattr(training, "benchmark_training", lambda *given: [rates])
     seconds = {training.OWN: [3.0, 1.0, 2.0], training.PLAIN: [5.0]}
-    monkeypatch.setattr(training, "benchmark_first_step", lambda *given: seconds)
+    monkeypatch.setattr(training, "benchmark_first_step", lambda *given: [seconds])
     monkeypatch.setattr(training, "benchmark_memory", lambda *given: {"training": 4321})
     for what in ("step", "first-step", "memory"):
-        contests.CONTESTS[what](Options(what))
+        contests.CONTESTS[what](Options(what, rounds=1))
     printed = capsys.readouterr().out
+    assert printed.count("(1 of 1 round)") == 2
     assert "3.0" in printed and "1.00" in printed  # images a second, and beside PyTorch
     assert "0.40" in printed  # of the seconds of Keras
     assert "4321" in printed
+
+
+def test_memory_is_told_as_it_is_measured(counting, monkeypatch, capsys):
+    from deepfashion_tf.benchmark import training
+    from deepfashion_tf.training.config import TrainConfig
+
+    class Interrupted(Worker):
+        def work(self) -> int:
+            if self.name == training.PLAIN:
+                raise KeyboardInterrupt
+            return super().work()
+
+    jobs = {name: {"what": "count", "n": 7} for name in (training.OWN, training.PLAIN)}
+    monkeypatch.setattr(training, "_jobs", lambda config: jobs)
+    monkeypatch.setattr(
+        training, "Worker", lambda name, job, own: Interrupted(name.partition(": ")[2], job)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        training.benchmark_memory(TrainConfig())
+    assert f"training: {training.OWN}: " in capsys.readouterr().out

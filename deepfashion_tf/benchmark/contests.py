@@ -16,7 +16,7 @@ from deepfashion_tf.benchmark.labels import (
     swapped_table,
 )
 from deepfashion_tf.benchmark.options import Options
-from deepfashion_tf.benchmark.rates import machine, print_rates
+from deepfashion_tf.benchmark.rates import machine, of_rounds, print_rounds
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.sanity import heat_on_parts, heat_table
@@ -38,8 +38,9 @@ def contest_input(options: Options) -> None:
     (split,) = open_splits(config, ["train"])
     reading.check_boxes(split, split.source)
     size = options.image_size or 224
-    rates = reading.benchmark_input(split, size, options.rounds, options.peer_python)
-    print_rates(f"Input: {len(split)} images to {size} px", rates, reading.PEER, reading.LIMIT)
+    found = reading.benchmark_input(split, size, options.rounds, options.peer_python)
+    title = f"Input: {len(split)} images to {size} px"
+    print_rounds(title, found, options.rounds, reading.PEER, reading.LIMIT)
 
 
 def contest_augmentation(options: Options) -> None:
@@ -56,14 +57,21 @@ def contest_step(options: Options) -> None:
     """Training steps beside Keras' own layers and PyTorch."""
     config = _config(options)
     found = training.benchmark_training(config, options.rounds, options.peer_python)
-    print_rates(_title(config), found, training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16)
+    others = training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16
+    print_rounds(_title(config), found, options.rounds, *others)
 
 
 def contest_first_step(options: Options) -> None:
     """Seconds until the first training step is done."""
     config = _config(options)
-    seconds = training.benchmark_first_step(config, options.rounds, options.peer_python)
-    table = Table(title=f"First step: {_title(config)}", caption=f"medians; {machine()}")
+    found = training.benchmark_first_step(config, options.rounds, options.peer_python)
+    for number, seconds in enumerate(found, start=1):
+        title = of_rounds(f"First step: {_title(config)}", number, options.rounds)
+        _print_seconds(title, seconds)
+
+
+def _print_seconds(title: str, seconds: dict[str, list[float]]) -> None:
+    table = Table(title=title, caption=f"medians; {machine()}")
     for name in ("", "seconds", "lowest", "highest", f"/ {training.PLAIN}"):
         table.add_column(name, justify="right" if name else "left", no_wrap=not name)
     plain = statistics.median(seconds.get(training.PLAIN, [math.nan]))
@@ -91,15 +99,15 @@ def contest_memory(options: Options) -> None:
 def contest_precision(options: Options) -> None:
     """Training steps in each precision, with and without XLA."""
     config = _config(options)
-    rates = precision.benchmark_precision(config, options.rounds)
-    print_rates(_title(config), rates, precision.PLAIN)
+    found = precision.benchmark_precision(config, options.rounds)
+    print_rounds(_title(config), found, options.rounds, precision.PLAIN)
 
 
 def contest_workers(options: Options) -> None:
     """A training by two workers beside one process."""
     config = _config(options)
-    rates = scaling.benchmark_workers(config, workers=2, rounds=options.rounds)
-    print_rates(_title(config), rates, scaling.ALONE)
+    found = scaling.benchmark_workers(config, workers=2, rounds=options.rounds)
+    print_rounds(_title(config), found, options.rounds, scaling.ALONE)
 
 
 def contest_predict(options: Options) -> None:
@@ -111,9 +119,9 @@ def contest_predict(options: Options) -> None:
     run = _run(options)
     split = run.read_split("test", options.data, options.schema, options.data_dir)
     split = split.take(np.arange(options.images) % len(split), "test")
-    rates = prediction.benchmark_prediction(run, split, options.rounds)
+    found = prediction.benchmark_prediction(run, split, options.rounds)
     title = f"Prediction: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
-    print_rates(title, rates, prediction.BARE, prediction.LIMIT)
+    print_rounds(title, found, options.rounds, prediction.BARE, prediction.LIMIT)
 
 
 def contest_inference(options: Options) -> None:
@@ -124,9 +132,10 @@ def contest_inference(options: Options) -> None:
     """
     run = _run(options)
     about = f"Inference: {run.config.backbone}, {run.config.image_size} px"
-    for batch, rates in engines.benchmark_engines(run, options.rounds, options.peer_python):
+    others = engines.PLAIN, "timm, OpenVINO", limit.BFLOAT16
+    for batch, found in engines.benchmark_engines(run, options.rounds, options.peer_python):
         title = f"{about}, batches of {batch}"
-        print_rates(title, rates, engines.PLAIN, "timm, OpenVINO", limit.BFLOAT16)
+        print_rounds(title, found, options.rounds, *others)
 
 
 def contest_saving(options: Options) -> None:
@@ -161,8 +170,8 @@ def contest_suggestions(options: Options) -> None:
         InputError: no run is named.
     """
     directory = options.output_dir or Path("saved_models") / "benchmark-suggestions"
-    found = compare_labellings(_run(options), options.images, options.rounds, directory)
-    console.print(labelling_table(found))
+    for found in compare_labellings(_run(options), options.images, options.rounds, directory):
+        console.print(labelling_table(found))
     console.print(f"Their models: {directory}", soft_wrap=True)
 
 

@@ -26,7 +26,7 @@ _SECONDS = 1.0  # that a contestant works in a round, about
 
 def benchmark_engines(
     run: Run, rounds: int, peer_python: Path | None = None
-) -> Iterator[tuple[int, list[Rate]]]:
+) -> Iterator[tuple[int, Iterator[list[Rate]]]]:
     """Lets all engines that are installed answer for the same crops, in turn.
 
     Each is a process of its own, as are the peers: the same architecture of timm's by PyTorch,
@@ -38,7 +38,7 @@ def benchmark_engines(
         peer_python: interpreter that has the peers; None = this one.
 
     Yields:
-        Images in a batch, and rates.
+        Images in a batch, and after each round all rates so far.
     """
     paths = {PLAIN: (str(EXPORTERS["saved_model"](run)), "tensorflow")}
     for name, engine in ENGINES.items():

@@ -1,6 +1,6 @@
 """How fast images get from JPEG files into normalized batches, beside torchvision."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,7 +28,7 @@ BATCH_SIZE = 16
 
 def benchmark_input(
     split: Split, image_size: int = 224, rounds: int = 5, peer_python: Path | None = None
-) -> list[Rate]:
+) -> Iterator[list[Rate]]:
     """Measures the pipeline from files and from the cache, bare decoding, and the peer.
 
     The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
@@ -39,6 +39,9 @@ def benchmark_input(
         image_size: side of the crops.
         rounds: how often each is measured.
         peer_python: interpreter that has torchvision; None = this one.
+
+    Yields:
+        After each round all rates so far.
     """
     normalization = NORMALIZATIONS["torch"]
     readers = {
@@ -62,7 +65,7 @@ def benchmark_input(
     }
     with ExitStack() as stack:
         peers = open_peers(stack, {PEER: job}, peer_python, ["torchvision"])
-        return race({**contestants, **{name: peer.work for name, peer in peers.items()}}, rounds)
+        yield from race(contestants | {name: peer.work for name, peer in peers.items()}, rounds)
 
 
 def _run(dataset: Iterable, images: int) -> Callable[[], int]:

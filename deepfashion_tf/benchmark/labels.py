@@ -1,7 +1,7 @@
 """What the doctor's advice on labels is worth, on drawings, whose labels are known."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,7 +105,9 @@ class Labelling:
     random: Scores
 
 
-def compare_labellings(run: Run, images: int, seeds: int, directory: Path) -> list[Labelling]:
+def compare_labellings(
+    run: Run, images: int, seeds: int, directory: Path
+) -> Iterator[list[Labelling]]:
     """Labels a tenth of some drawings, then 200 more: those suggested, or any.
 
     Args:
@@ -113,6 +115,9 @@ def compare_labellings(run: Run, images: int, seeds: int, directory: Path) -> li
         images: training drawings.
         seeds: how often, each with other first labels and other weights.
         directory: for the models; what is trained there is not trained again.
+
+    Yields:
+        After each seed what was found so far.
     """
     config = replace(
         run.config,
@@ -123,10 +128,10 @@ def compare_labellings(run: Run, images: int, seeds: int, directory: Path) -> li
         wardrobe_test=1000,
     )
     train, val, test = open_splits(config, SPLITS, run.schema)
-    return [
-        _compare(config, train, [val, test], seed, directory / f"seed-{seed}")
-        for seed in range(seeds)
-    ]
+    found = []
+    for seed in range(seeds):
+        found.append(_compare(config, train, [val, test], seed, directory / f"seed-{seed}"))
+        yield list(found)
 
 
 def _compare(

@@ -56,7 +56,8 @@ class Options:
     """workers: images of an epoch. predict: images answered (of the test split, some
     twice). explanations, noise, suggestions: drawings."""
     rounds: int = 5
-    """How often each contestant is measured; the median counts. suggestions: seeds."""
+    """How often each contestant is measured; the median counts, and is printed after each round.
+    suggestions: seeds."""
     peer_python: Path | None = None
     """input, step, first-step, memory, inference: interpreter that has requirements-bench.txt.
     None: this one."""

@@ -1,7 +1,7 @@
 """How fast training steps are in each precision, with and without XLA."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import keras
@@ -22,7 +22,7 @@ PLAIN = "float32"
 STEPS = 4
 
 
-def benchmark_precision(config: TrainConfig, rounds: int) -> list[Rate]:
+def benchmark_precision(config: TrainConfig, rounds: int) -> Iterator[list[Rate]]:
     """Trains a network on one batch of noise, some steps in turn in each precision.
 
     Without a GPU float16 stays out: TensorFlow's CPU kernels take a hundred times as long
@@ -31,6 +31,9 @@ def benchmark_precision(config: TrainConfig, rounds: int) -> list[Rate]:
     Args:
         config: backbone, image size and batch size.
         rounds: how often each is measured; the warming up before compiles.
+
+    Yields:
+        After each round all rates so far.
     """
     precisions = ["float32", "mixed_bfloat16"]
     if tf.config.list_physical_devices("GPU"):
@@ -42,7 +45,7 @@ def benchmark_precision(config: TrainConfig, rounds: int) -> list[Rate]:
         for precision in precisions:
             name = f"{precision}, jit" if jit else precision
             contestants[name], _ = steps_of(replace(config, precision=precision, jit=jit))
-    return race(contestants, rounds)
+    yield from race(contestants, rounds)
 
 
 def steps_of(config: TrainConfig, steps: int = STEPS) -> tuple[Callable[[], int], RunState]:

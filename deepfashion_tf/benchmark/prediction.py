@@ -1,6 +1,7 @@
 """How fast images are answered, beside the bare SavedModel that answers for the same files."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,16 @@ BARE = "SavedModel, files"
 LIMIT = "SavedModel, crops"
 
 
-def benchmark_prediction(run: Run, split: Split, rounds: int) -> list[Rate]:
+def benchmark_prediction(run: Run, split: Split, rounds: int) -> Iterator[list[Rate]]:
     """Answers for a split's images by `Predictor`, files to a table, and by the SavedModel alone.
 
     Args:
         run: whose export is asked.
         split: the images.
         rounds: how often each is measured.
+
+    Yields:
+        After each round all rates so far.
     """
     export = export_run(run)
     signatures = tf.saved_model.load(str(export)).signatures
@@ -61,4 +65,4 @@ def benchmark_prediction(run: Run, split: Split, rounds: int) -> list[Rate]:
         f"predict, {name}": lambda predictor=found: predict(predictor)
         for name, found in predictors.items()
     }
-    return race({**contestants, BARE: bare, LIMIT: limit}, rounds)
+    yield from race({**contestants, BARE: bare, LIMIT: limit}, rounds)

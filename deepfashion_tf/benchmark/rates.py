@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -30,12 +30,15 @@ class Rate:
         return statistics.median(self.values)
 
 
-def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> list[Rate]:
+def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> Iterator[list[Rate]]:
     """Lets contestants run in turn, round by round, so that a noisy machine hurts all alike.
 
     Args:
         contestants: name -> function that does the work and returns how many images it did.
         rounds: how often each runs; one more round before them warms up and does not count.
+
+    Yields:
+        After each round all rates so far.
     """
     values: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
@@ -44,7 +47,26 @@ def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> list[Rat
             images = work()
             if number:
                 values[name].append(images / (time.perf_counter() - began))
-    return [Rate(name, tuple(rates)) for name, rates in values.items()]
+        if number:
+            yield [Rate(name, tuple(rates)) for name, rates in values.items()]
+
+
+def print_rounds(title: str, found: Iterable[list[Rate]], rounds: int, *others: str) -> None:
+    """Prints the table anew after each round, so that no end, however sudden, loses the others.
+
+    Args:
+        title: of the tables, which say how many rounds they are of.
+        found: the rates after each round.
+        rounds: how many there shall be.
+        others: as `print_rates` takes them.
+    """
+    for number, rates in enumerate(found, start=1):
+        print_rates(of_rounds(title, number, rounds), rates, *others)
+
+
+def of_rounds(title: str, number: int, rounds: int) -> str:
+    """Puts into a title how many rounds a table is of."""
+    return f"{title} ({number} of {rounds} {'round' if rounds == 1 else 'rounds'})"
 
 
 def print_rates(title: str, rates: list[Rate], *others: str) -> None:

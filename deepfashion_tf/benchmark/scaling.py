@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ EPOCHS = 3  # the first one compiles, and does not count
 _RATE = re.compile(r"([\d.]+) images/s")
 
 
-def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> list[Rate]:
+def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> Iterator[list[Rate]]:
     """Trains by scripts/train.py in one process and in several, in turn.
 
     Also several processes that train on their own, each with its share of the batch, of the
@@ -34,6 +34,9 @@ def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> list[Ra
         config: backbone, image size, batch size and the wardrobe's sizes.
         workers: how many processes, which share this machine's cores.
         rounds: how often each is measured.
+
+    Yields:
+        After each round all rates so far.
     """
     together = ["--local-workers", str(workers)]
     share = replace(
@@ -56,7 +59,7 @@ def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> list[Ra
         for name, measure in contests.items():
             console.print(f"[dim]round {number + 1} of {rounds}: {name}[/dim]")
             values[name] += measure()
-    return [Rate(name, tuple(rates)) for name, rates in values.items()]
+        yield [Rate(name, tuple(rates)) for name, rates in values.items()]
 
 
 def _train(
@@ -100,6 +103,8 @@ def _command(config: TrainConfig, run: str, more: list[str]) -> list[str]:
 def benchmark_saving(config: TrainConfig, images: int, rounds: int) -> None:
     """Saves checkpoints between training steps, and says what share of an epoch that is.
 
+    It says so after each round, of all rounds so far.
+
     Args:
         config: backbone, image size and batch size.
         images: of an epoch.
@@ -117,11 +122,16 @@ def benchmark_saving(config: TrainConfig, images: int, rounds: int) -> None:
                 if number:
                     steps.append(seconds / done)
                     saves.append(saving)
-        size = path.stat().st_size
+                    _tell_saving(config, images, path.stat().st_size, steps, saves)
+
+
+def _tell_saving(
+    config: TrainConfig, images: int, size: int, steps: list[float], saves: list[float]
+) -> None:
     epoch, save = images * statistics.median(steps), statistics.median(saves)
     console.print(
         f"{config.backbone}, {config.image_size} px: a checkpoint of {size / 2**20:.0f} MiB is "
-        f"saved in {save:.2f} s (median of {rounds}, {min(saves):.2f} to {max(saves):.2f}); an "
+        f"saved in {save:.2f} s (median of {len(saves)}, {min(saves):.2f} to {max(saves):.2f}); an "
         f"epoch of {images} images takes {epoch:.0f} s: {100 * save / epoch:.1f} %.",
         soft_wrap=True,
     )

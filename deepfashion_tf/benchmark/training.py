@@ -1,5 +1,6 @@
 """How fast training steps are, how soon the first one is done, and what memory they take."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _SECONDS = 2.0  # that a contestant works in a round, about
 
 def benchmark_training(
     config: TrainConfig, rounds: int, peer_python: Path | None = None
-) -> list[Rate]:
+) -> Iterator[list[Rate]]:
     """Trains the same architecture by this project, by Keras alone and by PyTorch, in turn.
 
     Each is a process of its own, on one batch of noise. The grouped convolution of Keras takes
@@ -32,6 +33,9 @@ def benchmark_training(
         config: backbone, image size and batch size.
         rounds: how often each is measured.
         peer_python: interpreter that has PyTorch and timm; None = this one.
+
+    Yields:
+        After each round all rates so far.
     """
     jobs = _jobs(config)
     jobs[LOOKING] = {**jobs[OWN_BFLOAT16], "heads": "attention"}
@@ -41,16 +45,17 @@ def benchmark_training(
     with ExitStack() as stack:
         own = {name: stack.enter_context(Worker(name, job, own=True)) for name, job in jobs.items()}
         workers = own | open_peers(stack, _peer_jobs(config), peer_python, ["timm"])
-        return race({name: worker.work for name, worker in workers.items()}, rounds)
+        yield from race({name: worker.work for name, worker in workers.items()}, rounds)
 
 
 def benchmark_first_step(
     config: TrainConfig, rounds: int, peer_python: Path | None = None
-) -> dict[str, list[float]]:
+) -> Iterator[dict[str, list[float]]]:
     """Starts each contestant anew, one after the other.
 
-    Returns:
-        Name -> seconds from the start of a process to the end of its first step, one a round.
+    Yields:
+        After each round: name -> seconds from the start of a process to the end of its first
+        step, one a round.
     """
     found: dict[str, list[float]] = {}
     for number in range(rounds):
@@ -62,13 +67,13 @@ def benchmark_first_step(
             with ExitStack() as stack:
                 for worker in open_peers(stack, {name: job}, peer_python, ["timm"]).values():
                     found.setdefault(name, []).append(worker.seconds)
-    return found
+        yield {name: list(seconds) for name, seconds in found.items()}
 
 
 def benchmark_memory(
     config: TrainConfig, run: Run | None = None, peer_python: Path | None = None
 ) -> dict[str, int]:
-    """Trains, and answers in batches of 32, each contestant by itself.
+    """Trains, and answers in batches of 32, each contestant by itself, and tells what it took.
 
     Args:
         config: backbone, image size and batch size.
@@ -86,14 +91,19 @@ def benchmark_memory(
     found = {}
     for name, job in jobs.items():
         with Worker(name, job, own=True) as worker:
-            worker.work()
-            found[name] = worker.peak_memory()
+            found[name] = _peak_memory(name, worker)
     for name, job in _peer_jobs(config).items():
         with ExitStack() as stack:
             for worker in open_peers(stack, {name: job}, peer_python, ["timm"]).values():
-                worker.work()
-                found[f"training: {name}"] = worker.peak_memory()
+                found[f"training: {name}"] = _peak_memory(f"training: {name}", worker)
     return found
+
+
+def _peak_memory(name: str, worker: Worker) -> int:
+    worker.work()
+    size = worker.peak_memory()
+    console.print(f"[dim]{name}: {size} MiB[/dim]")
+    return size
 
 
 def _jobs(config: TrainConfig) -> dict[str, dict]:
