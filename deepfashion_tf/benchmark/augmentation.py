@@ -1,6 +1,6 @@
 """Random changes of training images beside those of Keras' and KerasCV's layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import keras_cv
@@ -15,7 +15,7 @@ _RANGE = (0, 255)
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> list[Rate]:
+def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> Iterator[list[Rate]]:
     """Measures images a second on one thread of tf.data, since a batch is changed on one.
 
     Layers that change the labels, too, are given some. What is drawn differs: here it hangs on
@@ -25,6 +25,9 @@ def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> lis
         image_size: side in pixels.
         batch_size: images in one call.
         rounds: of each.
+
+    Yields:
+        After each round all rates so far.
     """
     shape = (batch_size, image_size, image_size, 3)
     images = tf.random.stateless_uniform(shape, (0, 0), 0, 256, tf.int32)
@@ -67,7 +70,7 @@ def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> lis
             layers.RandomColorJitter(_RANGE, saturation_factor=0.1),
         ]
     )
-    return race(
+    yield from race(
         {
             "flip, jitter": of(_ours(jitter=1.0)),
             "Keras, layers like it": layer(moves),

@@ -49,8 +49,9 @@ def contest_augmentation(options: Options) -> None:
     from deepfashion_tf.benchmark.augmentation import benchmark_augmentation
 
     size = options.image_size or 64
-    rates = benchmark_augmentation(size, options.batch_size, options.rounds)
-    print_rates(f"Augmentation: {size} px, batches of {options.batch_size}, one thread", rates)
+    found = benchmark_augmentation(size, options.batch_size, options.rounds)
+    title = f"Augmentation: {size} px, batches of {options.batch_size}, one thread"
+    print_rounds(title, found, options.rounds)
 
 
 def contest_step(options: Options) -> None:
