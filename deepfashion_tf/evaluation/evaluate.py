@@ -57,7 +57,13 @@ def predict_split(
     """
     reader = reader or DirectReader(split, run.config.image_size)
     batches = evaluation_dataset(split, reader, run.normalization, batch_size=run.config.batch_size)
-    answer = tf.function(with_views(model, run.config.tta), reduce_retracing=True)
+    size = run.config.image_size
+    # Of any number of images, so that a split's last batch is not traced anew.
+    answer = tf.function(
+        with_views(model, run.config.tta),
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, size, size, 3])],
+    )
     parts: dict[str, list[np.ndarray]] = {category: [] for category in run.schema}
     done = 0
     try:
