@@ -144,6 +144,7 @@ _REPORT = {
     "heads": "pooled",
     "jitter": 0.0,
     "tta": "none",
+    "batch_size": 32,
     "schedule": "constant",
 }
 _STRONG = {
@@ -166,7 +167,7 @@ _STRONG = {
     "ema": ("with averaged weights", {"ema": 0.995}),
     "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
     "slower": ("with a third of the learning rate", {"learning_rate": 3e-4}),
-    "batch-16": ("with batches of 16", {"batch_size": 16}),
+    "batch-32": ("with batches of 32", {"batch_size": 32}),
     "batch-8": ("with batches of 8", {"batch_size": 8}),
     "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
