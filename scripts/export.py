@@ -13,12 +13,12 @@ from deepfashion_tf.command_line import import_tensorflow, run
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
-    formats: tuple[Literal["saved_model", "openvino", "onnx", "litert", "litert-int8"], ...] = (
-        "saved_model",
-    )
+    formats: tuple[
+        Literal["saved_model", "openvino", "openvino-int8", "onnx", "litert", "litert-int8"], ...
+    ] = ("saved_model",)
     """What to write: saved_model, a TensorFlow SavedModel in RUN/export, that answers for image
     files; openvino, onnx, litert, networks in RUN/export-FORMAT that answer for ready crops;
-    litert-int8, one of 8-bit integers, calibrated on the run's training images."""
+    openvino-int8, litert-int8, such of 8-bit integers, calibrated on the run's training images."""
     warmup: bool = False
     """Add the requests that TensorFlow Serving answers for itself when it starts."""
 
@@ -33,7 +33,7 @@ def main() -> None:
     trained = Run.load(options.run)
     for name in dict.fromkeys(options.formats):
         print(f"{name}: {EXPORTERS[name](trained)}")
-        if name == "litert-int8" and ENGINES[name].is_installed:
+        if name.endswith("int8") and ENGINES[name].is_installed:
             images, share = agreement(trained, name)
             print(f"  answers as the model does in {share:.1%}, on {images} validation images")
     if options.warmup:

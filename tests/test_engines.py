@@ -34,6 +34,7 @@ from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
 NAMES = [name for name, engine in ENGINES.items() if engine.is_exact]
+INT8 = {"openvino-int8": "export-openvino/model.bin", "litert-int8": "export-litert/model.tflite"}
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,41 @@ def test_every_backbone_is_exported(trained, tmp_path, crops, backbone, heads, t
         np.testing.assert_allclose(values, expected[category], atol=tolerance(found))
 
 
+# Attention at the sizes of feature maps that it has to be left out of 8 bits for, too.
+@pytest.mark.parametrize(
+    ("backbone", "heads", "tta", "image_size"),
+    [
+        ("resnet50", "attention", "crops", 32),
+        ("seresnet50", "attention", "flip", 64),
+        ("seresnext50", "pooled", "none", 32),
+    ],
+)
+def test_every_backbone_is_quantized(
+    trained, tmp_path, monkeypatch, backbone, heads, tta, image_size
+):
+    model = build_model(
+        SCHEMA, backbone, image_size=image_size, representation="pooled", heads=heads
+    )
+    randomize(model)
+    for category in SCHEMA:  # answers that are not all certain
+        kernel = model.get_layer(category).kernel
+        kernel.assign(0.2 * kernel)
+    config = replace(
+        trained.run.config, backbone=backbone, variant=None, tta=tta, image_size=image_size
+    )
+    run = Run(tmp_path, config, SCHEMA)
+    run.save_model(model)
+    monkeypatch.setattr(export, "CALIBRATED", 8)
+    EXPORTERS["openvino-int8"](run)
+    crops = np.concatenate(list(crop_batches(trained.val, image_size)))[:4]
+    expected = Predictor.of_run(run).answer(crops)
+    found = Predictor.load(tmp_path / "export-openvino-int8")
+    for category, values in found.answer(crops).items():
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-2)  # of bfloat16
+        # A step of 8 bits is 1/255 of a range, and there are fifty layers of them.
+        np.testing.assert_allclose(values, expected[category], atol=0.25)
+
+
 def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, monkeypatch):
     copy = tmp_path / "run"
     shutil.copytree(run.directory, copy)
@@ -200,10 +236,16 @@ def test_an_engine_that_is_not_installed_is_told_with_its_file(run, monkeypatch)
             missing.setattr(type(engine), "is_installed", False)
             with pytest.raises(InputError, match=f"pip install -r {engine.requirements}"):
                 Predictor.load(run.directory / engine.folder)
-    for name, module in (("openvino", "openvino"), ("onnx", "tf2onnx.convert")):
+    for name, module, file in (
+        ("openvino", "openvino", "requirements-openvino.txt"),
+        ("openvino-int8", "openvino", "requirements-openvino-int8.txt"),
+        ("openvino-int8", "nncf", "requirements-openvino-int8.txt"),
+        ("onnx", "tf2onnx.convert", "requirements-onnx.txt"),
+    ):
         with monkeypatch.context() as missing:
             missing.setitem(sys.modules, module, None)
-            with pytest.raises(InputError, match=f"--formats {name} needs .*pip install"):
+            words = f"--formats {name} needs {module.partition('.')[0]}: pip install -r {file}"
+            with pytest.raises(InputError, match=words):
                 EXPORTERS[name](run)
 
 
@@ -214,21 +256,36 @@ def test_an_answer_is_explained_whatever_engine_gave_it(run, crops):
         Predictor.load(run.directory / "export-openvino").explainer()
 
 
-def test_eight_bits_agree_with_the_model_and_are_asked_for(run, crops):
-    copy = replace(run, directory=run.directory.with_name("int8"))
-    shutil.copytree(run.directory, copy.directory)
-    for name in NAMES:
-        shutil.rmtree(copy.directory / ENGINES[name].folder)
-    folder = EXPORTERS["litert-int8"](copy)
-    whole = run.directory / "export-litert" / "model.tflite"
-    assert (folder / "model-int8.tflite").stat().st_size < 0.3 * whole.stat().st_size
+@pytest.mark.parametrize("name", INT8)
+def test_eight_bits_agree_with_the_model_and_are_asked_for(run, tmp_path, crops, name, capfd):
+    copy = replace(run, directory=tmp_path / "run")
+    shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
+    folder = EXPORTERS[name](copy)
+    assert "".join(capfd.readouterr()) == ""
+    whole = (run.directory / INT8[name]).stat().st_size
+    assert sum(path.stat().st_size for path in folder.glob("model-int8.*")) < 0.3 * whole
     assert Predictor.load(copy.directory).engine.name == "tensorflow"
-    found = Predictor.load(copy.directory, "litert-int8")
-    assert str(found.engine).endswith("int8")
+    found = Predictor.load(copy.directory, name)
+    assert found.engine.name == name and str(found.engine).endswith("int8")
+    assert Predictor.load(folder).engine == found.engine
     expected, answers = Predictor.of_run(run).answer(crops), found.answer(crops)
     same = [answers[c].argmax(axis=1) == expected[c].argmax(axis=1) for c in SCHEMA]
-    images, share = agreement(copy, "litert-int8")
+    images, share = agreement(copy, name)
     assert images == len(crops) and share == np.mean(same) > 0.9
+
+
+def test_eight_bits_that_openvino_cannot_open_are_not_kept(run, tmp_path, monkeypatch):
+    copy = replace(run, directory=tmp_path / "run")
+    shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
+
+    def refuse(name, path):
+        raise InputError(f"{path} cannot be loaded")
+
+    monkeypatch.setattr(export, "open_engine", refuse)
+    monkeypatch.setattr(export, "CALIBRATED", 2)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        EXPORTERS["openvino-int8"](copy)
+    assert not [path for path in copy.directory.iterdir() if "int8" in path.name]
 
 
 def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):

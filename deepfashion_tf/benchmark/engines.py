@@ -42,12 +42,13 @@ def benchmark_engines(
     """
     paths = {PLAIN: (str(EXPORTERS["saved_model"](run)), "tensorflow")}
     for name, engine in ENGINES.items():
-        if engine.is_installed:
+        if engine.is_exportable:
             EXPORTERS[engine.format](run)
             words = str(Predictor.load(run.directory, name).engine)
             paths[words] = (str(run.directory), name)
         else:
-            console.print(f"[dim]{name} is not installed: {engine.requirements}[/dim]")
+            file = engine.export_requirements or engine.requirements
+            console.print(f"[dim]{name} is not installed: {file}[/dim]")
     size = run.config.image_size
     cost = operations(run.config.backbone, size)
     for batch in BATCHES:

@@ -15,7 +15,9 @@ import numpy as np
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.batch import Probabilities
 
-EngineName = Literal["tensorflow", "openvino", "onnxruntime", "litert", "litert-int8"]
+EngineName = Literal[
+    "tensorflow", "openvino", "openvino-int8", "onnxruntime", "litert", "litert-int8"
+]
 EngineChoice = Literal["auto", EngineName]  # of a command line
 Answer = Callable[[np.ndarray], Probabilities]
 
@@ -50,6 +52,8 @@ class Engine:
         requirements: file that installs it.
         open: network file -> what answers, and how.
         is_exact: its answers are the model's but for rounding, so that it may be chosen unasked.
+        export_package: what exporting imports beside it; None = nothing that is not there anyway.
+        export_requirements: file that installs that one; None = the same.
     """
 
     name: EngineName
@@ -59,6 +63,8 @@ class Engine:
     requirements: str
     open: Callable[[Path], tuple[Answer, Running]]
     is_exact: bool = True
+    export_package: str | None = None
+    export_requirements: str | None = None
 
     @property
     def folder(self) -> str:
@@ -68,6 +74,10 @@ class Engine:
     @property
     def is_installed(self) -> bool:
         return find_spec(self.package) is not None
+
+    @property
+    def is_exportable(self) -> bool:
+        return self.is_installed and find_spec(self.export_package or self.package) is not None
 
 
 def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
@@ -106,7 +116,7 @@ def _threads() -> int:
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
 
 
-def _open_openvino(path: Path) -> tuple[Answer, Running]:
+def _open_openvino(path: Path, precision: str | None = None) -> tuple[Answer, Running]:
     import openvino
 
     compiled = openvino.Core().compile_model(
@@ -122,9 +132,11 @@ def _open_openvino(path: Path) -> tuple[Answer, Running]:
         found = own.request.infer([crops], share_inputs=True)
         return {name: found[number] for number, name in enumerate(names)}
 
+    # Of 8-bit networks this is the precision of the few layers that are not.
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     version = openvino.__version__.partition("-")[0]
-    return answer, Running("openvino", version, _PRECISIONS.get(kind, kind))
+    name = "openvino" if precision is None else "openvino-int8"
+    return answer, Running(name, version, precision or _PRECISIONS.get(kind, kind))
 
 
 def _open_onnx(path: Path) -> tuple[Answer, Running]:
@@ -182,6 +194,7 @@ _ALL = (
         "model.onnx",
         "requirements-onnx.txt",
         _open_onnx,
+        export_package="tf2onnx",
     ),
     Engine(
         "litert",
@@ -190,6 +203,17 @@ _ALL = (
         "model.tflite",
         "requirements-litert.txt",
         _open_litert,
+    ),
+    Engine(
+        "openvino-int8",
+        "openvino",
+        "openvino-int8",
+        "model-int8.xml",
+        "requirements-openvino.txt",
+        partial(_open_openvino, precision="int8"),
+        is_exact=False,
+        export_package="nncf",
+        export_requirements="requirements-openvino-int8.txt",
     ),
     Engine(
         "litert-int8",
