@@ -1,5 +1,6 @@
 """How fast images get from JPEG files into normalized batches, beside torchvision."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.benchmark.worker import open_peers
+from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import (
     PARALLEL,
@@ -24,12 +26,13 @@ from deepfashion_tf.errors import InputError
 PEER = "torchvision"
 LIMIT = "bare decoding"
 BATCH_SIZE = 16
+_NORMALIZATION = NORMALIZATIONS["torch"]
 
 
 def benchmark_input(
     split: Split, image_size: int = 224, rounds: int = 5, peer_python: Path | None = None
 ) -> Iterator[list[Rate]]:
-    """Measures the pipeline from files and from the cache, bare decoding, and the peer.
+    """Measures the pipeline from files and from both caches, bare decoding, and the peer.
 
     The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
     crop, antialiased resize, flip, normalize, batch. It runs in a process of its own.
@@ -43,19 +46,6 @@ def benchmark_input(
     Yields:
         After each round all rates so far.
     """
-    normalization = NORMALIZATIONS["torch"]
-    readers = {
-        "files": DirectReader(split, image_size),
-        "cache": cached_reader(split, image_size),
-    }
-    contestants = {LIMIT: _run(_bare(split), len(split))}
-    for name, reader in readers.items():
-        training = training_dataset(
-            split, reader, normalization, batch_size=BATCH_SIZE, epochs=1, seed=0
-        )
-        contestants[f"training, {name}"] = _run(training, len(split))
-    evaluation = evaluation_dataset(split, readers["files"], normalization, batch_size=BATCH_SIZE)
-    contestants["evaluation, files"] = _run(evaluation, len(split))
     job = {
         "what": "input",
         "images": list(split.keys),
@@ -64,6 +54,22 @@ def benchmark_input(
         "batch_size": BATCH_SIZE,
     }
     with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        readers = {
+            "files": DirectReader(split, image_size),
+            "cache": cached_reader(split, image_size),
+            "cache on disk": disk_reader(split, image_size, Path(folder)),
+        }
+        contestants = {LIMIT: _run(_bare(split), len(split))}
+        for name, reader in readers.items():
+            training = training_dataset(
+                split, reader, _NORMALIZATION, batch_size=BATCH_SIZE, epochs=1, seed=0
+            )
+            contestants[f"training, {name}"] = _run(training, len(split))
+        evaluation = evaluation_dataset(
+            split, readers["files"], _NORMALIZATION, batch_size=BATCH_SIZE
+        )
+        contestants["evaluation, files"] = _run(evaluation, len(split))
         peers = open_peers(stack, {PEER: job}, peer_python, ["torchvision"])
         yield from race(contestants | {name: peer.work for name, peer in peers.items()}, rounds)
 
