@@ -144,6 +144,7 @@ _REPORT = {
     "heads": "pooled",
     "jitter": 0.0,
     "tta": "none",
+    "loss": "focal",
     "batch_size": 32,
     "schedule": "constant",
 }
@@ -174,7 +175,7 @@ _STRONG = {
     "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
     "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
     "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
-    "cross_entropy": ("with cross-entropy", {"loss": "cross_entropy"}),
+    "focal": ("with focal loss", {"loss": "focal"}),
     "views": ("with four views at the end", {"tta": "crops"}),
 }
 _HEAD_START = {

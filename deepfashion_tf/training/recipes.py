@@ -48,10 +48,10 @@ def strong() -> TrainConfig:
 
         python scripts/train.py --recipe strong --backbone seresnet50 --data-dir DIR
 
-    A start from drawings, jitter, heads that look, batches of 16, which make twice as many steps of
-    the same images, a learning rate that falls as a cosine, and answers that are the mean over an
-    image and its mirror image. The README says what is known of
-    their worth, and `reproduce.py --study strong` tells more.
+    A start from drawings, jitter, heads that look, cross-entropy (focal loss of gamma = 0), batches
+    of 16, which make twice as many steps of the same images, a learning rate that falls as a
+    cosine, and answers that are the mean over an image and its mirror image. The README says what
+    is known of their worth, and `reproduce.py --study strong` tells more.
     """
     return TrainConfig(
         recipe="strong",
@@ -61,6 +61,7 @@ def strong() -> TrainConfig:
         image_size=64,
         jitter=0.5,
         tta="flip",
+        loss="cross_entropy",
         batch_size=16,
         epochs=30,
         schedule="cosine",
