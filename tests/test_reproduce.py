@@ -65,7 +65,7 @@ def test_a_killed_reproduction_goes_on_and_keeps_what_it_has(killed, wardrobe, o
     state.write_text(json.dumps({name: v for name, v in known.items() if name != "drawings"}))
     # Nothing is left to run, so that nothing is said about runs.
     again = run(command(wardrobe, killed, *options))
-    assert again.returncode == 0 and "runs of" not in again.stdout
+    assert again.returncode == 0 and "all together" not in again.stdout
     assert json.loads((killed / "results.json").read_text()) == document
 
 

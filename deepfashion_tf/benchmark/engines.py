@@ -47,8 +47,7 @@ def benchmark_engines(
             words = str(Predictor.load(run.directory, name).engine)
             paths[words] = (str(run.directory), name)
         else:
-            file = engine.export_requirements or engine.requirements
-            console.print(f"[dim]{name} is not installed: {file}[/dim]")
+            console.print(f"[dim]{name} is not installed: {engine.exporter_file}[/dim]")
     size = run.config.image_size
     cost = operations(run.config.backbone, size)
     for batch in BATCHES:

@@ -70,16 +70,16 @@ def of_rounds(title: str, number: int, rounds: int) -> str:
 
 
 def print_rates(title: str, rates: list[Rate], *others: str) -> None:
-    """Prints medians, their spread, and how they stand to others: a peer, the machine's limit."""
+    """Prints medians, their spread, and how they stand to those of others that took part."""
     medians = {rate.name: rate.median for rate in rates}
+    others = [other for other in others if other in medians]
     table = Table(title=title, caption=f"medians; {machine()}", title_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for heading in ("images/s", "lowest", "highest", *(f"/ {other}" for other in others)):
-        table.add_column(heading, justify="right")
+        # On a narrow page names are broken, never figures.
+        table.add_column(heading, justify="right", min_width=7)
     for rate in rates:
-        ratios = [
-            f"{rate.median / medians[other]:.2f}" if other in medians else "-" for other in others
-        ]
+        ratios = [f"{rate.median / medians[other]:.2f}" for other in others]
         extremes = (_round(value) for value in (min(rate.values), max(rate.values)))
         table.add_row(rate.name, _round(rate.median), *extremes, *ratios)
     console.print(table)

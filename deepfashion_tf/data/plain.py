@@ -43,10 +43,17 @@ def make_plain(
         ValueError: the image cannot be used; says why.
         tf.errors.OpError: likewise, found out by decoding.
     """
-    sides = image_size(encoded)
-    if isinstance(sides, str):
-        raise ValueError(f"the image {sides}")
-    box = enlarged_box(box, sides, padding)
+    return _plain(encoded, enlarged_box(box, _sides(encoded), padding), size)
+
+
+def _sides(encoded: bytes) -> tuple[int, int]:
+    found = image_size(encoded)
+    if isinstance(found, str):
+        raise ValueError(f"the image {found}")
+    return found
+
+
+def _plain(encoded: bytes, box: Box, size: int | None) -> tuple[bytes, Box]:
     if is_plain(encoded):
         return encoded, box
     decode = _cropper(size) if size else decode_compiled
@@ -87,17 +94,15 @@ def make_plain_around(
         ValueError: as of `make_plain`.
         tf.errors.OpError: likewise.
     """
-    size = image_size(encoded)
-    if isinstance(size, str):
-        raise ValueError(f"the image {size}")
-    box = enlarged_box(box, size, padding)
+    sides = _sides(encoded)
+    box = enlarged_box(box, sides, padding)
     if box == WHOLE_IMAGE:
-        box = (0, 0, *size)
-    if not fits(box, size):  # the decoder says so
-        return make_plain(encoded, box)[0], (*box, *box)
-    window = window_around(box, size, margin)
+        box = (0, 0, *sides)
+    if not fits(box, sides):  # the decoder says so
+        return _plain(encoded, box, None)[0], (*box, *box)
+    window = window_around(box, sides, margin)
     place = [int(value) - start for value, start in zip(box, window[:2] * 2, strict=True)]
-    encoded, window = make_plain(encoded, window)
+    encoded, window = _plain(encoded, window, None)
     return encoded, (*window, *place)
 
 

@@ -79,6 +79,11 @@ class Engine:
     def is_exportable(self) -> bool:
         return self.is_installed and find_spec(self.export_package or self.package) is not None
 
+    @property
+    def exporter_file(self) -> str:
+        """File that installs what exporting takes."""
+        return self.export_requirements or self.requirements
+
 
 def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
     """Opens a network file by its engine.

@@ -155,8 +155,9 @@ def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
         for weights, backbone in sorted(sources):
             find_weights(weights, backbone, variant=None, offline=grid.base.offline)
     total = len(grid.cells) * grid.seeds
+    epochs = sum(job.config.epochs for job in jobs)
     console.print(
-        f"{len(jobs)} runs of {grid.base.epochs} epochs (all together: {total}), some "
+        f"{len(jobs)} runs, {epochs} epochs (all together: {total}), some "
         f"{needed / 1e9:.1f} GB in {grid.directory}/cells/",
         soft_wrap=True,
     )

@@ -145,6 +145,7 @@ def _plot_peaks(results: Results, study: Study) -> Figure:
             axis.plot(found[category], [-row] * len(found[category]), "o", color=colour, alpha=0.5)
             axis.plot(np.mean(found[category]), -row, "|", color=colour, ms=14, mew=2)
         axis.set_yticks([-row for row in range(len(found))], list(found))
+        axis.set_ylim(0.5 - len(found), 0.5)
         axis.set_title(study.labels[name], loc="left")
     axes[-1].set_xlabel("epoch of the highest validation accuracy; a dot a seed, a bar their mean")
     return finish(figure, list(axes), f"When each category is at its best · {results.source}")
@@ -214,6 +215,7 @@ def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:
     for (_, colour, _), label in zip(kinds, ("mean accuracy", "mean class recall"), strict=True):
         axis.plot([], [], "o", color=colour, label=label)
     axis.axvline(0, color="0.3", lw=1)
+    axis.set_ylim(-0.5, len(gains) - 0.5)
     axis.set_yticks(range(len(gains)), [study.labels[name] for name in reversed(gains)])
     axis.set_xlabel("points gained, 95 % interval over seeds")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)

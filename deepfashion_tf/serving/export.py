@@ -252,7 +252,7 @@ def _import(name: str, engine: EngineName):
         about = ENGINES[engine]
         raise InputError(
             f"--formats {about.format} needs {name.partition('.')[0]}: "
-            f"pip install -r {about.export_requirements or about.requirements}."
+            f"pip install -r {about.exporter_file}."
         ) from error
 
 
