@@ -1,6 +1,9 @@
 """Small data sets and one small trained run that the tests share."""
 
+import dataclasses
 import os
+import runpy
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,22 +37,24 @@ def wardrobe(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(wardrobe, tmp_path_factory):
-    """A run that the real `train` made in two epochs at 32 px."""
+    """A run that the real `train` made in two epochs at 32 px, of a narrow SE-ResNet."""
     from deepfashion_tf.training.config import TrainConfig
     from deepfashion_tf.training.train import train
 
-    return train(
-        TrainConfig(
-            recipe="photographs",
-            data_dir=wardrobe,
-            weights="none",
-            output_dir=tmp_path_factory.mktemp("runs") / "run",
-            image_size=32,
-            epochs=2,
-            batch_size=20,
-            schedule="cosine",
+    with pytest.MonkeyPatch.context() as patch:
+        make_narrow(patch)
+        return train(
+            TrainConfig(
+                recipe="photographs",
+                data_dir=wardrobe,
+                weights="none",
+                output_dir=tmp_path_factory.mktemp("runs") / "run",
+                image_size=32,
+                epochs=2,
+                batch_size=20,
+                schedule="cosine",
+            )
         )
-    )
 
 
 @pytest.fixture
@@ -73,6 +78,22 @@ def challenge(tmp_path) -> Path:
 
 
 @pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Runs a script as a command line does, but in this process, which has TensorFlow already."""
+
+    def run(script: str, *options, cwd: Path) -> tuple[int, str, str]:
+        path = Path(__file__).parents[1] / "scripts" / f"{script}.py"
+        capsys.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.chdir(cwd)
+            patch.setattr(sys, "argv", [str(path), *map(str, options)])
+            runpy.run_path(str(path), run_name="__main__")
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
 def tiny(monkeypatch):
     """Puts a network of four narrow blocks where `small_config` asks for resnet50."""
     make_tiny(monkeypatch)
@@ -83,6 +104,15 @@ def make_tiny(monkeypatch) -> None:
 
     variant = Variant("resnet50", blocks=(1, 1, 1, 1), base_width=8)
     monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
+
+
+def make_narrow(monkeypatch) -> None:
+    """Puts the network of `trained` where a seresnet50 is asked for."""
+    from deepfashion_tf.models.variants import VARIANTS
+
+    name = "timm.seresnet50"
+    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
+    monkeypatch.setitem(VARIANTS, name, narrow)
 
 
 def small_config(data_dir: Path, tmp_path: Path, **options):

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import make_narrow
 
+from deepfashion_tf.models.attribute_model import backbone_of
 from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()
@@ -94,12 +96,12 @@ def test_evaluate_writes_the_scores_of_a_split(trained, tmp_path):
     assert "mean accuracy" in out
 
 
-def test_predict_writes_csv_and_json_alike(trained, tmp_path):
+def test_predict_writes_csv_and_json_alike(trained, tmp_path, run_here):
     image = trained.val.keys[0]
     box = ",".join(map(str, trained.val.boxes[0]))
     for suffix in ("csv", "json"):
         options = ["--box", box, "--output", tmp_path / f"answers.{suffix}"]
-        code, _, err = run("predict", trained.run.directory, image, *options, cwd=tmp_path)
+        code, _, err = run_here("predict", trained.run.directory, image, *options, cwd=tmp_path)
         assert code == 0, err
     with (tmp_path / "answers.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -131,59 +133,67 @@ def test_export(trained, tmp_path):
     assert "export" in out
 
 
-def test_inspect_weights_reads_a_run(trained, tmp_path):
-    code, out, err = run("inspect_weights", trained.run.model_path, cwd=tmp_path)
+def test_inspect_weights_reads_a_run(trained, tmp_path, run_here, monkeypatch):
+    make_narrow(monkeypatch)
+    code, out, err = run_here("inspect_weights", trained.run.model_path, cwd=tmp_path)
     assert code == 0, err
     lines = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
     assert lines["variant"] == "timm.seresnet50"
     assert "stride on the 3x3, pool padded by 1" in lines["network"]
     assert lines["top"] == "1000 logits"
-    assert lines["parameters"].startswith("28,141,144")
+    network = backbone_of(trained.run.load_model())
+    assert lines["parameters"].startswith(f"{network.count_params():,} ")
     assert lines["would not load"].startswith("nothing")
-    assert_one_sentence(run("inspect_weights", "none.h5", cwd=tmp_path), "none.h5")
+    assert_one_sentence(run_here("inspect_weights", "none.h5", cwd=tmp_path), "none.h5")
 
 
-def test_convert_weights_of_a_run(trained, tmp_path):
+def test_convert_weights_of_a_run(trained, tmp_path, run_here, monkeypatch):
+    make_narrow(monkeypatch)
     path = trained.run.model_path
-    code, out, err = run("convert_weights", path, "out.weights.h5", cwd=tmp_path)
+    code, out, err = run_here("convert_weights", path, "out.weights.h5", cwd=tmp_path)
     assert code == 0, err
     assert "timm.seresnet50" in out
-    assert_one_sentence(run("convert_weights", path, "out.h5", cwd=tmp_path), ".weights.h5")
-    assert_one_sentence(run("convert_weights", "imagenet", "o.weights.h5", cwd=tmp_path), "which")
+    assert_one_sentence(run_here("convert_weights", path, "out.h5", cwd=tmp_path), ".weights.h5")
+    assert_one_sentence(
+        run_here("convert_weights", "imagenet", "o.weights.h5", cwd=tmp_path), "which"
+    )
 
 
-def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path):
+def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path, run_here, monkeypatch):
     """From another run's weights: heads first, the backbone in small steps, batch norm frozen."""
+    make_narrow(monkeypatch)
     weights = trained.run.model_path
     options = ["--data-dir", wardrobe, "--weights", weights, "--image-size", 32, "--epochs", 2]
     options += ["--freeze-epochs", 1, "--backbone-lr-scale", 0.1, "--freeze-batch-norm"]
-    code, out, err = run("train", *options, "--output-dir", "run", cwd=tmp_path)
+    code, out, err = run_here("train", *options, "--output-dir", "run", cwd=tmp_path)
     assert code == 0, err
     assert out.index("is frozen") < out.index("epoch 1/2") < out.index("is trained")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["weights"] == str(weights)
     assert config["variant"] == "timm.seresnet50"
     assert config["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    code, _, err = run("evaluate", "run", cwd=tmp_path)
+    code, _, err = run_here("evaluate", "run", cwd=tmp_path)
     assert code == 0, err
 
 
-def test_make_wardrobe(tmp_path):
+def test_make_wardrobe(tmp_path, run_here):
     options = ["--train", 3, "--val", 2, "--test", 1, "--seed", 4]
-    code, out, err = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
+    code, out, err = run_here("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
     assert code == 0, err
     assert "6 images" in out
     assert len(list((tmp_path / "w" / "img").iterdir())) == 6
-    again = run("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
+    again = run_here("make_wardrobe", tmp_path / "w", *options, cwd=tmp_path)
     assert_one_sentence(again, "not empty")
-    assert_one_sentence(run("make_wardrobe", cwd=tmp_path), "Nothing to draw")
-    sheet = run("make_wardrobe", "--contact-sheet", "sheet.txt", cwd=tmp_path)
+    assert_one_sentence(run_here("make_wardrobe", cwd=tmp_path), "Nothing to draw")
+    sheet = run_here("make_wardrobe", "--contact-sheet", "sheet.txt", cwd=tmp_path)
     assert_one_sentence(sheet, ".jpg or .png")
 
 
-def test_bad_input_of_train(challenge, tmp_path):
-    assert_one_sentence(run("train", "--data-dir", tmp_path / "none", cwd=tmp_path), "There is no")
-    assert_one_sentence(run("train", "--dropout", 2, cwd=tmp_path), "--dropout is 2")
+def test_bad_input_of_train(challenge, tmp_path, run_here):
+    assert_one_sentence(
+        run_here("train", "--data-dir", tmp_path / "none", cwd=tmp_path), "There is no"
+    )
+    assert_one_sentence(run_here("train", "--dropout", 2, cwd=tmp_path), "--dropout is 2")
     (tmp_path / "shop.yaml").write_text("categories: {season: [summer, winter]}")
     for option, words in (
         ("--loss-weights.fabric=inf", "--loss-weights holds fabric inf"),
@@ -195,49 +205,55 @@ def test_bad_input_of_train(challenge, tmp_path):
         ("--data=wardrobe --schema=shop.yaml", "The wardrobe does not draw season"),
     ):
         options = ["--data-dir", challenge] if "data" not in option else []
-        result = run("train", *options, *option.split(), cwd=tmp_path)
+        result = run_here("train", *options, *option.split(), cwd=tmp_path)
         assert_one_sentence(result, words)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    full = run("train", "--data", challenge, "--output-dir", "full", cwd=tmp_path)
+    full = run_here("train", "--data", challenge, "--output-dir", "full", cwd=tmp_path)
     assert_one_sentence(full, "not empty")
     lines = (challenge / "split" / "train_attr.txt").read_text().replace("5 0", "9 0")
     (challenge / "split" / "train_attr.txt").write_text(lines)
-    result = run("train", "--data-dir", challenge, cwd=tmp_path)
+    result = run_here("train", "--data-dir", challenge, cwd=tmp_path)
     assert_one_sentence(result, "train_attr.txt, line 1: texture is 9")
     assert not (tmp_path / "saved_models").exists()
 
 
-def test_bad_input_of_the_other_scripts(trained, tmp_path):
+def test_bad_input_of_the_other_scripts(trained, tmp_path, run_here):
     run_dir = trained.run.directory
     image = trained.val.keys[0]
     text = tmp_path / "text.jpg"
     text.write_text("no image")
-    assert_one_sentence(run("evaluate", tmp_path, cwd=tmp_path), "no run directory")
-    assert_one_sentence(run("export", tmp_path / "none", cwd=tmp_path), "There is no run")
-    assert_one_sentence(run("predict", run_dir, tmp_path / "none.jpg", cwd=tmp_path), "none.jpg")
-    assert_one_sentence(run("predict", run_dir, text, cwd=tmp_path), "text.jpg", "readable")
-    outside = run("predict", run_dir, image, "--box", "0,0,9999,5", cwd=tmp_path)
+    assert_one_sentence(run_here("evaluate", tmp_path, cwd=tmp_path), "no run directory")
+    assert_one_sentence(run_here("export", tmp_path / "none", cwd=tmp_path), "There is no run")
+    assert_one_sentence(
+        run_here("predict", run_dir, tmp_path / "none.jpg", cwd=tmp_path), "none.jpg"
+    )
+    assert_one_sentence(run_here("predict", run_dir, text, cwd=tmp_path), "text.jpg", "readable")
+    outside = run_here("predict", run_dir, image, "--box", "0,0,9999,5", cwd=tmp_path)
     assert_one_sentence(outside, "lies outside")
-    assert_one_sentence(run("predict", run_dir, image, "--box", "1,2,3", cwd=tmp_path), "--box")
-    output = run("predict", run_dir, image, "--output", "x.txt", cwd=tmp_path)
+    assert_one_sentence(
+        run_here("predict", run_dir, image, "--box", "1,2,3", cwd=tmp_path), "--box"
+    )
+    output = run_here("predict", run_dir, image, "--output", "x.txt", cwd=tmp_path)
     assert_one_sentence(output, "must end in .csv")
-    assert_one_sentence(run("predict", run_dir, image, "--top", 0, cwd=tmp_path), "--top")
+    assert_one_sentence(run_here("predict", run_dir, image, "--top", 0, cwd=tmp_path), "--top")
     both = ("--threshold", 0.5, "--accept-accuracy", 0.9)
-    assert_one_sentence(run("predict", run_dir, image, *both, cwd=tmp_path), "one of them")
+    assert_one_sentence(run_here("predict", run_dir, image, *both, cwd=tmp_path), "one of them")
 
 
-def test_more_bad_input_of_predict(trained, tmp_path):
+def test_more_bad_input_of_predict(trained, tmp_path, run_here):
     run_dir, image = trained.run.directory, trained.val.keys[0]
-    assert_one_sentence(run("predict", run_dir, cwd=tmp_path), "No image is named")
+    assert_one_sentence(run_here("predict", run_dir, cwd=tmp_path), "No image is named")
     for box in ("", "1_0,1,2_0,30", "1,1,2"):
-        assert_one_sentence(run("predict", run_dir, image, f"--box={box}", cwd=tmp_path), "--box")
+        assert_one_sentence(
+            run_here("predict", run_dir, image, f"--box={box}", cwd=tmp_path), "--box"
+        )
     (tmp_path / "d.csv").mkdir()
     (tmp_path / "d.csv" / "mine.txt").write_text("mine")
-    folder = run("predict", run_dir, image, "--output", "d.csv", cwd=tmp_path)
+    folder = run_here("predict", run_dir, image, "--output", "d.csv", cwd=tmp_path)
     assert_one_sentence(folder, "d.csv is a folder")
     assert (tmp_path / "d.csv" / "mine.txt").read_text() == "mine"
-    both = run("predict", run_dir, image, "--data", "wardrobe", cwd=tmp_path)
+    both = run_here("predict", run_dir, image, "--data", "wardrobe", cwd=tmp_path)
     assert_one_sentence(both, "leave the others out")
 
 
@@ -253,22 +269,24 @@ def test_a_file_name_in_another_encoding(trained, tmp_path):
     assert "caf\\udce9.jpg" in (tmp_path / "answers.csv").read_text(encoding="utf-8")
 
 
-def test_predict_answers_a_split_with_its_boxes(trained, wardrobe, tmp_path):
+def test_predict_answers_a_split_with_its_boxes(trained, wardrobe, tmp_path, run_here):
     options = ["--data", wardrobe, "--split", "val", "--output", "answers.csv"]
-    code, _, err = run("predict", trained.run.directory, *options, cwd=tmp_path)
+    code, _, err = run_here("predict", trained.run.directory, *options, cwd=tmp_path)
     assert code == 0, err
     with (tmp_path / "answers.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == list(trained.val.keys)
 
 
-def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_path):
+def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_path, run_here):
     copy = shutil.copytree(wardrobe, tmp_path / "copy")
     before = set(trained.run.directory.iterdir())
-    code, out, err = run("evaluate", trained.run.directory, "--data", copy, cwd=tmp_path)
+    code, out, err = run_here("evaluate", trained.run.directory, "--data", copy, cwd=tmp_path)
     assert code == 0, err
     answers, written, report = sorted(set(trained.run.directory.iterdir()) - before)
-    both = run("evaluate", trained.run.directory, "--data", copy, "--data-dir", copy, cwd=tmp_path)
+    both = run_here(
+        "evaluate", trained.run.directory, "--data", copy, "--data-dir", copy, cwd=tmp_path
+    )
     assert_one_sentence(both, "both name the data")
     assert written.name.startswith("metrics-val-") and str(written) in out
     assert answers.name.startswith("answers-val-") and str(answers) in out

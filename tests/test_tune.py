@@ -403,11 +403,11 @@ def test_options_of_the_search(tmp_path):
     assert command.search == SearchOptions(trials=7, prune=False)
 
 
-def test_bad_input_of_tune(tmp_path):
-    assert_one_sentence(run("tune", "--trials", 0, cwd=tmp_path), "--trials is 0")
-    assert_one_sentence(run("tune", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
-    assert_one_sentence(run("tune", "--data-dir", "none", cwd=tmp_path), "There is no")
-    assert_one_sentence(run("train", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
+def test_bad_input_of_tune(tmp_path, run_here):
+    assert_one_sentence(run_here("tune", "--trials", 0, cwd=tmp_path), "--trials is 0")
+    assert_one_sentence(run_here("tune", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
+    assert_one_sentence(run_here("tune", "--data-dir", "none", cwd=tmp_path), "There is no")
+    assert_one_sentence(run_here("train", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
 
 
 def test_a_real_search_is_killed_stopped_and_gone_on_with(wardrobe, tmp_path):
