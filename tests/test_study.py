@@ -6,16 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import small_config
 from scipy import stats
 from test_claims import IMAGES, LABELS, SCHEMA, finish
 
+from deepfashion_tf.evaluation import jobs
 from deepfashion_tf.evaluation.answers import Answers
+from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.reproduction.grid import STUDIES, Grid, quick
 from deepfashion_tf.reproduction.results import collect
 from deepfashion_tf.reproduction.study import gains_of, write_study
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.recipes import report, strong
+from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.train import train
 
 STUDY = STUDIES["long_tail"]
 
@@ -140,6 +146,37 @@ def test_validation_and_test_images_are_scored_together(tmp_path):
         and "val+test.json" not in text
         and (tmp_path / "figures/peaks.png").is_file()
     )
+
+
+def test_cells_of_other_views_come_last_and_take_the_network_of_the_plain_one(tmp_path):
+    grid = Grid(strong(), "quick", 2, tmp_path, ("val", "test"), STUDIES["strong"])
+    jobs = grid.jobs(["flip", "strong", "no_jitter"])
+    names = [job.directory.parent.name for job in jobs]
+    assert names == ["strong", "no_jitter"] * 2 + ["flip"] * 2
+    plain = [job.directory for job in jobs if job.directory.parent.name == "strong"]
+    assert [job.like for job in jobs] == [None] * 4 + plain
+
+
+def test_what_only_answers_otherwise_is_not_trained_again(tiny, challenge, tmp_path, monkeypatch):
+    first = train(small_config(challenge, tmp_path)).run
+    config = dataclasses.replace(first.config, output_dir=tmp_path / "views", tta="crops")
+
+    def start() -> None:
+        # The process that a job starts has no narrow network; what it would do is done below.
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs.subprocess, "Popen", lambda *_, **__: None)
+            jobs.Job(config, like=first.directory).start()
+
+    start()
+    assert not (config.output_dir / "model.keras").exists()  # the other one is not done
+    finish_run(first, first.read_split("val"))
+    start()
+    run = Run.load(config.output_dir)
+    assert run.config == config
+    trained = train(config, RuntimeOptions(resume=config.output_dir))
+    assert run.model_path.read_bytes() == first.model_path.read_bytes()
+    finish_run(trained.run, trained.val)
+    assert (run.directory / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize("data", ["photographs", "wardrobe"])

@@ -17,14 +17,14 @@ from deepfashion_tf.training.train import train
 
 
 def test_the_views_are_the_image_its_middle_and_their_mirror_images():
-    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
     found = {tta: views_of(tf.constant(images), tta).numpy() for tta in VIEWS}
     for tta, count in VIEWS.items():
-        assert found[tta].shape == (2 * count, 16, 16, 3)
+        assert found[tta].shape == (2 * count, 32, 32, 3)
         np.testing.assert_array_equal(found[tta][:2], images)
     np.testing.assert_array_equal(found["flip"][2:], images[:, :, ::-1])
     middle = found["crops"][2:4]
-    np.testing.assert_allclose(middle, tf.image.resize(images[:, 1:15, 1:15], (16, 16)))
+    np.testing.assert_allclose(middle, tf.image.resize(images[:, 1:31, 1:31], (32, 32)))
     np.testing.assert_array_equal(found["crops"][4:], found["crops"][:4, :, ::-1])
 
 

@@ -2,18 +2,21 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.interrupts import Terminated
 
 _POLL = 0.5  # seconds
 _GRACE = 30.0  # seconds from SIGTERM to SIGKILL
+_NETWORK_FILES = ("model.keras", "history.csv", "schema.yaml")  # of a run, besides its options
 
 
 class Job:
@@ -25,15 +28,20 @@ class Job:
     Args:
         config: with the `output_dir` to make or to go on with.
         splits: to score on at the end, besides the validation split.
+        like: directory of a run that is trained alike and answers otherwise: where it is done by
+            the time that this one begins, its network is taken, and only scored.
 
     Attributes:
         returncode: how it ended; None = it has not, or was never started.
         seconds: how long it has run.
     """
 
-    def __init__(self, config: TrainConfig, splits: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: TrainConfig, splits: Sequence[str] = (), like: Path | None = None
+    ) -> None:
         self.config = config
         self.splits = splits
+        self.like = like
         self.directory = config.output_dir
         self.returncode: int | None = None
         self.seconds = 0.0
@@ -60,6 +68,7 @@ class Job:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         request = self.directory.with_name(f"{self.directory.name}.json")
         self.config.save(request)
+        self._take_network()
         limits = {} if threads is None else {"TF_NUM_INTRAOP_THREADS": str(threads)}
         self._began = time.monotonic()
         with self.log_path.open("ab") as log:
@@ -80,6 +89,19 @@ class Job:
                 # Ctrl-C is this process' to handle.
                 start_new_session=True,
             )
+
+    def _take_network(self) -> None:
+        is_begun = self.directory.exists()
+        if self.like is None or is_begun or not (self.like / "metrics.json").is_file():
+            return
+        partial = self.directory.with_name(f".{self.directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name in _NETWORK_FILES:
+            shutil.copy2(self.like / name, partial)
+        trained = TrainConfig.load(self.like / CONFIG_FILE)
+        replace(trained, tta=self.config.tta, output_dir=self.directory).save(partial / CONFIG_FILE)
+        partial.rename(self.directory)
 
     def is_running(self) -> bool:
         """Looks whether it is still at work."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 VIEWS = {"none": 1, "flip": 2, "crops": 4}
 """Name -> views of an image: itself; and its mirror image; and the middle of both, enlarged."""
-MIDDLE = 7 / 8  # of the side
+MIDDLE = 15 / 16  # of the side
 
 
 def views_of(images: tf.Tensor, tta: str) -> tf.Tensor:

@@ -154,7 +154,8 @@ _STRONG = {
     "no_start": ("without the start from drawings", {"weights": "none"}),
     "no_attention": ("without heads that look", {"heads": "pooled"}),
     "no_jitter": ("without jitter", {"jitter": 0.0}),
-    "no_flip_at_the_end": ("without the mirror image at the end", {"tta": "none"}),
+    "no_views": ("with a single look at the end", {"tta": "none"}),
+    "flip": ("with the mirror image alone at the end", {"tta": "flip"}),
     "constant": ("with a constant learning rate", {"schedule": "constant"}),
     "rand_augment": ("with RandAugment", {"rand_augment": 0.3}),
     "cutmix": ("with CutMix", {"cutmix": 0.5}),
@@ -176,7 +177,6 @@ _STRONG = {
     "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
     "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
     "focal": ("with focal loss", {"loss": "focal"}),
-    "views": ("with four views at the end", {"tta": "crops"}),
 }
 _HEAD_START = {
     "start": ("start from 10,000 drawings", {}),
@@ -304,11 +304,18 @@ class Grid:
         return sorted(int(path.name.removeprefix("seed-")) for path in found)
 
     def job(self, cell: str, seed: int) -> Job:
-        return Job(self.config(cell, seed), self.splits)
+        # Views are of answers alone: what is trained is the plain cell's network.
+        only_answers = self.study and self.cells[cell].keys() == {"tta"}
+        like = self.run_directory(self.study.plain, seed) if only_answers else None
+        return Job(self.config(cell, seed), self.splits, like)
 
     def jobs(self, cells: list[str]) -> list[Job]:
-        """Gives the runs of some cells, all of seed 0 first, so that a part is a whole, too."""
-        return [self.job(cell, seed) for seed in range(self.seeds) for cell in cells]
+        """Gives the runs of some cells, all of seed 0 first, so that a part is a whole, too.
+
+        Those that only score what another one trains come last.
+        """
+        jobs = [self.job(cell, seed) for seed in range(self.seeds) for cell in cells]
+        return sorted(jobs, key=lambda job: job.like is not None)
 
     def options(self) -> dict:
         """Gives what decides the results, besides data and seeds, for comparison."""

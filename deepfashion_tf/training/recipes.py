@@ -50,8 +50,8 @@ def strong() -> TrainConfig:
 
     A start from drawings, jitter, heads that look, cross-entropy (focal loss of gamma = 0), batches
     of 16, which make twice as many steps of the same images, a learning rate that falls as a
-    cosine, and answers that are the mean over an image and its mirror image. The README says what
-    is known of their worth, and `reproduce.py --study strong` tells more.
+    cosine, and answers that are the mean over four views: an image, its middle, and both mirrored.
+    The README says what is known of their worth, and `reproduce.py --study strong` tells more.
     """
     return TrainConfig(
         recipe="strong",
@@ -60,7 +60,7 @@ def strong() -> TrainConfig:
         heads="attention",
         image_size=64,
         jitter=0.5,
-        tta="flip",
+        tta="crops",
         loss="cross_entropy",
         batch_size=16,
         epochs=30,
