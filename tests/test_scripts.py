@@ -294,14 +294,15 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
     assert json.loads(written.read_text())["source"] == str(copy / "split" / "val.txt")
 
 
-def test_a_run_is_evaluated_from_any_folder(tmp_path):
+def test_a_run_is_evaluated_from_any_folder(tmp_path, run_here, monkeypatch):
     """The wardrobe is not drawn again."""
+    make_narrow(monkeypatch)
     sizes = ["--wardrobe-train", 8, "--wardrobe-val", 8, "--wardrobe-test", 4]
-    options = ["--backbone", "resnet50", "--image-size", 32, "--epochs", 1]
-    code, _, err = run("train", *options, *sizes, "--output-dir", "run", cwd=tmp_path)
+    options = ["--backbone", "seresnet50", "--image-size", 32, "--epochs", 1]
+    code, _, err = run_here("train", *options, *sizes, "--output-dir", "run", cwd=tmp_path)
     assert code == 0, err
     (tmp_path / "elsewhere").mkdir()
-    code, out, err = run("evaluate", tmp_path / "run", cwd=tmp_path / "elsewhere")
+    code, out, err = run_here("evaluate", tmp_path / "run", cwd=tmp_path / "elsewhere")
     assert code == 0, err
     assert "drawing" not in out
     assert not list((tmp_path / "elsewhere").iterdir())

@@ -177,6 +177,7 @@ _STRONG = {
     "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
     "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
     "focal": ("with focal loss", {"loss": "focal"}),
+    "float32": ("in float32", {"precision": "float32"}),
 }
 _HEAD_START = {
     "start": ("start from 10,000 drawings", {}),
