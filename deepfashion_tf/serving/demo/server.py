@@ -81,6 +81,8 @@ def serve(options: Options) -> None:
             server_header=False,
         )
         uvicorn.Server(config).run(sockets=[listening])
+        # It ends when it is asked to, and does not always pass on that it was.
+        raise KeyboardInterrupt
 
 
 def _check(options: Options) -> None:
