@@ -106,11 +106,11 @@ def make_tiny(monkeypatch) -> None:
     monkeypatch.setitem(VARIANTS, "keras.resnet50", variant)
 
 
-def make_narrow(monkeypatch) -> None:
-    """Puts the network of `trained` where a seresnet50 is asked for."""
-    from deepfashion_tf.models.variants import VARIANTS
+def make_narrow(monkeypatch, backbone: str = "seresnet50") -> None:
+    """Puts a narrow network, such as that of `trained`, where a backbone is asked for."""
+    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 
-    name = "timm.seresnet50"
+    name = BACKBONES[backbone]
     narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
     monkeypatch.setitem(VARIANTS, name, narrow)
 

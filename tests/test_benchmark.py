@@ -4,6 +4,7 @@ import dataclasses
 from contextlib import ExitStack
 
 import pytest
+from conftest import make_narrow
 
 from deepfashion_tf.benchmark import peer
 from deepfashion_tf.benchmark.options import Options
@@ -56,12 +57,9 @@ def test_random_changes_are_measured_beside_those_of_keras(monkeypatch):
 
 def test_precisions_are_measured_beside_float32(monkeypatch):
     from deepfashion_tf.benchmark import precision
-    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
     from deepfashion_tf.training.config import TrainConfig
 
-    name = BACKBONES["resnet50"]
-    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
-    monkeypatch.setitem(VARIANTS, name, narrow)
+    make_narrow(monkeypatch, "resnet50")
     monkeypatch.setattr(precision, "STEPS", 1)
     config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)
     (rates,) = precision.benchmark_precision(config, rounds=1)
@@ -73,12 +71,9 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
 
 def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
     from deepfashion_tf.benchmark import precision, scaling
-    from deepfashion_tf.models.variants import BACKBONES, VARIANTS
     from deepfashion_tf.training.config import TrainConfig
 
-    name = BACKBONES["resnet50"]
-    narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=8)
-    monkeypatch.setitem(VARIANTS, name, narrow)
+    make_narrow(monkeypatch, "resnet50")
     monkeypatch.setattr(precision, "STEPS", 1)
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(backbone="resnet50", weights="none", image_size=32, batch_size=2)

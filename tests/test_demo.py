@@ -67,7 +67,7 @@ class Served:
 
     def end(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGINT)
-        _, err = self.process.communicate(timeout=120)
+        _, err = self.process.communicate(timeout=30)
         return self.process.returncode, err
 
 
@@ -217,7 +217,7 @@ def test_two_hundred_hostile_uploads_get_a_sentence_each(served, photograph):
     assert any("20 MB at most" in fault for fault in faults)
     assert served.process.poll() is None
     assert served.post("answers", photograph).json() == before
-    assert "Garment attributes" in requests.get(served.url, timeout=60).text
+    assert "Garment attributes" in requests.get(served.url, timeout=10).text
 
 
 def test_much_exif_before_a_picture_is_no_harm(served, photograph):
@@ -238,20 +238,20 @@ def test_an_upload_without_a_length_is_measured_as_it_comes(served):
 def test_the_page_needs_nobody_else(served):
     for path in PAGE.iterdir():
         assert not re.search(r"https?:|//[a-z]+\.", re.sub(r"//.*\n", "", path.read_text()))
-    response = requests.get(served.url, timeout=60)
+    response = requests.get(served.url, timeout=10)
     assert "default-src 'self'" in response.headers["content-security-policy"]
     assert response.headers["content-type"].startswith("text/html")
 
 
 def test_another_name_for_this_machine_is_not_answered(served):
     place = urlsplit(served.url)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=60)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
     connection.request("GET", "/about", headers={"Host": "elsewhere.example"})
     assert connection.getresponse().status == 400
 
 
 def test_the_page_tells_what_was_measured(served, run):
-    about = requests.get(f"{served.url}/about", timeout=60).json()
+    about = requests.get(f"{served.url}/about", timeout=10).json()
     scores = Scores.load(run.directory / "metrics.json")
     assert about["name"] == run.directory.name
     assert f"{scores.mean_accuracy:.1%}" in about["measured"]
@@ -260,10 +260,10 @@ def test_the_page_tells_what_was_measured(served, run):
     doubtful = {c["name"] for c in about["categories"] if c["is_doubtful"]}
     assert doubtful == set(scores.beaten_by_baseline)
     for number in range(len(about["examples"])):
-        drawing = requests.get(f"{served.url}/examples/{number}.jpg", timeout=60).content
+        drawing = requests.get(f"{served.url}/examples/{number}.jpg", timeout=10).content
         box = ",".join(map(str, about["examples"][number]["box"]))
         assert served.post("answers", drawing, box).ok
-    assert requests.get(f"{served.url}/examples/99.jpg", timeout=60).status_code == 404
+    assert requests.get(f"{served.url}/examples/99.jpg", timeout=10).status_code == 404
 
 
 def test_drawings_are_called_drawings(run, tmp_path):
@@ -279,13 +279,25 @@ def test_drawings_are_called_drawings(run, tmp_path):
 def test_an_export_has_no_heat_maps_and_says_so(run, photograph, tmp_path):
     demo = Served(shutil.copytree(export_run(run), tmp_path / "export"))
     try:
-        about = requests.get(f"{demo.url}/about", timeout=60).json()
+        about = requests.get(f"{demo.url}/about", timeout=10).json()
         assert "no heat maps" in about["no_heat_maps"]
         assert "not measured" in about["measured"]
         assert demo.post("answers", photograph).ok
         assert_refused(demo.post("heat-maps", photograph), "no heat maps")
     finally:
         code, err = demo.end()
+    assert code == 130 and "Traceback" not in err
+
+
+def test_ctrl_c_is_told_in_a_background_job_too(run):
+    """Scripts start those with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        demo = Served(run.directory)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert requests.get(demo.url, timeout=10).ok
+    code, err = demo.end()
     assert code == 130 and "Traceback" not in err
 
 

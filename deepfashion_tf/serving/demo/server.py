@@ -81,7 +81,8 @@ def serve(options: Options) -> None:
             server_header=False,
         )
         uvicorn.Server(config).run(sockets=[listening])
-        # It ends when it is asked to, and does not always pass on that it was.
+        # It has ended because it was asked to, and passes that on but where SIGINT is ignored, as
+        # in a script's background jobs.
         raise KeyboardInterrupt
 
 
