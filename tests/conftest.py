@@ -99,6 +99,14 @@ def tiny(monkeypatch):
     make_tiny(monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def narrow_processes():
+    """Commands started in processes of their own, and theirs, build networks like `trained`'s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).with_name("narrow")))
+        yield
+
+
 def make_tiny(monkeypatch) -> None:
     from deepfashion_tf.models.variants import VARIANTS, Variant
 

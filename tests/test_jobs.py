@@ -14,6 +14,7 @@ from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.schema import builtin_schema
 
 SECONDS = 240  # a process may wait for a loaded machine
+pytestmark = pytest.mark.usefixtures("narrow_processes")
 
 
 def test_one_that_fails_does_not_stop_the_others(wardrobe, tmp_path):

@@ -20,7 +20,7 @@ LIMIT = 420  # seconds for one process on a busy machine
 
 
 @pytest.fixture(scope="module")
-def command(wardrobe):
+def command(wardrobe, narrow_processes):
     """Gives the command that begins a run in a folder, or goes on with it."""
 
     def of(run: Path, *more: str) -> list[str]:

@@ -126,7 +126,7 @@ def write(path, rows):
 
 @pytest.mark.slow
 def test_each_image_is_answered_by_a_model_that_has_not_seen_it(
-    trained, wardrobe, tmp_path, monkeypatch, capsys
+    trained, wardrobe, tmp_path, monkeypatch, capsys, narrow_processes
 ):
     """Two real trainings by the run's options; a second call trains nothing."""
     options = Options(

@@ -58,7 +58,7 @@ def test_batch_norm_that_is_not_synchronized_is_another_training(wardrobe):
 
 
 @pytest.fixture(scope="module")
-def command(wardrobe):
+def command(wardrobe, narrow_processes):
     def of(run: Path, *more) -> list[str]:
         options = "--backbone resnet50 --image-size 32 --batch-size 8 --representation pooled"
         options += " --weights none --variant timm.resnet50 --dropout 0 --learning-rate 1e-5"
@@ -92,9 +92,9 @@ def test_two_workers_train_as_one_process(command, tmp_path):
 
 
 def two_workers_at_work(command, run: Path) -> subprocess.Popen:
-    """Starts two workers for forty epochs, and waits until the first one is done."""
+    """Starts two workers for 400 epochs, and waits until the first one is done."""
     process = subprocess.Popen(
-        command(run, "--epochs", 40, "--local-workers", 2),
+        command(run, "--epochs", 400, "--local-workers", 2),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -102,7 +102,7 @@ def two_workers_at_work(command, run: Path) -> subprocess.Popen:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     for line in process.stdout:
-        if line.startswith("epoch  1"):
+        if line.startswith("epoch   1/400"):
             return process
     pytest.fail(process.stderr.read())
 
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path
         text=True,
     )
     for line in process.stdout:
-        if line.startswith(f"epoch {epochs + 1:>2}/40") or line.startswith(f"epoch {epochs:>2}/40"):
+        if line.startswith((f"epoch {epochs + 1:>3}/400", f"epoch {epochs:>3}/400")):
             break
     else:
         pytest.fail("the run did not go on")

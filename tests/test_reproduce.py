@@ -32,7 +32,7 @@ def options() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def killed(wardrobe, options, tmp_path_factory) -> Path:
+def killed(wardrobe, options, tmp_path_factory, narrow_processes) -> Path:
     """A reproduction that SIGKILL has ended while the second of its runs was at work."""
     directory = tmp_path_factory.mktemp("reproduction") / "it"
     process = subprocess.Popen(command(wardrobe, directory, *options))

@@ -308,7 +308,7 @@ def test_a_run_is_evaluated_from_any_folder(tmp_path, run_here, monkeypatch):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_ctrl_c_while_training(wardrobe, tmp_path):
+def test_ctrl_c_while_training(wardrobe, tmp_path, narrow_processes):
     """A real SIGINT after the first epoch: exit code 130, and a run that answers."""
     options = ["--data-dir", wardrobe, "--weights", "none", "--backbone", "resnet50"]
     options += ["--image-size", 32]

@@ -410,10 +410,10 @@ def test_bad_input_of_tune(tmp_path, run_here):
     assert_one_sentence(run_here("train", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
 
 
-def test_a_real_search_is_killed_stopped_and_gone_on_with(wardrobe, tmp_path):
+def test_a_real_search_is_killed_stopped_and_gone_on_with(wardrobe, tmp_path, narrow_processes):
     """SIGKILL and SIGTERM in the first trial; then to the end, and the winner is trained."""
     options = ["--data-dir", wardrobe, "--weights", "none", "--backbone", "resnet50"]
-    options += ["--image-size", 32, "--batch-size", 16, "--epochs", 4, "--trials", 2]
+    options += ["--image-size", 32, "--batch-size", 16, "--epochs", 15, "--trials", 2]
     options += ["--output-dir", "search"]
     first = tmp_path / "search" / "trials" / "0000"
     log = first.with_name("0000.log")
@@ -436,7 +436,7 @@ def test_a_real_search_is_killed_stopped_and_gone_on_with(wardrobe, tmp_path):
     assert "[2/2] trial 1" in out
     with (tmp_path / "search" / "trials.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
-    assert [(row["state"], row["epochs"]) for row in found] == [("complete", "4")] * 2
+    assert [(row["state"], row["epochs"]) for row in found] == [("complete", "15")] * 2
     models = list((tmp_path / "search").glob("trials/*/model.keras"))
     assert len(models) == 1
     began = time.monotonic()
