@@ -15,6 +15,7 @@ from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.reproduction.grid import STUDIES, Grid, quick
+from deepfashion_tf.reproduction.reproduce import epochs_to_train
 from deepfashion_tf.reproduction.results import collect
 from deepfashion_tf.reproduction.study import gains_of, write_study
 from deepfashion_tf.training.config import TrainConfig
@@ -155,6 +156,9 @@ def test_cells_of_other_views_come_last_and_take_the_network_of_the_plain_one(tm
     assert names == ["strong", "no_jitter"] * 2 + ["flip"] * 2
     plain = [job.directory for job in jobs if job.directory.parent.name == "strong"]
     assert [job.like for job in jobs] == [None] * 4 + plain
+    # Their epochs are nobody's work, unless the plain cell is not run either.
+    assert [epochs_to_train(job, jobs) for job in jobs] == [30] * 4 + [0] * 2
+    assert epochs_to_train(jobs[-1], jobs[-1:]) == 30
 
 
 def test_what_only_answers_otherwise_is_not_trained_again(tiny, challenge, tmp_path, monkeypatch):

@@ -112,7 +112,7 @@ def contest_workers(options: Options) -> None:
 
 
 def contest_predict(options: Options) -> None:
-    """Answers from files into a table, beside the bare SavedModel.
+    """Answers from files into a table, beside what makes the crops and what answers for them.
 
     Raises:
         InputError: no run is named.
@@ -122,7 +122,7 @@ def contest_predict(options: Options) -> None:
     split = split.take(np.arange(options.images) % len(split), "test")
     found = prediction.benchmark_prediction(run, split, options.rounds)
     title = f"Prediction: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
-    print_rounds(title, found, options.rounds, prediction.BARE, prediction.LIMIT)
+    print_rounds(title, found, options.rounds, prediction.INPUT, prediction.ENGINE)
 
 
 def contest_inference(options: Options) -> None:

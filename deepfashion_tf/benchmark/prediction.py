@@ -1,4 +1,4 @@
-"""How fast images are answered, beside the bare SavedModel that answers for the same files."""
+"""How fast images are answered, beside the two halves of that work and the bare SavedModel."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +16,16 @@ from deepfashion_tf.serving.export import export_run
 from deepfashion_tf.training.run import Run
 
 BARE = "SavedModel, files"
-LIMIT = "SavedModel, crops"
+INPUT = "reading, decoding, cropping alone"
+ENGINE = "its engine alone"
 
 
 def benchmark_prediction(run: Run, split: Split, rounds: int) -> Iterator[list[Rate]]:
-    """Answers for a split's images by `Predictor`, files to a table, and by the SavedModel alone.
+    """Answers for a split's images by `Predictor`, files to a table, and by its halves alone.
+
+    The halves are what makes crops of the files, on the threads of `Predictor`, and the engine
+    that answers for the crops. Where both keep all cores busy, the whole can be no faster than
+    1 / (1 / input + 1 / engine).
 
     Args:
         run: whose export is asked.
@@ -38,17 +43,21 @@ def benchmark_prediction(run: Run, split: Split, rounds: int) -> Iterator[list[R
         (tf.constant([item.encoded for item in part]), tf.constant([item.box for item in part]))
         for part in parts
     ]
-    predictors = {"run": Predictor.load(run.directory), "export": Predictor.load(export)}
-    crops = [tf.constant(np.array(predictors["run"].crops(part))) for part in parts]
+    ours = Predictor.load(run.directory)
+    predictors = {f"predict, {ours.engine}": ours, "predict, SavedModel": Predictor.load(export)}
+    crops = [np.array(ours.crops(part)) for part in parts]
 
     def bare() -> int:
         for encoded, boxes in files:
             signatures["serving_default"](image_bytes=encoded, boxes=boxes)[category].numpy()
         return len(items)
 
-    def limit() -> int:
+    def read() -> int:
+        return sum(1 for _ in ours.read(iter(items)))
+
+    def engine() -> int:
         for some in crops:
-            signatures["images"](images=some)[category].numpy()
+            ours.answer(some)
         return len(items)
 
     def predict(predictor: Predictor) -> int:
@@ -62,7 +71,6 @@ def benchmark_prediction(run: Run, split: Split, rounds: int) -> Iterator[list[R
         return len(items)
 
     contestants = {
-        f"predict, {name}": lambda predictor=found: predict(predictor)
-        for name, found in predictors.items()
+        name: lambda predictor=found: predict(predictor) for name, found in predictors.items()
     }
-    yield from race({**contestants, BARE: bare, LIMIT: limit}, rounds)
+    yield from race({**contestants, INPUT: read, ENGINE: engine, BARE: bare}, rounds)

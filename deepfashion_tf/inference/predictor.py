@@ -213,7 +213,7 @@ class Predictor:
         Yields:
             Batches of up to `batch_size` images, in the order of the items.
         """
-        for items_read, faults, crops in _batches(self._read(items), batch_size):
+        for items_read, faults, crops in _batches(self.read(items), batch_size):
             found = self.answer(crops) if len(crops) else self._nothing()
             yield Batch(items_read, faults, crops, found)
 
@@ -222,8 +222,8 @@ class Predictor:
             name: np.empty((0, len(values)), np.float32) for name, values in self.schema.items()
         }
 
-    def _read(self, items: Iterable[Item]) -> Iterator[tuple[Item, str | np.ndarray]]:
-        """Gives each item with its crop, or with what is wrong with it."""
+    def read(self, items: Iterable[Item]) -> Iterator[tuple[Item, str | np.ndarray]]:
+        """Gives each item with its crop, uint8 ``[size, size, 3]``, or what is wrong with it."""
         items = iter(items)
         waiting: deque = deque()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:

@@ -155,7 +155,7 @@ def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
         for weights, backbone in sorted(sources):
             find_weights(weights, backbone, variant=None, offline=grid.base.offline)
     total = len(grid.cells) * grid.seeds
-    epochs = sum(job.config.epochs for job in jobs)
+    epochs = sum(epochs_to_train(job, jobs) for job in jobs)
     console.print(
         f"{len(jobs)} runs, {epochs} epochs (all together: {total}), some "
         f"{needed / 1e9:.1f} GB in {grid.directory}/cells/",
@@ -170,17 +170,26 @@ def _name(job: Job) -> str:
     return f"{job.directory.parent.name}, seed {job.config.seed}"
 
 
+def epochs_to_train(job: Job, jobs: list[Job]) -> int:
+    """Counts the epochs of a run: none where it only scores the network of another."""
+    scores_only = job.like and (
+        (job.like / "metrics.json").is_file() or job.like in [other.directory for other in jobs]
+    )
+    return 0 if scores_only else job.config.epochs
+
+
 def _run(jobs: list[Job], parallel: int) -> None:
     """Runs the jobs, showing what runs and how much time is left."""
-    total = sum(job.config.epochs for job in jobs)
-    before = {job: job.epochs_done() for job in jobs}
+    epochs = {job: epochs_to_train(job, jobs) for job in jobs}
+    total = sum(epochs.values())
+    before = {job: min(job.epochs_done(), epochs[job]) for job in jobs}
     began = time.monotonic()
     told: set[Job] = set()
     with make_progress("epochs") as bar:
         task = bar.add_task("starting", total=total, completed=sum(before.values()))
 
         def on_change(running: list[Job]) -> None:
-            done = {job: job.epochs_done() for job in jobs}
+            done = {job: min(job.epochs_done(), epochs[job]) for job in jobs}
             here = ", ".join(f"{_name(job)} ({done[job]})" for job in running)
             bar.update(task, completed=sum(done.values()), description=escape(here))
             news = sum(done.values()) - sum(before.values())
