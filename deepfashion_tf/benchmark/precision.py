@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.benchmark.rates import Rate, race
+from deepfashion_tf.data.pipeline import on_own_threads
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
@@ -105,7 +106,8 @@ def _repeat(trainer: keras.Model, config: TrainConfig, steps: int) -> Callable[[
         category: rng.integers(0, len(attributes), config.batch_size, np.int32)
         for category, attributes in builtin_schema().items()
     }
-    data = tf.data.Dataset.from_tensors((rng.normal(size=shape).astype("float32"), labels))
+    images = rng.normal(size=shape).astype("float32")
+    data = on_own_threads(tf.data.Dataset.from_tensors((images, labels)))
     numbers = itertools.chain([1], itertools.repeat(steps))
 
     def run() -> int:
