@@ -11,10 +11,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch norm, in training computed by one fused op forward and one backward.
 
     Keras composes the training pass of a dozen element-wise ops, each of which
-    reads and writes the whole feature map; with `FusedAdam` it makes a third
-    more images a second of an SE-ResNet-50 on two cores. Variables, weights files and the
-    result are those of the parent. Images of bfloat16 or float16 are normalized by
-    statistics, gamma and beta of float32, as the parent does. With ``synchronized`` all
+    reads and writes the whole feature map (BENCHMARKS.md has what that costs). Variables,
+    weights files and the result are those of the parent. Images of bfloat16 or float16 are
+    normalized by statistics, gamma and beta of float32, as the parent does. With ``synchronized`` all
     replicas normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
     Where the fused kernel has no equal (masks) the parent's pass is used.
 
