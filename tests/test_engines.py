@@ -8,8 +8,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 from conftest import randomize
+from onnxruntime import InferenceSession
 
 from deepfashion_tf.data.check import BadImages, SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
@@ -29,7 +31,8 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving import export
-from deepfashion_tf.serving.export import EXPORTERS, agreement
+from deepfashion_tf.serving.export import EXPORTERS, OPSET, agreement
+from deepfashion_tf.serving.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
 from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
@@ -196,6 +199,40 @@ def test_every_backbone_is_quantized(
         np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-2)  # of bfloat16
         # A step of 8 bits is 1/255 of a range, and there are fifty layers of them.
         np.testing.assert_allclose(values, expected[category], atol=0.25)
+
+
+def test_onnx_scales_maps_without_transposing_them(run):
+    graph = onnx.load(run.directory / "export-onnx" / "model.onnx").graph
+    found = [list(n.attribute[0].ints) for n in graph.node if n.op_type == "Transpose"]
+    # The images, once, and each block's scales.
+    assert found == [TO_FIRST] * 5
+
+
+def test_a_transposed_map_that_others_read_stays():
+    make = onnx.helper.make_node
+    nodes = [
+        make("Transpose", ["x"], ["last"], perm=TO_LAST),
+        make("Mul", ["s", "last"], ["scaled"], "scale"),
+        make("Transpose", ["scaled"], ["y"], perm=TO_FIRST),
+        make("Sigmoid", ["y"], ["out"]),
+        make("Relu", ["last"], ["other"]),
+    ]
+    shapes = {"x": [2, 3, 4, 5], "s": [2, 1, 1, 3], "out": [2, 3, 4, 5], "other": [2, 4, 5, 3]}
+    values = [onnx.helper.make_tensor_value_info(n, 1, shape) for n, shape in shapes.items()]
+    graph = onnx.helper.make_graph(nodes, "graph", values[:2], values[2:])
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.normal(size=shapes[name]).astype("float32") for name in "xs"}
+    expected = InferenceSession(model.SerializeToString()).run(None, inputs)
+    scale_channels_first(model.graph)
+    onnx.checker.check_model(model)
+    kinds = [(n.op_type, n.input[0]) for n in model.graph.node if n.op_type == "Transpose"]
+    assert kinds == [("Transpose", "x"), ("Transpose", "s")]
+    for one, other in zip(
+        expected, InferenceSession(model.SerializeToString()).run(None, inputs), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, monkeypatch):

@@ -13,8 +13,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras composes the training pass of a dozen element-wise ops, each of which
     reads and writes the whole feature map (BENCHMARKS.md has what that costs). Variables,
     weights files and the result are those of the parent. Images of bfloat16 or float16 are
-    normalized by statistics, gamma and beta of float32, as the parent does. With ``synchronized`` all
-    replicas normalize by the statistics of the whole batch: see `synchronized_batch_norm`.
+    normalized by statistics, gamma and beta of float32, as the parent does. With
+    ``synchronized`` all replicas normalize by the statistics of the whole batch: see
+    `synchronized_batch_norm`.
     Where the fused kernel has no equal (masks) the parent's pass is used.
 
     Args:

@@ -28,6 +28,7 @@ from deepfashion_tf.inference.predictor import (
     digest_of,
 )
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
+from deepfashion_tf.serving.onnx_graph import scale_channels_first
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 ATTRIBUTES_FILE = "attributes.json"
@@ -175,7 +176,9 @@ def export_onnx(run: Run) -> Path:
 
     def write(answer: Callable, path: Path) -> None:
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-        convert.from_function(answer, answer.input_signature, opset=OPSET, output_path=str(path))
+        model, _ = convert.from_function(answer, answer.input_signature, opset=OPSET)
+        scale_channels_first(model.graph)
+        path.write_bytes(model.SerializeToString())
 
     return _export_network(run, "onnxruntime", write)
 
