@@ -103,7 +103,7 @@ def tiny(monkeypatch):
 def narrow_processes():
     """Commands started in processes of their own, and theirs, build networks like `trained`'s."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).with_name("narrow")))
+        patch.setenv("PYTHONPATH", str(Path(__file__).with_name("narrow")), prepend=os.pathsep)
         yield
 
 

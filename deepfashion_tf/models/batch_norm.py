@@ -15,8 +15,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     weights files and the result are those of the parent. Images of bfloat16 or float16 are
     normalized by statistics, gamma and beta of float32, as the parent does. With
     ``synchronized`` all replicas normalize by the statistics of the whole batch: see
-    `synchronized_batch_norm`.
-    Where the fused kernel has no equal (masks) the parent's pass is used.
+    `synchronized_batch_norm`. Where the fused kernel has no equal (masks) the parent's pass is
+    used.
 
     Args:
         freeze_statistics: normalize with the moving mean and variance in training, too,

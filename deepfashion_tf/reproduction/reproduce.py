@@ -162,7 +162,8 @@ def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
         soft_wrap=True,
     )
     if grid.scale == "full":
-        hours = hours_of(jobs, len(splits[0]), len(splits[1]))
+        trained = [job for job in jobs if epochs_to_train(job, jobs)]
+        hours = hours_of(trained, len(splits[0]), len(splits[1]))
         console.print(f"They will take about {hours:.1f} hours on this machine, one at a time.")
 
 

@@ -14,7 +14,8 @@ def scale_channels_first(graph) -> None:
     each block. Here the scales are transposed, one number a channel.
 
     Args:
-        graph: an ``onnx.GraphProto``, changed in place.
+        graph: an ``onnx.GraphProto``, changed in place. No map is an output of it, and what maps
+            are multiplied by is ``[batch, 1, 1, channels]`` where it is no constant.
     """
     from onnx import helper
 
