@@ -7,8 +7,10 @@ import tensorflow as tf
 from conftest import randomize
 
 from deepfashion_tf.models.attribute_model import build_model, copy_values, final_form
+from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import (
     GroupedConv2D,
     block_diagonal_kernels,
@@ -114,6 +116,65 @@ def test_block_diagonal_kernels_are_zero_off_the_blocks():
 def test_chunks_divide_the_groups(channels):
     chunks = cpu_chunks(channels, 32)
     assert 32 % chunks == 0 and 8 <= chunks <= 32
+
+
+# --- Convolutions of 1 x 1, and averages -------------------------------------------------
+
+
+@pytest.mark.parametrize(("strides", "side"), [(1, 6), (2, 6), (2, 7)])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_pointwise_convolution_is_keras_convolution(precision, strides, side):
+    images = tf.constant(RNG.normal(size=(3, side, side, 32)).astype("float32"))
+    results = []
+    for kind in (Conv2D, keras.layers.Conv2D):
+        layer = kind(48, 1, strides=strides, padding="same", dtype=precision)
+        layer.build(images.shape)
+        rng = np.random.default_rng(1)
+        for weight in layer.weights:
+            weight.assign(rng.normal(size=weight.shape))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 2)
+        assert outputs.dtype == layer.compute_dtype
+        results.append([outputs, layer(images), *tape.gradient(loss, [images, layer.kernel.value])])
+    step = EPSILON["bfloat16"] if precision == "mixed_bfloat16" else 1e-6
+    for product, plain in zip(*results, strict=True):
+        product, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (product, plain))
+        np.testing.assert_allclose(product, plain, rtol=0, atol=4 * step * np.abs(plain).max())
+
+
+def test_a_bias_before_batch_norm_has_no_gradient_in_bfloat16():
+    layer = Conv2D(8, 1, dtype="mixed_bfloat16")
+    layer.build((None, 4, 4, 4))
+    layer.bias.assign(np.arange(8))
+    images = tf.constant(RNG.normal(size=(2, 4, 4, 4)).astype("float32"))
+    with tf.GradientTape() as tape:
+        outputs = layer(images, training=True)
+    assert tape.gradient(outputs, layer.bias.value) is None
+    without = outputs - tf.cast(layer.bias, outputs.dtype)
+    layer.bias.assign(np.zeros(8))
+    np.testing.assert_allclose(
+        tf.cast(without, "float32"), tf.cast(layer(images, training=True), "float32"), atol=0.05
+    )
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_map_average_is_keras_average(precision, keepdims):
+    images = tf.constant(RNG.normal(1, 2, (3, 5, 5, 8)).astype("float32"))
+    results = []
+    for kind in (MapAverage, keras.layers.GlobalAveragePooling2D):
+        layer = kind(keepdims=keepdims, dtype=precision)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 2)
+        results.append([outputs, tape.gradient(loss, images)])
+    for ours, plain in zip(*results, strict=True):
+        assert ours.shape == plain.shape and ours.dtype == plain.dtype
+        ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
+        np.testing.assert_allclose(ours, plain, rtol=0.02, atol=0.01)
 
 
 # --- Batch norm --------------------------------------------------------------------------

@@ -11,7 +11,9 @@ Reference:
 import keras
 from keras import layers
 
+from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
 from deepfashion_tf.models.variants import Variant
 
@@ -65,7 +67,7 @@ def build_senet(
                 drop=drop_path * done / total,
                 name=f"conv{stage + 2}_block{block + 1}",
             )
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    x = MapAverage(name="avg_pool")(x)
     if top:
         x = layers.Dense(1000, name="predictions")(x)
     return keras.Model(images, x, name=name)
@@ -82,7 +84,7 @@ def _convolve(x, variant: Variant, channels: int, kernel_size: int, strides: int
         # "same" would pad even sides at the end alone.
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     padding = "same" if strides == 1 or kernel_size == 1 else "valid"
-    x = layers.Conv2D(
+    x = Conv2D(
         channels,
         kernel_size,
         strides=strides,
@@ -136,7 +138,7 @@ def _squeeze_and_excite(x, reduction: int, name: str):
     ``z = mean(x)`` (eq. 2); ``s = sigmoid(W2 relu(W1 z))`` (eqs. 3-4); ``x * s`` (eq. 5).
     """
     channels = x.shape[-1]
-    z = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    z = MapAverage(keepdims=True, name=f"{name}_squeeze")(x)
     z = layers.Dense(
         channels // reduction,
         activation="relu",

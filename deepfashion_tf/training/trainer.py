@@ -71,7 +71,13 @@ class Trainer(keras.Model):
                 # This replica's part of the loss of the whole batch: see `FocalLoss`.
                 loss = self.compute_loss(images, labels, outputs, training=True)
             scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.trainable_weights)
+        gradients = [
+            # A bias before batch norm has no gradient in bfloat16: see `Conv2D`.
+            tf.zeros(weight.shape) if gradient is None and weight.name == "bias" else gradient
+            for gradient, weight in zip(
+                tape.gradient(scaled, self.trainable_weights), self.trainable_weights, strict=True
+            )
+        ]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         if update:
             update()
