@@ -118,16 +118,27 @@ def test_chunks_divide_the_groups(channels):
     assert 32 % chunks == 0 and 8 <= chunks <= 32
 
 
-# --- Convolutions of 1 x 1, and averages -------------------------------------------------
+# --- Convolutions as products, and averages ----------------------------------------------
 
 
-@pytest.mark.parametrize(("strides", "side"), [(1, 6), (2, 6), (2, 7)])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "side", "padding"),
+    [
+        (1, 1, 6, "same"),
+        (1, 2, 6, "same"),
+        (1, 2, 7, "same"),
+        (3, 1, 2, "same"),
+        (3, 2, 3, "same"),
+        (3, 2, 6, "valid"),
+        (3, 1, 6, "same"),
+    ],
+)
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_a_pointwise_convolution_is_keras_convolution(precision, strides, side):
+def test_a_convolution_is_that_of_keras(precision, kernel, strides, side, padding):
     images = tf.constant(RNG.normal(size=(3, side, side, 32)).astype("float32"))
     results = []
     for kind in (Conv2D, keras.layers.Conv2D):
-        layer = kind(48, 1, strides=strides, padding="same", dtype=precision)
+        layer = kind(48, kernel, strides=strides, padding=padding, dtype=precision)
         layer.build(images.shape)
         rng = np.random.default_rng(1)
         for weight in layer.weights:
