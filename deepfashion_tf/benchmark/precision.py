@@ -11,7 +11,9 @@ import tensorflow as tf
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.data.pipeline import on_own_threads
 from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import builtin_schema
@@ -84,7 +86,9 @@ def _plain(layer: keras.Layer) -> keras.Layer:
     if isinstance(layer, keras.Model):
         return keras.models.clone_model(layer, clone_function=_plain)
     kind, config = type(layer), layer.get_config()
-    if kind is FusedBatchNormalization:
+    if kind in (Conv2D, MapAverage):
+        kind = kind.__base__
+    elif kind is FusedBatchNormalization:
         kind = keras.layers.BatchNormalization
         del config["freeze_statistics"]
     elif kind is GroupedConv2D:

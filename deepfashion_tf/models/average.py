@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from deepfashion_tf.models.convolution import trains_bfloat16_on_cpu
+
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
 class MapAverage(keras.layers.GlobalAveragePooling2D):
@@ -14,8 +16,7 @@ class MapAverage(keras.layers.GlobalAveragePooling2D):
 
     def call(self, inputs, training=None):
         sides = inputs.shape[1:3]
-        on_cpu = not tf.config.list_logical_devices("GPU")
-        if None in sides or not (training and on_cpu and self.compute_dtype == "bfloat16"):
+        if None in sides or not trains_bfloat16_on_cpu(self, training):
             return super().call(inputs)
         outputs = tf.nn.avg_pool2d(inputs, sides, 1, "VALID")
         return outputs if self.keepdims else tf.reshape(outputs, [-1, outputs.shape[-1]])

@@ -6,6 +6,12 @@ import tensorflow as tf
 SMALL = 2  # pixels
 
 
+def trains_bfloat16_on_cpu(layer: keras.Layer, training: bool | None) -> bool:
+    """Whether a call of a layer is one that other ops than Keras' are faster for."""
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    return bool(training) and on_cpu and layer.compute_dtype == "bfloat16"
+
+
 # Weights files name layers by their class: it has the parent's name for that.
 @keras.saving.register_keras_serializable("deepfashion_tf")
 class Conv2D(keras.layers.Conv2D):
@@ -19,12 +25,12 @@ class Conv2D(keras.layers.Conv2D):
     that is no training, other kernels, float32, and whatever a GPU does.
 
     A bias is added, but has no gradient then: the batch norm after it subtracts it again, so
-    that what Keras finds for it is rounding alone.
+    that what Keras finds for it is rounding alone; and where the statistics of that are frozen,
+    its beta learns in the place of the bias.
     """
 
     def call(self, inputs, training=None):
-        on_cpu = not tf.config.list_logical_devices("GPU")
-        if not (training and on_cpu and self.compute_dtype == "bfloat16"):
+        if not trains_bfloat16_on_cpu(self, training):
             return super().call(inputs)
         sides = self.compute_output_shape(inputs.shape)[1:3]
         if self.kernel_size == (1, 1):
