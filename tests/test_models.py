@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import randomize
 
+from deepfashion_tf.models import grouped_convolution
 from deepfashion_tf.models.attribute_model import build_model, copy_values, final_form
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.backbones import build_backbone
@@ -113,9 +114,31 @@ def test_block_diagonal_kernels_are_zero_off_the_blocks():
 
 
 @pytest.mark.parametrize("channels", [128, 256, 512, 1024])
-def test_chunks_divide_the_groups(channels):
-    chunks = cpu_chunks(channels, 32)
-    assert 32 % chunks == 0 and 8 <= chunks <= 32
+@pytest.mark.parametrize(
+    ("units", "dtype", "width"),
+    [("AMX", "bfloat16", 64), ("AMX", "float32", 16), ("AVX512-BF16", "bfloat16", 16)],
+)
+def test_chunks_divide_the_groups(monkeypatch, channels, units, dtype, width):
+    monkeypatch.setattr(grouped_convolution, "bfloat16_units", lambda: units)
+    chunks = cpu_chunks(channels, 32, dtype)
+    assert 32 % chunks == 0 and chunks == min(32, channels // width)
+
+
+def test_wide_chunks_give_what_narrow_ones_do(monkeypatch):
+    layer = GroupedConv2D(32, dtype="mixed_bfloat16")
+    images = tf.constant(RNG.normal(size=(2, 6, 6, 128)).astype("float32"))
+    results = []
+    for units in ("AMX", None):
+        monkeypatch.setattr(grouped_convolution, "bfloat16_units", lambda units=units: units)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 2)
+        gradients = tape.gradient(loss, [images, layer.kernel.value])
+        results.append([np.array(tf.cast(one, "float32")) for one in (outputs, *gradients)])
+    for wide, narrow in zip(*results, strict=True):
+        limit = 2 * EPSILON["bfloat16"] * np.abs(narrow).max()
+        np.testing.assert_allclose(wide, narrow, rtol=0, atol=limit)
 
 
 # --- Convolutions as products, and averages ----------------------------------------------

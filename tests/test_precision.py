@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deepfashion_tf import processor
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
 from deepfashion_tf.models.attribute_model import build_model, final_form
@@ -157,7 +158,7 @@ def test_auto_is_what_the_processor_has_units_for(monkeypatch, tmp_path, flags, 
     path = tmp_path / "cpuinfo"
     if flags:
         path.write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="utf-8")
-    monkeypatch.setattr(choosing, "_CPUINFO", path)
+    monkeypatch.setattr(processor, "_CPUINFO", path)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     chosen, reason = choosing.choose_precision("auto")
     assert chosen == expected and why in reason

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from deepfashion_tf.processor import processor
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.precision import processor
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """Which precision this machine trains fastest in."""
 
 import os
-from pathlib import Path
 
 import tensorflow as tf
 
-_CPUINFO = Path("/proc/cpuinfo")
-# What oneDNN, which TensorFlow computes with, has bfloat16 kernels for.
-_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+from deepfashion_tf.processor import bfloat16_units
+
 _AMPERE = (8, 0)  # compute capability of the first GPUs with bfloat16
 
 
@@ -33,19 +31,3 @@ def choose_precision(asked: str) -> tuple[str, str]:
     if units:
         return "mixed_bfloat16", f"which this processor has units for ({units})"
     return "float32", "since this processor has no units for bfloat16"
-
-
-def bfloat16_units() -> str | None:
-    """Names the instructions of this processor that multiply matrices of bfloat16."""
-    flags = processor().get("flags", "").split()
-    return next((name for flag, name in _UNITS.items() if flag in flags), None)
-
-
-def processor() -> dict[str, str]:
-    """Reads what Linux tells of the processor, such as its "model name" and "flags"."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
-        return {}
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return {name.strip(): value.strip() for name, value in pairs}
