@@ -17,6 +17,7 @@ from deepfashion_tf.models.grouped_convolution import (
     block_diagonal_kernels,
     cpu_chunks,
 )
+from deepfashion_tf.models.squeeze import Excite, Squeeze
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
 
@@ -209,6 +210,33 @@ def test_map_average_is_keras_average(precision, keepdims):
         assert ours.shape == plain.shape and ours.dtype == plain.dtype
         ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
         np.testing.assert_allclose(ours, plain, rtol=0.02, atol=0.01)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_squeeze_and_excite_are_keras_average_and_product(precision):
+    images = tf.constant(RNG.normal(1, 2, (3, 5, 4, 8)).astype("float32"))
+    results = []
+    for squeeze, excite in (
+        (Squeeze(dtype=precision), Excite(dtype=precision)),
+        (_keras_squeeze(precision), keras.layers.Multiply(dtype=precision)),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            maps, averages = squeeze(images, training=True)
+            factors = tf.reshape(tf.sigmoid(averages), [3, 1, 1, 8])
+            outputs = excite([maps, factors], training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 2)
+        assert averages.shape == (3, 8) and outputs.dtype == excite.compute_dtype
+        results.append([outputs, averages, tape.gradient(loss, images)])
+    for ours, plain in zip(*results, strict=True):
+        ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
+        step = EPSILON["bfloat16"] if precision == "mixed_bfloat16" else 1e-6
+        np.testing.assert_allclose(ours, plain, rtol=0, atol=4 * step * np.abs(plain).max())
+
+
+def _keras_squeeze(precision):
+    average = keras.layers.GlobalAveragePooling2D(dtype=precision)
+    return lambda images, training: (images, average(images))
 
 
 # --- Batch norm --------------------------------------------------------------------------

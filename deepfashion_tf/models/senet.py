@@ -15,6 +15,7 @@ from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
+from deepfashion_tf.models.squeeze import Excite, Squeeze
 from deepfashion_tf.models.variants import Variant
 
 # PyTorch's 0.1: Keras' 0.99 lags behind in runs of a few hundred steps.
@@ -138,7 +139,7 @@ def _squeeze_and_excite(x, reduction: int, name: str):
     ``z = mean(x)`` (eq. 2); ``s = sigmoid(W2 relu(W1 z))`` (eqs. 3-4); ``x * s`` (eq. 5).
     """
     channels = x.shape[-1]
-    z = MapAverage(keepdims=True, name=f"{name}_squeeze")(x)
+    x, z = Squeeze(name=f"{name}_squeeze")(x)
     z = layers.Dense(
         channels // reduction,
         activation="relu",
@@ -151,4 +152,5 @@ def _squeeze_and_excite(x, reduction: int, name: str):
         kernel_initializer="he_uniform",
         name=f"{name}_expand",
     )(z)
-    return layers.Multiply(name=f"{name}_scale")([x, s])
+    s = layers.Reshape((1, 1, channels), name=f"{name}_factors")(s)
+    return Excite(name=f"{name}_scale")([x, s])
