@@ -49,7 +49,7 @@ def benchmark_engines(
         else:
             console.print(f"[dim]{name} is not installed: {engine.exporter_file}[/dim]")
     size = run.config.image_size
-    cost = operations(run.config.backbone, size)
+    cost = operations(run.config.backbone, size, run.config.variant)
     for batch in BATCHES:
         times = max(1, round(_SECONDS * 40 * (224 / size) ** 2 / batch))
         job = {"what": "inference", "batch_size": batch, "times": times}

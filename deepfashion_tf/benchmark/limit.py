@@ -7,12 +7,12 @@ from deepfashion_tf.models.backbones import build_backbone
 FLOAT32, BFLOAT16 = "matrix products, float32", "matrix products, bfloat16"
 
 
-def operations(backbone: str, image_size: int) -> int:
+def operations(backbone: str, image_size: int, variant: str | None = None) -> int:
     """Counts the additions and multiplications of an image's convolutions, forward.
 
     A convolution makes of each place ``2 h w c / groups`` of them for each of its channels.
     """
-    network = build_backbone(backbone, image_size, "pooled", None)
+    network = build_backbone(backbone, image_size, "pooled", variant)
     found = 0
     for layer in network.layers:
         kernel = getattr(layer, "kernel", None)

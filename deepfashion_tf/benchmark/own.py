@@ -12,7 +12,7 @@ def train(job: dict) -> Callable[[], int]:
     from deepfashion_tf.benchmark.precision import plain_steps_of, steps_of
     from deepfashion_tf.training.config import TrainConfig
 
-    names = ("backbone", "image_size", "batch_size", "precision", "heads")
+    names = ("backbone", "variant", "image_size", "batch_size", "precision", "heads")
     options = {name: job[name] for name in names if name in job}
     config = TrainConfig(weights="none", representation="pooled", **options)
     return (

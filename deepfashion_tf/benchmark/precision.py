@@ -73,6 +73,7 @@ def plain_steps_of(config: TrainConfig, steps: int) -> Callable[[], int]:
         image_size=config.image_size,
         representation=config.representation,
         precision=config.precision,
+        variant=config.variant,
     )
     trainer = keras.models.clone_model(model, clone_function=_plain)
     trainer.compile(

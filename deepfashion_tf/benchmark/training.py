@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deepfashion_tf.benchmark.limit import limits, operations
+from deepfashion_tf.benchmark.peer import MODELS
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.benchmark.worker import Worker, open_peers
 from deepfashion_tf.inference.engines import ENGINES
@@ -24,7 +25,7 @@ _SECONDS = 2.0  # that a contestant works in a round, about
 def benchmark_training(
     config: TrainConfig, rounds: int, peer_python: Path | None = None
 ) -> Iterator[list[Rate]]:
-    """Trains the same architecture by this project, by Keras alone and by PyTorch, in turn.
+    """Trains the same network by this project, by Keras alone and by PyTorch, in turn.
 
     Each is a process of its own, on one batch of noise. The grouped convolution of Keras takes
     minutes for a step on a CPU, so that SE-ResNeXt stays out there.
@@ -40,7 +41,7 @@ def benchmark_training(
     jobs = _jobs(config)
     jobs[LOOKING] = {**jobs[OWN_BFLOAT16], "heads": "attention"}
     # Backward there are two products for each one forward.
-    cost = 3 * operations(config.backbone, config.image_size)
+    cost = 3 * operations(config.backbone, config.image_size, _variant(config))
     jobs |= limits(cost, _steps(config) * config.batch_size)
     with ExitStack() as stack:
         own = {name: stack.enter_context(Worker(name, job, own=True)) for name, job in jobs.items()}
@@ -135,7 +136,13 @@ def _job(config: TrainConfig) -> dict:
     return {
         "what": "training",
         "backbone": config.backbone,
+        "variant": _variant(config),
         "image_size": config.image_size,
         "batch_size": config.batch_size,
         "steps": _steps(config),
     }
+
+
+def _variant(config: TrainConfig) -> str:
+    """The network that timm trains, to the last stride and bias."""
+    return f"timm.{MODELS[config.backbone]}"
