@@ -17,7 +17,7 @@ from deepfashion_tf.models.grouped_convolution import (
     block_diagonal_kernels,
     cpu_chunks,
 )
-from deepfashion_tf.models.squeeze import Excite, Squeeze
+from deepfashion_tf.models.residual import Residual, Squeeze
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
 
@@ -213,21 +213,25 @@ def test_map_average_is_keras_average(precision, keepdims):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_squeeze_and_excite_are_keras_average_and_product(precision):
-    images = tf.constant(RNG.normal(1, 2, (3, 5, 4, 8)).astype("float32"))
+@pytest.mark.parametrize("excites", [True, False])
+def test_the_end_of_a_block_is_keras_layers(precision, excites):
+    shortcut, branch = (
+        tf.constant(RNG.normal(mean, 2, (3, 5, 4, 8)).astype("float32")) for mean in (0, 1)
+    )
     results = []
-    for squeeze, excite in (
-        (Squeeze(dtype=precision), Excite(dtype=precision)),
-        (_keras_squeeze(precision), keras.layers.Multiply(dtype=precision)),
+    for squeeze, residual in (
+        (Squeeze(dtype=precision), Residual(dtype=precision)),
+        (_keras_squeeze(precision), _keras_residual(precision)),
     ):
         with tf.GradientTape() as tape:
-            tape.watch(images)
-            maps, averages = squeeze(images, training=True)
+            tape.watch([shortcut, branch])
+            maps, averages = squeeze(branch, training=True)
             factors = tf.reshape(tf.sigmoid(averages), [3, 1, 1, 8])
-            outputs = excite([maps, factors], training=True)
+            ends = [shortcut, maps, factors] if excites else [shortcut, maps]
+            outputs = residual(ends, training=True)
             loss = tf.reduce_sum(tf.cast(outputs, "float32") ** 2)
-        assert averages.shape == (3, 8) and outputs.dtype == excite.compute_dtype
-        results.append([outputs, averages, tape.gradient(loss, images)])
+        assert averages.shape == (3, 8) and outputs.dtype == averages.dtype
+        results.append([outputs, averages, *tape.gradient(loss, [shortcut, branch])])
     for ours, plain in zip(*results, strict=True):
         ours, plain = (np.array(tf.cast(tensor, "float32")) for tensor in (ours, plain))
         step = EPSILON["bfloat16"] if precision == "mixed_bfloat16" else 1e-6
@@ -237,6 +241,17 @@ def test_squeeze_and_excite_are_keras_average_and_product(precision):
 def _keras_squeeze(precision):
     average = keras.layers.GlobalAveragePooling2D(dtype=precision)
     return lambda images, training: (images, average(images))
+
+
+def _keras_residual(precision):
+    product, total = (kind(dtype=precision) for kind in (keras.layers.Multiply, keras.layers.Add))
+
+    def end(inputs, training):
+        shortcut, *branch = inputs
+        branch = product(branch) if len(branch) == 2 else branch[0]
+        return keras.ops.relu(total([shortcut, branch]))
+
+    return end
 
 
 # --- Batch norm --------------------------------------------------------------------------

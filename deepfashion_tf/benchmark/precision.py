@@ -15,7 +15,6 @@ from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
-from deepfashion_tf.models.squeeze import Excite
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.building import build_initial_model, build_optimizer, compile_model
@@ -86,13 +85,13 @@ def plain_steps_of(config: TrainConfig, steps: int) -> Callable[[], int]:
 def _plain(layer: keras.Layer) -> keras.Layer:
     """Gives Keras' own layer in the place of one of this project.
 
-    Keras has none like `Squeeze`, which computes what Keras' own average does where nothing
-    trains in bfloat16.
+    Keras has none like `Squeeze` and `Residual`, which are the ops of Keras' own layers where
+    nothing trains in bfloat16.
     """
     if isinstance(layer, keras.Model):
         return keras.models.clone_model(layer, clone_function=_plain)
     kind, config = type(layer), layer.get_config()
-    if kind in (Conv2D, MapAverage, Excite):
+    if kind in (Conv2D, MapAverage):
         kind = kind.__base__
     elif kind is FusedBatchNormalization:
         kind = keras.layers.BatchNormalization

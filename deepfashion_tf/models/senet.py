@@ -15,7 +15,7 @@ from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
-from deepfashion_tf.models.squeeze import Excite, Squeeze
+from deepfashion_tf.models.residual import Residual, Squeeze
 from deepfashion_tf.models.variants import Variant
 
 # PyTorch's 0.1: Keras' 0.99 lags behind in runs of a few hundred steps.
@@ -125,18 +125,21 @@ def _bottleneck(
         x = _convolve(x, variant, width, 3, second, name=f"{name}_2")
     x = layers.Activation("relu", name=f"{name}_2_relu")(x)
     x = _convolve(x, variant, channels, 1, 1, name=f"{name}_3")
-    if variant.reduction:
-        x = _squeeze_and_excite(x, variant.reduction, name=f"{name}_se")
+    branch = _squeeze(x, variant.reduction, name=f"{name}_se") if variant.reduction else [x]
     if drop:
-        x = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
-    x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return layers.Activation("relu", name=f"{name}_out")(x)
+        dropped = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")
+        branch[-1] = dropped(branch[-1])
+    return Residual(name=f"{name}_out")([shortcut, *branch])
 
 
-def _squeeze_and_excite(x, reduction: int, name: str):
-    """Scales channels by what a small network says of their averages.
+def _squeeze(x, reduction: int, name: str) -> list:
+    """Makes factors of channels: what a small network says of their averages.
 
-    ``z = mean(x)`` (eq. 2); ``s = sigmoid(W2 relu(W1 z))`` (eqs. 3-4); ``x * s`` (eq. 5).
+    ``z = mean(x)`` (eq. 2); ``s = sigmoid(W2 relu(W1 z))`` (eqs. 3-4). `Residual` excites:
+    ``x * s`` (eq. 5).
+
+    Returns:
+        x and s.
     """
     channels = x.shape[-1]
     x, z = Squeeze(name=f"{name}_squeeze")(x)
@@ -152,5 +155,4 @@ def _squeeze_and_excite(x, reduction: int, name: str):
         kernel_initializer="he_uniform",
         name=f"{name}_expand",
     )(z)
-    s = layers.Reshape((1, 1, channels), name=f"{name}_factors")(s)
-    return Excite(name=f"{name}_scale")([x, s])
+    return [x, layers.Reshape((1, 1, channels), name=f"{name}_factors")(s)]
