@@ -88,13 +88,21 @@ def published(folder):
 # --- Proof, stage by stage ----------------------------------------------------------------
 
 
-def stage_outputs(model: keras.Model) -> list:
-    """Gives the tensors that end the four stages: what ReLU leaves of the sums."""
-    blocks = [layer for layer in model.layers if isinstance(layer, Residual)]
-    if not blocks:  # a publisher's
-        blocks = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
-    assert len(blocks) == 16
-    return [keras.ops.relu(blocks[i].output) for i in (2, 6, 12, 15)]
+def stage_outputs(model: keras.Model, kind: str) -> list:
+    """Gives the tensors that end the four stages: sums (``add``) or what ReLU leaves (``out``)."""
+    ends = [layer for layer in model.layers if isinstance(layer, Residual)]
+    if kind == "out":
+        tensors = [layer.output for layer in ends]
+    elif ends:
+        tensors = [_sum(*layer.input) for layer in ends]
+    else:  # a publisher's
+        tensors = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert len(tensors) == 16
+    return [tensors[i] for i in (2, 6, 12, 15)]
+
+
+def _sum(shortcut, branch, factors=1):
+    return shortcut + branch * factors
 
 
 @pytest.mark.parametrize(
@@ -117,9 +125,9 @@ def test_each_stage_is_the_publishers(published, variant, kind):
     ours = build_with_weights(weights, 64)
     assert ours.count_params() == theirs.count_params()
     images = np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype("float32")
-    mine = keras.Model(ours.inputs, stage_outputs(ours) + ours.outputs)([images])
+    mine = keras.Model(ours.inputs, stage_outputs(ours, "add") + ours.outputs)([images])
     softmax = theirs.layers[-1].output
-    expected = keras.Model(theirs.inputs, [*stage_outputs(theirs), softmax])([images])
+    expected = keras.Model(theirs.inputs, [*stage_outputs(theirs, "add"), softmax])([images])
     mine[-1] = keras.ops.softmax(mine[-1])
     for stage, (a, b) in enumerate(zip(mine, expected, strict=True)):
         assert np.std(b) > (0.05 if stage < 4 else 1e-5), f"stage {stage} says nothing"
@@ -131,7 +139,7 @@ def largest_difference(path: Path, variant: Variant, side: int) -> float:
     name = path.stem
     model = build_senet(variant, side, name, top=True)
     load_weights(read_weights(path), model)
-    ours = keras.Model(model.inputs, stage_outputs(model) + model.outputs)
+    ours = keras.Model(model.inputs, stage_outputs(model, "out") + model.outputs)
     differences = []
     stages = STAGES[name.startswith("legacy")].split()
     for stage, mine in zip(stages, ours([draw_images(side)]), strict=True):
