@@ -46,11 +46,9 @@ def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images, bal
     replicas, order = found["replicas"], found["order"]
     assert replicas["first_loss"] < BOUND
     assert replicas["accuracies_equal"]
-    # Small batches amplify rounding: then the bound is what another order inside the batch does.
-    # A replica without an image in the last batch leaves statistics 4.7e-5 apart, where another
-    # order leaves them 1e-6 to 2e-5 apart, as it happens.
-    for name, bound in (("loss", BOUND), ("weight", BOUND), ("statistic", 10 * BOUND)):
-        assert replicas[name] < max(bound, 20 * order[name]), name
+    # Small batches amplify rounding: then the bound is what other orders inside the batch do.
+    for name in ("loss", "weight", "statistic"):
+        assert replicas[name] < max(BOUND, 8 * order[name]), name
 
 
 @pytest.mark.slow
