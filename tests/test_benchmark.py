@@ -33,7 +33,7 @@ def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
     (rates,) = benchmark_input(split, image_size=32, rounds=1)
     names = [rate.name for rate in rates]
     ours = ["training, files", "training, cache", "training, cache on disk", "evaluation, files"]
-    assert names[:5] == [LIMIT, *ours]
+    assert names[:6] == [LIMIT, "decoding, resizing", *ours]
     assert "torchvision" in names or "requirements-bench.txt" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.benchmark.worker import open_peers
 from deepfashion_tf.data.crops_on_disk import disk_reader
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.images import NORMALIZATIONS, squash_resize
 from deepfashion_tf.data.pipeline import (
     PARALLEL,
     DirectReader,
@@ -26,14 +26,16 @@ from deepfashion_tf.errors import InputError
 PEER = "torchvision"
 LIMIT = "bare decoding"
 BATCH_SIZE = 16
+PASSES = 4  # a measurement: training is one stream of epochs, which begins but once
 _NORMALIZATION = NORMALIZATIONS["torch"]
 
 
 def benchmark_input(
     split: Split, image_size: int = 224, rounds: int = 5, peer_python: Path | None = None
 ) -> Iterator[list[Rate]]:
-    """Measures the pipeline from files and from both caches, bare decoding, and the peer.
+    """Measures the pipeline from files and from both caches, its limits, and the peer.
 
+    The limits are decoding alone, and decoding with the resize: without these nobody can do.
     The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
     crop, antialiased resize, flip, normalize, batch. It runs in a process of its own.
 
@@ -48,6 +50,7 @@ def benchmark_input(
     """
     job = {
         "what": "input",
+        "passes": PASSES,
         "images": list(split.keys),
         "boxes": split.boxes.tolist(),
         "image_size": image_size,
@@ -60,16 +63,19 @@ def benchmark_input(
             "cache": cached_reader(split, image_size),
             "cache on disk": disk_reader(split, image_size, Path(folder)),
         }
-        contestants = {LIMIT: _run(_bare(split), len(split))}
+        contestants = {
+            LIMIT: _run(_bare(split), PASSES * len(split)),
+            "decoding, resizing": _run(_bare(split, image_size), PASSES * len(split)),
+        }
         for name, reader in readers.items():
             training = training_dataset(
-                split, reader, _NORMALIZATION, batch_size=BATCH_SIZE, epochs=1, seed=0
+                split, reader, _NORMALIZATION, batch_size=BATCH_SIZE, epochs=PASSES, seed=0
             )
-            contestants[f"training, {name}"] = _run(training, len(split))
+            contestants[f"training, {name}"] = _run(training, PASSES * len(split))
         evaluation = evaluation_dataset(
             split, readers["files"], _NORMALIZATION, batch_size=BATCH_SIZE
         )
-        contestants["evaluation, files"] = _run(evaluation, len(split))
+        contestants["evaluation, files"] = _run(evaluation.repeat(PASSES), PASSES * len(split))
         peers = open_peers(stack, {PEER: job}, peer_python, ["torchvision"])
         yield from race(contestants | {name: peer.work for name, peer in peers.items()}, rounds)
 
@@ -83,16 +89,17 @@ def _run(dataset: Iterable, images: int) -> Callable[[], int]:
     return run
 
 
-def _bare(split: Split) -> tf.data.Dataset:
-    """Decodes the boxes of JPEG files and does nothing with them: the limit."""
+def _bare(split: Split, size: int | None = None) -> tf.data.Dataset:
+    """Decodes the boxes of JPEG files, resizes them if told to, and nothing else: the limit."""
     x1, y1, x2, y2 = np.transpose(split.boxes)
     windows = np.stack([y1, x1, y2 - y1, x2 - x1], axis=1)
-    files = tf.data.Dataset.from_tensor_slices((list(split.keys), windows))
+    files = tf.data.Dataset.from_tensor_slices((list(split.keys), windows)).repeat(PASSES)
 
     def decode(path: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-        return tf.io.decode_and_crop_jpeg(
+        image = tf.io.decode_and_crop_jpeg(
             tf.io.read_file(path), window, channels=3, dct_method="INTEGER_ACCURATE"
-        )[0, 0]
+        )
+        return (squash_resize(image, size) if size else image)[0, 0]
 
     return on_own_threads(files.map(decode, num_parallel_calls=PARALLEL))
 

@@ -66,7 +66,7 @@ def read_input(job: dict) -> Callable[[], int]:
     loader = DataLoader(
         Crops(), job["batch_size"], shuffle=True, num_workers=2, persistent_workers=True
     )
-    return lambda: sum(len(batch) for batch in loader)
+    return lambda: sum(len(batch) for _ in range(job["passes"]) for batch in loader)
 
 
 def train(job: dict) -> Callable[[], int]:
