@@ -19,7 +19,8 @@ import tensorflow as tf
 import tyro
 
 from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import cached_reader, evaluation_dataset, training_dataset
+from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
+from deepfashion_tf.data.reading import cached_reader
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.models import variants
 from deepfashion_tf.training.building import (

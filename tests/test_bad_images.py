@@ -15,12 +15,8 @@ from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import (
-    DirectReader,
-    SkippingReader,
-    evaluation_dataset,
-    training_dataset,
-)
+from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
+from deepfashion_tf.data.reading import DirectReader, SkippingReader
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.training import building

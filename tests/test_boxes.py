@@ -11,12 +11,8 @@ from deepfashion_tf.data.boxes import enlarged_box, enlarged_corners
 from deepfashion_tf.data.check import bad_images
 from deepfashion_tf.data.decode import decode_and_crop, image_fault
 from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
-from deepfashion_tf.data.pipeline import (
-    SkippingReader,
-    cached_reader,
-    crop_batches,
-    evaluation_dataset,
-)
+from deepfashion_tf.data.pipeline import evaluation_dataset
+from deepfashion_tf.data.reading import SkippingReader, cached_reader, crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema

@@ -12,7 +12,7 @@ from test_mutated_images import mutate
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
 from deepfashion_tf.data.decode import image_fault
-from deepfashion_tf.data.pipeline import DirectReader
+from deepfashion_tf.data.reading import DirectReader
 from deepfashion_tf.data.split import WHOLE_IMAGE, FileReader, Split
 from deepfashion_tf.schema import builtin_schema
 

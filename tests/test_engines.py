@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession
 
 from deepfashion_tf.data.check import BadImages, SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer

@@ -8,7 +8,8 @@ from conftest import make_tiny, small_config
 from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import normalize
-from deepfashion_tf.data.pipeline import DirectReader, cached_reader, crop_batches, training_dataset
+from deepfashion_tf.data.pipeline import training_dataset
+from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batches
 from deepfashion_tf.doctor.suggest import _look
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer

@@ -4,7 +4,7 @@ import pytest
 from conftest import randomize, small_config
 
 from deepfashion_tf.data.images import NORMALIZATIONS, normalize
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.explanations import Explainer, evidence, grad_cam, overlay
 from deepfashion_tf.models.attribute_model import build_model

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.inference.calibration import (
     CALIBRATION_FILE,

@@ -10,16 +10,9 @@ from image_files import supported
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
-from deepfashion_tf.data.pipeline import (
-    DirectReader,
-    SkippingReader,
-    cached_reader,
-    crop_batches,
-    evaluation_dataset,
-    steps_per_epoch,
-    training_dataset,
-)
+from deepfashion_tf.data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from deepfashion_tf.data.plain import is_plain
+from deepfashion_tf.data.reading import DirectReader, SkippingReader, cached_reader, crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema

@@ -15,7 +15,8 @@ from conftest import make_narrow, small_config, write_lines
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import DirectReader, evaluation_dataset
+from deepfashion_tf.data.pipeline import evaluation_dataset
+from deepfashion_tf.data.reading import DirectReader
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer_labelled, answers, evaluate, predict_split

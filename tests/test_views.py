@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import small_config
 
 from deepfashion_tf.data.images import normalize
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer
 from deepfashion_tf.inference.predictor import Predictor, digest_of

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.data.augment import Augmentation, mix
-from deepfashion_tf.data.pipeline import on_own_threads
+from deepfashion_tf.data.reading import on_own_threads
 
 _BATCHES = 20
 _RANGE = (0, 255)

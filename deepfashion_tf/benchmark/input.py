@@ -12,14 +12,8 @@ from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.benchmark.worker import open_peers
 from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.images import NORMALIZATIONS, squash_resize
-from deepfashion_tf.data.pipeline import (
-    PARALLEL,
-    DirectReader,
-    cached_reader,
-    evaluation_dataset,
-    on_own_threads,
-    training_dataset,
-)
+from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
+from deepfashion_tf.data.reading import PARALLEL, DirectReader, cached_reader, on_own_threads
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.data.pipeline import on_own_threads
+from deepfashion_tf.data.reading import on_own_threads
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization

@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.pipeline import Batching, crop_batches, margin_of
+from deepfashion_tf.data.reading import Batching, crop_batches, margin_of
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing

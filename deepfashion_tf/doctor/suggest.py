@@ -11,7 +11,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from deepfashion_tf.data.images import normalize
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.files import write_atomically

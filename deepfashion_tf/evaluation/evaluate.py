@@ -9,12 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
-from deepfashion_tf.data.pipeline import (
-    DirectReader,
-    Reader,
-    SkippingReader,
-    evaluation_dataset,
-)
+from deepfashion_tf.data.pipeline import evaluation_dataset
+from deepfashion_tf.data.reading import DirectReader, Reader, SkippingReader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers

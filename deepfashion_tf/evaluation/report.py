@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from deepfashion_tf.data.pipeline import crop_batches
+from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.confusion import (
     Mistake,

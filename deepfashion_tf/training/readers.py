@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
 from deepfashion_tf.data.crops_on_disk import disk_reader
-from deepfashion_tf.data.pipeline import DirectReader, Reader, SkippingReader, cached_reader
+from deepfashion_tf.data.reading import DirectReader, Reader, SkippingReader, cached_reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.training.config import TrainConfig

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from deepfashion_tf.data.pipeline import Reader, evaluation_dataset
+from deepfashion_tf.data.pipeline import evaluation_dataset
+from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.views import with_views

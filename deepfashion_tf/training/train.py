@@ -14,12 +14,12 @@ import tensorflow as tf
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import (
-    Reader,
     batch_rows,
     evaluation_dataset,
     steps_per_epoch,
     training_dataset,
 )
+from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
