@@ -155,7 +155,7 @@ def at_epoch_2(monkeypatch, action) -> None:
             if epoch == 1:
                 action()
 
-    monkeypatch.setattr("deepfashion_tf.training.train.StopOnNaN", Act)
+    monkeypatch.setattr("deepfashion_tf.training.fitting.StopOnNaN", Act)
 
 
 def remove(path: Path) -> None:

@@ -2,24 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filelock
-import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
-from deepfashion_tf.data.pipeline import (
-    batch_rows,
-    evaluation_dataset,
-    steps_per_epoch,
-    training_dataset,
-)
-from deepfashion_tf.data.reading import Reader
+from deepfashion_tf.data.pipeline import steps_per_epoch
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
@@ -27,26 +18,17 @@ from deepfashion_tf.files import absolute
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
-from deepfashion_tf.training.balance import count_classes, sampling_weights
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
     build_task_weights,
-    compile_model,
 )
-from deepfashion_tf.training.callbacks import (
-    AveragedWeights,
-    BestModel,
-    EpochLines,
-    HistoryFile,
-    StepCounter,
-    StopOnNaN,
-)
-from deepfashion_tf.training.checkpointing import Checkpointing, how_to_go_on
+from deepfashion_tf.training.checkpointing import how_to_go_on
 from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
-from deepfashion_tf.training.interrupts import Interrupt, Termination
+from deepfashion_tf.training.fitting import Job, fit
+from deepfashion_tf.training.interrupts import Termination
 from deepfashion_tf.training.readers import open_readers, plain_reader
-from deepfashion_tf.training.run import BAD_IMAGES_FILE, HISTORY_FILE, Run
+from deepfashion_tf.training.run import BAD_IMAGES_FILE, Run
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import (
@@ -58,7 +40,6 @@ from deepfashion_tf.training.state import (
     has_checkpoints,
     remove_checkpoints,
 )
-from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.teacher import taught_labels
 
 
@@ -202,7 +183,7 @@ def _train(
         if job.start.epoch == config.epochs:
             return Trained(job.run, val_split, False, runtime.is_chief)
         try:
-            interrupted = _fit(
+            interrupted = fit(
                 job, splits, [train_reader, val_reader], options, termination, targets
             )
         except tf.errors.OpError as error:
@@ -226,22 +207,6 @@ def training_images(split: Split, config: TrainConfig) -> Split:
     return head_start.with_drawings(split, config) if config.drawings else split
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A run that is about to be trained, from the beginning or from a checkpoint."""
-
-    run: Run
-    runtime: Runtime
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    task_weights: TaskWeights | None
-    steps: int
-    state: RunState
-    checkpoints: Checkpoints
-    start: Position
-    metrics: dict[str, np.ndarray]
-
-
 def _is_begun(schema: Schema, config: TrainConfig, options: RuntimeOptions) -> bool:
     """Whether a run has trained weights of its own, so that it needs no others to begin with.
 
@@ -261,7 +226,7 @@ def _begin(
     runtime: Runtime,
     options: RuntimeOptions,
     splits: list[Split],
-) -> Iterator[_Job]:
+) -> Iterator[Job]:
     """Makes the run directory, or finds the last checkpoint of the one that is to go on.
 
     Raises:
@@ -290,7 +255,7 @@ def _begin(
         runtime.check_agreement(
             {"options or data": checkpoints.fingerprint, "checkpoints": str(start)}
         )
-        yield _Job(
+        yield Job(
             run,
             runtime,
             model,
@@ -302,168 +267,6 @@ def _begin(
             start,
             metrics,
         )
-
-
-def _fit(
-    job: _Job,
-    splits: list[Split],
-    readers: list[Reader],
-    options: RuntimeOptions,
-    termination: Termination,
-    targets: dict[str, np.ndarray] | None,
-) -> bool:
-    """Trains what is left of the epochs.
-
-    Returns:
-        Whether Ctrl-C has ended it.
-    """
-    config, start = job.run.config, job.start
-    share, batch_size = job.runtime.share, config.batch_size
-    val_data = job.runtime.distribute(
-        evaluation_dataset(
-            splits[1], readers[1], job.run.normalization, batch_size=batch_size, share=share
-        )
-    )
-    val_steps = steps_per_epoch(splits[1], batch_size)
-    backbone = job.model.get_layer(config.backbone)
-    counts = count_classes(splits[0])
-    weights = _sampling(splits[0], config)
-    with Interrupt() as interrupt:
-        callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
-        try:
-            for first, last in phases(config, start):
-                is_trained = first >= config.freeze_epochs
-                # A step is traced anew for images of another size, and for others to train.
-                is_new = first in (start.epoch, config.start_epochs)
-                if is_new or is_trained != backbone.trainable:
-                    backbone.trainable = is_trained
-                    with job.runtime.scope():
-                        trainer = compile_model(
-                            splits[0].schema,
-                            job.model,
-                            config,
-                            job.optimizer,
-                            counts,
-                            job.task_weights,
-                        )
-                    if job.runtime.workers > 1:
-                        trainer.watch_stops()
-                done = start.step if first == start.epoch else 0
-                if done == job.steps:
-                    _end_epoch(trainer, first, val_data, val_steps, callbacks)
-                    continue
-                train_data = training_dataset(
-                    splits[0],
-                    readers[0],
-                    job.run.normalization,
-                    batch_size=batch_size,
-                    first_epoch=first,
-                    first_step=done,
-                    epochs=last,
-                    seed=config.seed,
-                    augmentation=augmentation_of(config),
-                    size=config.start_size if first < config.start_epochs else None,
-                    weights=weights,
-                    targets=targets,
-                    share=share,
-                )
-                trainer.fit(
-                    job.runtime.distribute(train_data),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=job.steps - done,
-                    validation_data=val_data,
-                    validation_steps=val_steps,
-                    callbacks=callbacks,
-                    shuffle=False,
-                    verbose=0,
-                )
-        except KeyboardInterrupt:
-            if not best.is_saved:
-                best.save()
-            return True
-        finally:
-            lines.close()
-    return False
-
-
-def augmentation_of(config: TrainConfig) -> Augmentation:
-    """Gives how a config changes training images; its options have the same names."""
-    return Augmentation(
-        **{field.name: getattr(config, field.name) for field in fields(Augmentation)}
-    )
-
-
-def _sampling(split: Split, config: TrainConfig) -> np.ndarray | None:
-    return sampling_weights(split) if config.sampling == "class_aware" else None
-
-
-def _callbacks(
-    job: _Job,
-    splits: list[Split],
-    options: RuntimeOptions,
-    interrupt: Interrupt,
-    termination: Termination,
-) -> tuple[list[keras.callbacks.Callback], EpochLines, BestModel]:
-    """Makes the callbacks, in the order in which each needs what those before it did."""
-    run, config, start = job.run, job.run.config, job.start
-
-    def files_of(epoch: int, step: int) -> list[str]:
-        rows = batch_rows(
-            splits[0],
-            batch_size=config.batch_size,
-            seed=config.seed,
-            epoch=epoch,
-            step=step,
-            weights=_sampling(splits[0], config),
-        )
-        return [str(splits[0].keys[row]) for row in rows]
-
-    loss_weights = {category: config.loss_weights[category] for category in splits[0].schema}
-    counter = StepCounter(start, job.metrics)
-    is_chief = job.runtime.is_chief
-    path = run.directory / HISTORY_FILE if is_chief else None
-    history = HistoryFile(path, run.schema, loss_weights, start, options, job.task_weights)
-    # What scales the loss stands around the optimizer itself.
-    adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
-    best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)
-    lines = EpochLines(config, job.steps, len(splits[0]), best, start)
-    averaging = [AveragedWeights(adam)] if adam else []
-    saving = Checkpointing(
-        counter,
-        job.state,
-        job.checkpoints,
-        history,
-        best,
-        options,
-        interrupt,
-        termination,
-        is_chief,
-        averaging[0] if averaging else None,
-    )
-    nan = StopOnNaN(
-        config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
-    )
-    return [*averaging, counter, history, nan, best, lines, saving], lines, best
-
-
-def _end_epoch(
-    trainer: keras.Model,
-    epoch: int,
-    val_data: tf.data.Dataset | tf.distribute.DistributedDataset,
-    val_steps: int,
-    callbacks: list[keras.callbacks.Callback],
-) -> None:
-    """Does what `fit` does after the last step of an epoch."""
-    together = keras.callbacks.CallbackList(callbacks, model=trainer)
-    trainer._maybe_symbolic_build()
-    together.on_train_begin()
-    together.on_epoch_begin(epoch)
-    logs = dict(trainer.get_metrics_result())
-    scores = trainer.evaluate(
-        val_data, steps=val_steps, callbacks=together, return_dict=True, verbose=0
-    )
-    together.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in scores.items()})
 
 
 def _restore(
@@ -527,15 +330,3 @@ def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
             soft_wrap=True,
         )
     return replace(config, untrained=untrained)
-
-
-def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
-    """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
-
-    Edges are where the backbone begins to be trained, where images get their full size, and the
-    end of an epoch that `start` stands in the middle of.
-    """
-    edges = {start.epoch, config.freeze_epochs, config.start_epochs, config.epochs}
-    if start.step:
-        edges.add(start.epoch + 1)
-    return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
