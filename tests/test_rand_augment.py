@@ -86,3 +86,16 @@ def test_two_changes_are_drawn_for_each_image_by_the_key_alone():
     )
     other = augmentation.draw(400, KEY + 1)
     assert np.mean(np.equal(drawn["choices"], other["choices"])) < 0.2
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0, 0.1), (4, 0.5), (9, 1.0), (30, 1.0)])
+def test_the_share_of_images_that_are_changed_grows_with_the_epochs(epoch, share):
+    augmentation = Augmentation(flip=False, rand_augment=0.4, erase=0.8, grow_epochs=10)
+    drawn = augmentation.draw(4000, tf.constant([5, epoch], tf.int64))
+    identity = CHANGES.index("identity")
+    changed = np.any(drawn["choices"] != identity, axis=1)
+    # Both changes of one in 14² images are the identity by chance.
+    assert np.mean(changed) == pytest.approx(share, abs=0.03)
+    assert np.mean(np.any(drawn["erased"], axis=1)) == pytest.approx(0.8 * share, abs=0.03)
+    whole = Augmentation(flip=False, rand_augment=0.4, erase=0.8).draw(4000, KEY)
+    assert np.mean(np.any(whole["choices"] != identity, axis=1)) > 0.98

@@ -134,6 +134,9 @@ class Augmentation:
         mixup: share of the images that another one is laid over, by Beta(0.4, 0.4).
         cutmix: share of the images that a part of another one is set into, of any size.
         box_jitter: how far each edge of the box moves at most, as a share of the box's side.
+        grow_epochs: in the first epochs fewer images are changed by RandAugment and erased: a
+            share that grows evenly, and is whole in the last of so many epochs; 0 = from the
+            beginning.
     """
 
     flip: bool = True
@@ -144,6 +147,7 @@ class Augmentation:
     mixup: float = 0.0
     cutmix: float = 0.0
     box_jitter: float = 0.0
+    grow_epochs: int = 0
 
     @property
     def mixes(self) -> bool:
@@ -163,12 +167,16 @@ class Augmentation:
             seed = key + [0, 2**40 + number]
             return tf.random.stateless_uniform([count, *width], seed, low, high)
 
+        grown = 1.0
+        if self.grow_epochs:
+            grown = tf.minimum(tf.cast(key[1] + 1, tf.float32) / self.grow_epochs, 1.0)
         drawn = {}
         if self.flip:
             drawn["flips"] = uniform(2**40) < 0.5
         if self.rand_augment:
-            places = tf.floor(uniform(9, AT_ONCE) * len(CHANGES))
-            drawn["choices"] = tf.cast(places, tf.int32)
+            choices = tf.cast(tf.floor(uniform(9, AT_ONCE) * len(CHANGES)), tf.int32)
+            changed = uniform(11)[:, None] < grown
+            drawn["choices"] = tf.where(changed, choices, CHANGES.index("identity"))
             signs = tf.sign(uniform(10, AT_ONCE, low=-1.0))
             drawn["strengths"] = self.rand_augment * signs
         if self.jitter or self.least_crop < 1 or self.box_jitter:
@@ -179,7 +187,7 @@ class Augmentation:
             drawn["edges"] = self.box_jitter * uniform(8, 4, low=-1.0)
         if self.erase:
             windows = _windows(uniform(2, 4), 0.02, 0.2, inside=True)
-            drawn["erased"] = tf.where(uniform(3)[:, None] < self.erase, windows, 0.0)
+            drawn["erased"] = tf.where(uniform(3)[:, None] < self.erase * grown, windows, 0.0)
             drawn["colours"] = uniform(4, 3, high=255.0)
         if self.mixes:
             kinds = uniform(5)

@@ -110,6 +110,9 @@ class TrainConfig:
     1: none."""
     erase: float = 0.0
     """Share of training images in which a random rectangle is painted over (Zhong et al. 2020)."""
+    grow_epochs: int = 0
+    """Let the shares of images that RandAugment and erasing change grow evenly over the first so
+    many epochs: what has been seen often is known by heart. 0: whole from the beginning."""
     mixup: float = 0.0
     """Share of training images that another one is laid over, labels alike (Zhang et al. 2018)."""
     cutmix: float = 0.0
@@ -233,6 +236,7 @@ class TrainConfig:
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),
+            ("grow_epochs", 0, 10_000),
             ("mixup", 0.0, 1.0),
             ("cutmix", 0.0, 1.0),
             ("label_smoothing", 0.0, 0.9),
