@@ -49,19 +49,33 @@ def squash_resize(image: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         uint8 ``[size, size, 3]``, rounded to whole grey levels.
     """
+    return squash_part(image, whole_place(image), size)
 
-    sides = tf.shape(image)[:2]
+
+def squash_part(image: tf.Tensor, place: tf.Tensor, size: int) -> tf.Tensor:
+    """Does what `squash_resize` does to a part of an image, whose edges may lie between pixels.
+
+    Args:
+        image: uint8 ``[height, width, 3]``.
+        place: float32 ``[4]``: y, x, height, width of the part.
+        size: the side of the result in pixels.
+
+    Returns:
+        uint8 ``[size, size, 3]``; of an image that is all of it, `squash_resize`'s.
+    """
 
     def plain() -> tf.Tensor:
         resized = tf.image.resize(image, (size, size), method="bilinear")
         # Means of pixels, which cannot lie outside of what a byte holds.
         return tf.cast(tf.round(resized), tf.uint8)
 
+    scale = size / place[2:]
+    is_whole = tf.reduce_all(place == whole_place(image))
     # Where nothing gets smaller both filters are the same, and the plain one is the faster.
     return tf.cond(
-        tf.reduce_all(sides <= size),
+        is_whole & tf.reduce_all(place[2:] <= size),
         plain,
-        lambda: _antialiased(image, size, size / tf.cast(sides, tf.float32), tf.zeros(2)),
+        lambda: _antialiased(image, size, scale, -place[:2] * scale),
     )
 
 
@@ -98,27 +112,6 @@ def _antialiased(
     turned = tf.transpose(rows(image, tf.shape(image)[1], 0), [1, 0, 2])
     turned = rows(turned, size, 1)
     return tf.cast(tf.round(tf.transpose(turned, [1, 0, 2])), tf.uint8)
-
-
-def squash_part(image: tf.Tensor, place: tf.Tensor, size: int) -> tf.Tensor:
-    """Does what `squash_resize` does to a part of an image, whose edges may lie between pixels.
-
-    Args:
-        image: uint8 ``[height, width, 3]``.
-        place: float32 ``[4]``: y, x, height, width of the part.
-        size: the side of the result in pixels.
-
-    Returns:
-        uint8 ``[size, size, 3]``; of an image that is all of it, `squash_resize`'s.
-    """
-
-    is_all = tf.reduce_all(place == whole_place(image))
-    scale = size / place[2:]
-    return tf.cond(
-        is_all,
-        lambda: squash_resize(image, size),
-        lambda: _antialiased(image, size, scale, -place[:2] * scale),
-    )
 
 
 def mirrored_crop(pixels: tf.Tensor, place: tf.Tensor, size: int, margin: int) -> tf.Tensor:

@@ -217,6 +217,7 @@ def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:
     axis.axvline(0, color="0.3", lw=1)
     axis.set_ylim(-0.5, len(gains) - 0.5)
     axis.set_yticks(range(len(gains)), [study.labels[name] for name in reversed(gains)])
-    axis.set_xlabel("points gained, 95 % interval over seeds")
+    plain = study.labels[study.plain]
+    axis.set_xlabel(f"points gained over “{plain}”, 95 % interval over seeds")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return finish(figure, [axis], f"{study.title} · {results.source}")
