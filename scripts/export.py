@@ -14,10 +14,20 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made."""
     formats: tuple[
-        Literal["saved_model", "openvino", "openvino-int8", "onnx", "litert", "litert-int8"], ...
+        Literal[
+            "saved_model",
+            "saved_model-bfloat16",
+            "openvino",
+            "openvino-int8",
+            "onnx",
+            "litert",
+            "litert-int8",
+        ],
+        ...,
     ] = ("saved_model",)
     """What to write: saved_model, a TensorFlow SavedModel in RUN/export, that answers for image
-    files; openvino, onnx, litert, networks in RUN/export-FORMAT that answer for ready crops;
+    files; saved_model-bfloat16, the same for processors with units for bfloat16;
+    openvino, onnx, litert, networks in RUN/export-FORMAT that answer for ready crops;
     openvino-int8, litert-int8, such of 8-bit integers, calibrated on the run's training images."""
     warmup: bool = False
     """Add the requests that TensorFlow Serving answers for itself when it starts."""

@@ -14,9 +14,16 @@ import numpy as np
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.batch import Probabilities
+from deepfashion_tf.processor import bfloat16_units
 
 EngineName = Literal[
-    "tensorflow", "openvino", "openvino-int8", "onnxruntime", "litert", "litert-int8"
+    "tensorflow",
+    "tensorflow-bfloat16",
+    "openvino",
+    "openvino-int8",
+    "onnxruntime",
+    "litert",
+    "litert-int8",
 ]
 EngineChoice = Literal["auto", EngineName]  # of a command line
 Answer = Callable[[np.ndarray], Probabilities]
@@ -52,6 +59,7 @@ class Engine:
         requirements: file that installs it.
         open: network file -> what answers, and how.
         is_exact: its answers are the model's but for rounding, so that it may be chosen unasked.
+        wants_units: it is fast where the processor has units for bfloat16 alone.
         export_package: what exporting imports beside it; None = nothing that is not there anyway.
         export_requirements: file that installs that one; None = the same.
     """
@@ -63,6 +71,7 @@ class Engine:
     requirements: str
     open: Callable[[Path], tuple[Answer, Running]]
     is_exact: bool = True
+    wants_units: bool = False
     export_package: str | None = None
     export_requirements: str | None = None
 
@@ -74,6 +83,11 @@ class Engine:
     @property
     def is_installed(self) -> bool:
         return find_spec(self.package) is not None
+
+    @property
+    def is_for_here(self) -> bool:
+        """Whether it may be chosen unasked on this processor."""
+        return self.is_exact and (bfloat16_units() is not None or not self.wants_units)
 
     @property
     def is_exportable(self) -> bool:
@@ -119,6 +133,20 @@ def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
 def _threads() -> int:
     """Cores that this process may use, as TensorFlow is told: a catalogue's worker has a share."""
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
+
+
+def _open_saved_model(path: Path) -> tuple[Answer, Running]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path.parent))
+    signature = loaded.signatures["images"]
+
+    def answer(crops: np.ndarray) -> Probabilities:
+        # What a signature reads belongs to what was loaded, which has to stay.
+        found = loaded and signature(images=tf.constant(crops))
+        return {name: value.numpy() for name, value in found.items()}
+
+    return answer, Running("tensorflow-bfloat16", tf.__version__, "bfloat16")
 
 
 def _open_openvino(path: Path, precision: str | None = None) -> tuple[Answer, Running]:
@@ -191,6 +219,15 @@ _ALL = (
         "model.xml",
         "requirements-openvino.txt",
         _open_openvino,
+    ),
+    Engine(
+        "tensorflow-bfloat16",
+        "tensorflow",
+        "saved_model-bfloat16",
+        "saved_model.pb",
+        "requirements.txt",
+        _open_saved_model,
+        wants_units=True,
     ),
     Engine(
         "onnxruntime",

@@ -91,15 +91,13 @@ class Predictor:
             InputError: it is none of these, is broken, or is none of the engine's.
         """
         path = Path(path)
-        kinds = {"tensorflow": "saved_model.pb"} | {n: e.file for n, e in ENGINES.items()}
-        for kind, file in kinds.items():
-            if is_folder(path) and (path / file).is_file():
-                if engine not in ("auto", kind):
-                    raise InputError(
-                        f"{path} is an export for {kind}: leave out --engine {engine}, or name "
-                        f"the run that it was made of."
-                    )
-                return cls._of_export(path) if kind == "tensorflow" else cls._of_network(path, kind)
+        if kind := _exported_for(path):
+            if engine not in ("auto", kind):
+                raise InputError(
+                    f"{path} is an export for {kind}: leave out --engine {engine}, or name "
+                    f"the run that it was made of."
+                )
+            return cls._of_export(path) if kind == "tensorflow" else cls._of_network(path, kind)
         if path.suffix == ".keras":
             if path.name != MODEL_FILE or not (path.parent / CONFIG_FILE).is_file():
                 raise InputError(
@@ -321,7 +319,7 @@ def _by_tensorflow(answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Answe
 def _fastest(run: Run) -> EngineName:
     """Names the fastest engine that is installed and that a run has been exported for."""
     for name in ENGINES:
-        if ENGINES[name].is_exact and has_export(run, name):
+        if ENGINES[name].is_for_here and has_export(run, name):
             return name
     return "tensorflow"
 
@@ -354,6 +352,20 @@ def _is_made_of(run: Run, export: Path) -> bool:
         return json.loads(path.read_text(encoding="utf-8")).get("digest") == digest_of(run)
     except (ValueError, AttributeError) as error:
         raise _broken(export, error) from error
+
+
+def _exported_for(path: Path) -> EngineName | None:
+    """Names the engine that a folder is an export for; None = it is no export."""
+    files = {e.file: name for name, e in ENGINES.items()} | {"saved_model.pb": "tensorflow"}
+    there = (kind for file, kind in files.items() if (path / file).is_file())
+    kind = next(there, None) if is_folder(path) else None
+    if kind != "tensorflow":
+        return kind
+    try:
+        about = json.loads((path / "assets" / RUN_FILE).read_text(encoding="utf-8"))
+        return about.get("engine", kind)
+    except (OSError, ValueError, AttributeError):
+        return kind  # which tells what is wrong
 
 
 def _read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calibration]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.grappler.tf_optimizer import OptimizeGraph
 
 from deepfashion_tf.command_line import hidden_stderr
 from deepfashion_tf.data.images import read_crop
@@ -36,6 +37,11 @@ OPSET = 17
 CALIBRATED = 200  # images that the ranges of 8-bit features are taken from
 DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 COMPARED = 400  # images that an export's answers are compared on
+# What TensorFlow's rewriter reads its lists of operations from.
+_KEPT_IN_FLOAT32 = {
+    f"TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{change}": "Softmax"
+    for change in ("DENYLIST_ADD", "INFERLIST_REMOVE")
+}
 # What stays in floating point: OpenVINO cannot open a network with 8-bit integers between a block
 # that is looked at and the next, which strides.
 _FLOAT = ".*/attention_pooling.*"
@@ -63,24 +69,51 @@ def export_run(run: Run) -> Path:
     Raises:
         InputError: the run has no model, or the folder cannot be written.
     """
-    size, padding = run.config.image_size, run.config.box_padding
-    module = _module(size, padding, answering_function(run, run.load_model()))
+    answering = answering_function(run, run.load_model())
     path = run.directory / "export"
-    with tempfile.TemporaryDirectory() as folder, whole_or_nothing(path) as temporary:
-        _write_assets(run, Path(folder))
-        for asset in Path(folder).iterdir():
-            setattr(module, asset.stem, tf.saved_model.Asset(str(asset)))
-        try:
-            tf.saved_model.save(module, str(temporary), signatures=module.endpoints)
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"{path} cannot be written ({error.message}): free some space, or name "
-                f"a run in a folder that this user may write to."
-            ) from error
+    with whole_or_nothing(path) as temporary:
+        _save_model(run, answering, "tensorflow", temporary)
     return path
 
 
-def _write_assets(run: Run, folder: Path) -> None:
+def export_bfloat16(run: Run) -> Path:
+    """Writes ``export-saved_model-bfloat16/``: `export_run`'s SavedModel, in bfloat16.
+
+    TensorFlow's own rewriter chooses what is computed so: convolutions and what stands between
+    them. Its weights are 16 bits wide where they can be. It is for processors with units for
+    bfloat16; others answer the same, slowly.
+
+    Raises:
+        InputError: the run has no model, what was made of it answers otherwise, or the folder
+            cannot be written.
+    """
+    engine = "tensorflow-bfloat16"
+    answering = answering_function(run, run.load_model())
+    path = run.directory / ENGINES[engine].folder
+    with whole_or_nothing(path) as temporary:
+        _save_model(run, answering, engine, temporary)
+        _compare(answering, engine, temporary / ENGINES[engine].file)
+    return path
+
+
+def _save_model(
+    run: Run, answering: tf.types.experimental.PolymorphicFunction, engine: EngineName, path: Path
+) -> None:
+    module = _module(run.config.image_size, run.config.box_padding, answering, engine)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_assets(run, Path(folder), engine)
+        for asset in Path(folder).iterdir():
+            setattr(module, asset.stem, tf.saved_model.Asset(str(asset)))
+        try:
+            tf.saved_model.save(module, str(path), signatures=module.endpoints)
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"{path.parent} cannot be written to ({error.message}): free some space, or name "
+                f"a run in a folder that this user may write to."
+            ) from error
+
+
+def _write_assets(run: Run, folder: Path, engine: EngineName) -> None:
     """Writes what whoever answers needs to know beside the network."""
     write_atomically(folder / ATTRIBUTES_FILE, json.dumps(dict(run.schema), indent=2) + "\n")
     run.schema.save(folder / SCHEMA_FILE)
@@ -91,6 +124,7 @@ def _write_assets(run: Run, folder: Path) -> None:
         "image_size": run.config.image_size,
         "box_padding": run.config.box_padding,
         "digest": digest_of(run),
+        "engine": engine,
     }
     write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
 
@@ -266,7 +300,7 @@ def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Pat
     with whole_or_nothing(path) as temporary:
         temporary.mkdir()
         (temporary / "assets").mkdir()
-        _write_assets(run, temporary / "assets")
+        _write_assets(run, temporary / "assets", engine)
         with native_grouped_convolution():
             write(answer, temporary / about.file)
         # Converters tell of what they could not convert in a log at most.
@@ -290,10 +324,14 @@ def _compare(answer: Callable, engine: EngineName, path: Path) -> None:
 
 
 def _module(
-    size: int, padding: float, answering: tf.types.experimental.PolymorphicFunction
+    size: int,
+    padding: float,
+    answering: tf.types.experimental.PolymorphicFunction,
+    engine: EngineName,
 ) -> tf.Module:
     module = tf.Module()
-    answer = _frozen(answering.get_concrete_function())
+    change = _in_bfloat16 if engine == "tensorflow-bfloat16" else None
+    answer = _frozen(answering.get_concrete_function(), change)
 
     @tf.function(autograph=False, input_signature=answering.input_signature)
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -321,13 +359,20 @@ def _module(
 
 def _frozen(
     traced: tf.types.experimental.ConcreteFunction,
+    change: Callable[[tf.types.experimental.ConcreteFunction], Callable] | None = None,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Makes constants of the weights.
 
     TensorFlow joins batch norm to convolutions of constants alone, and lays their kernels out
     once, not at each call.
+
+    Args:
+        traced: from images to a tensor a category.
+        change: what is made of the graph without variables.
     """
     frozen = convert_variables_to_constants_v2(traced)
+    if change:
+        frozen = change(frozen)
     names = sorted(traced.structured_outputs)  # the order in which a dictionary is flattened
 
     def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -339,8 +384,38 @@ def _frozen(
     return call
 
 
+def _in_bfloat16(frozen: tf.types.experimental.ConcreteFunction) -> Callable:
+    """Rewrites a graph without variables to compute in bfloat16 what loses little by it.
+
+    As ``auto_mixed_precision_onednn_bfloat16`` does at run time, but kept: batch norm is joined to
+    the kernels in float32 before, and what follows the cast of a constant is computed here.
+    Softmax stays in float32: probabilities of 8 bits would no longer add up to 1.
+    """
+    outputs = [output.name for output in frozen.outputs]
+    graph = tf.compat.v1.train.export_meta_graph(
+        graph_def=frozen.graph.as_graph_def(add_shapes=True), graph=frozen.graph
+    )
+    graph.collection_def["train_op"].node_list.value.extend(outputs)
+    config = tf.compat.v1.ConfigProto()
+    rewriting = config.graph_options.rewrite_options
+    rewriting.auto_mixed_precision_onednn_bfloat16 = rewriting.ON
+    rewriting.optimizers.extend(
+        ["constfold", "auto_mixed_precision_onednn_bfloat16", "constfold", "dependency"]
+    )
+    rewriting.meta_optimizer_iterations = rewriting.ONE
+    os.environ |= _KEPT_IN_FLOAT32
+    try:
+        changed = OptimizeGraph(config, graph)
+    finally:
+        for name in _KEPT_IN_FLOAT32:
+            del os.environ[name]
+    whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(changed, name=""), [])
+    return whole.prune([given.name for given in frozen.inputs], outputs)
+
+
 EXPORTERS = {
     "saved_model": export_run,
+    "saved_model-bfloat16": export_bfloat16,
     "openvino": export_openvino,
     "openvino-int8": export_openvino_int8,
     "onnx": export_onnx,
