@@ -10,7 +10,7 @@ import tensorflow as tf
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.inference.items import items_of
-from deepfashion_tf.inference.predictor import BATCH_SIZE, Predictor
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
 from deepfashion_tf.serving.export import export_run
 from deepfashion_tf.training.run import Run
@@ -38,12 +38,13 @@ def benchmark_prediction(run: Run, split: Split, rounds: int) -> Iterator[list[R
     export = export_run(run)
     signatures = tf.saved_model.load(str(export)).signatures
     items, category = list(items_of(split)), next(iter(run.schema))
-    parts = [items[start : start + BATCH_SIZE] for start in range(0, len(items), BATCH_SIZE)]
+    ours = Predictor.load(run.directory)
+    starts = range(0, len(items), ours.batch_size)
+    parts = [items[start : start + ours.batch_size] for start in starts]
     files = [
         (tf.constant([item.encoded for item in part]), tf.constant([item.box for item in part]))
         for part in parts
     ]
-    ours = Predictor.load(run.directory)
     predictors = {f"predict, {ours.engine}": ours, "predict, SavedModel": Predictor.load(export)}
     crops = [np.array(ours.crops(part)) for part in parts]
 

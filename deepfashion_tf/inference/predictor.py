@@ -41,7 +41,8 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import CONFIG_FILE, Views
 from deepfashion_tf.training.run import MODEL_FILE, SCHEMA_FILE, Run
 
-BATCH_SIZE = 32
+_LEAST, _MOST = 32, 128  # images that the network is given at once
+_PIXELS = 2**19  # of these, between the two
 RUN_FILE = "run.json"
 _THREADS = os.cpu_count() or 1
 _AT_ONCE = 16  # images that one call of the decoder gets: a call an image costs more than decoding
@@ -183,6 +184,11 @@ class Predictor:
             known["box_padding"],
         )
 
+    @property
+    def batch_size(self) -> int:
+        """Images that the network is given at once: of small ones it takes many to be fast."""
+        return min(_MOST, max(_LEAST, _PIXELS // self.image_size**2))
+
     def explainer(self) -> Explainer:
         """Makes what shows where answers come from.
 
@@ -201,16 +207,17 @@ class Predictor:
         found = self._answer(crops)
         return {category: found[category] for category in self.schema}
 
-    def stream(self, items: Iterable[Item], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
+    def stream(self, items: Iterable[Item], batch_size: int | None = None) -> Iterator[Batch]:
         """Answers for images one after the other, those that cannot be read left out.
 
         Args:
             items: the images; asked for as they are needed.
-            batch_size: images that the network is given at once.
+            batch_size: images that the network is given at once; None = as is fast.
 
         Yields:
             Batches of up to `batch_size` images, in the order of the items.
         """
+        batch_size = batch_size or self.batch_size
         for items_read, faults, crops in _batches(self.read(items), batch_size):
             found = self.answer(crops) if len(crops) else self._nothing()
             yield Batch(items_read, faults, crops, found)
