@@ -31,6 +31,7 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.processor import bfloat16_units
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving import export
 from deepfashion_tf.serving.export import EXPORTERS, OPSET, agreement
@@ -38,7 +39,8 @@ from deepfashion_tf.serving.onnx_graph import TO_FIRST, TO_LAST, scale_channels_
 from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
-NAMES = [name for name, engine in ENGINES.items() if engine.is_exact]
+NAMES = [name for name, engine in ENGINES.items() if engine.is_for_here]
+needs_units = pytest.mark.skipif(not bfloat16_units(), reason="a processor without bfloat16")
 INT8 = {"openvino-int8": "export-openvino/model.bin", "litert-int8": "export-litert/model.tflite"}
 
 
@@ -243,15 +245,14 @@ def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, 
     assert Predictor.load(copy).engine.name == "openvino"
     assert Predictor.load(copy, "tensorflow").engine.name == "tensorflow"
     shutil.rmtree(copy / "export-openvino")
-    monkeypatch.setattr(engines, "bfloat16_units", lambda: "AMX")
-    assert Predictor.load(copy).engine.name == "tensorflow-bfloat16"
-    monkeypatch.setattr(engines, "bfloat16_units", lambda: None)
+    if "tensorflow-bfloat16" in NAMES:
+        assert Predictor.load(copy).engine.name == "tensorflow-bfloat16"
+        monkeypatch.setattr(engines, "bfloat16_units", lambda: None)
     assert Predictor.load(copy).engine.name == "onnxruntime"
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(type(ENGINES["onnxruntime"]), "is_installed", False)
     assert Predictor.load(copy).engine.name == "tensorflow"
     monkeypatch.undo()
-    monkeypatch.setattr(engines, "bfloat16_units", lambda: "AMX")
     (copy / CALIBRATION_FILE).unlink()
     assert Predictor.load(copy).engine.name == "tensorflow"
     with pytest.raises(InputError, match=r"of its present model: scripts/export\.py .*onnx"):
@@ -345,6 +346,16 @@ def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+def test_a_graph_that_stays_in_float32_is_not_kept_as_one_in_bfloat16(run, tmp_path, monkeypatch):
+    copy = replace(run, directory=tmp_path / "run")
+    shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
+    monkeypatch.setattr(export, "OptimizeGraph", lambda config, graph: graph.graph_def)
+    with pytest.raises(InputError, match="leaves all of the network in float32 here"):
+        EXPORTERS["saved_model-bfloat16"](copy)
+    assert not list(copy.directory.glob("*bfloat16*"))
+
+
+@needs_units
 def test_a_saved_model_in_bfloat16_answers_for_files_and_is_smaller(run, real_photos):
     folders = run.directory / "export", run.directory / "export-saved_model-bfloat16"
     EXPORTERS["saved_model"](run)

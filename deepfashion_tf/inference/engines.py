@@ -139,11 +139,9 @@ def _open_saved_model(path: Path) -> tuple[Answer, Running]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path.parent))
-    signature = loaded.signatures["images"]
 
     def answer(crops: np.ndarray) -> Probabilities:
-        # What a signature reads belongs to what was loaded, which has to stay.
-        found = loaded and signature(images=tf.constant(crops))
+        found = loaded.signatures["images"](images=tf.constant(crops))
         return {name: value.numpy() for name, value in found.items()}
 
     return answer, Running("tensorflow-bfloat16", tf.__version__, "bfloat16")

@@ -370,7 +370,7 @@ def _exported_for(path: Path) -> EngineName | None:
         return kind
     try:
         about = json.loads((path / "assets" / RUN_FILE).read_text(encoding="utf-8"))
-        return about.get("engine", kind)
+        return next((name for name in ENGINES if name == about.get("engine")), kind)
     except (OSError, ValueError, AttributeError):
         return kind  # which tells what is wrong
 

@@ -84,8 +84,8 @@ def export_bfloat16(run: Run) -> Path:
     bfloat16; others answer the same, slowly.
 
     Raises:
-        InputError: the run has no model, what was made of it answers otherwise, or the folder
-            cannot be written.
+        InputError: the run has no model, TensorFlow has no bfloat16 here, what was made of it
+            answers otherwise, or the folder cannot be written.
     """
     engine = "tensorflow-bfloat16"
     answering = answering_function(run, run.load_model())
@@ -409,6 +409,14 @@ def _in_bfloat16(frozen: tf.types.experimental.ConcreteFunction) -> Callable:
     finally:
         for name in _KEPT_IN_FLOAT32:
             del os.environ[name]
+    # To ask a node for an attribute that it has not would give it one.
+    kinds = {node.attr["T"].type for node in changed.node if "T" in node.attr}
+    if tf.bfloat16.as_datatype_enum not in kinds:
+        raise InputError(
+            "TensorFlow leaves all of the network in float32 here, as it does without oneDNN "
+            "(TF_ENABLE_ONEDNN_OPTS=0) or on a processor that it has no bfloat16 for: export it on "
+            "another machine, or in another format."
+        )
     whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(changed, name=""), [])
     return whole.prune([given.name for given in frozen.inputs], outputs)
 
