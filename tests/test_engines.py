@@ -31,7 +31,6 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.processor import bfloat16_units
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving import export
 from deepfashion_tf.serving.export import EXPORTERS, OPSET, agreement
@@ -40,7 +39,6 @@ from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
 NAMES = [name for name, engine in ENGINES.items() if engine.is_for_here]
-needs_units = pytest.mark.skipif(not bfloat16_units(), reason="a processor without bfloat16")
 INT8 = {"openvino-int8": "export-openvino/model.bin", "litert-int8": "export-litert/model.tflite"}
 
 
@@ -157,9 +155,11 @@ def test_real_photographs_get_the_same_answers(run, real_photos, name):
 def test_every_backbone_is_exported(trained, tmp_path, crops, backbone, heads, tta, name):
     model = build_model(SCHEMA, backbone, image_size=32, representation="pooled", heads=heads)
     randomize(model)
-    for category in SCHEMA:  # answers that do not hang on the last bits of a bfloat16
+    # Answers that are not all certain, nor hang on the last bits of a bfloat16 wherever there are.
+    scale = 0.1 if name == "tensorflow-bfloat16" else 0.2
+    for category in SCHEMA:
         kernel = model.get_layer(category).kernel
-        kernel.assign(0.1 * kernel)
+        kernel.assign(scale * kernel)
     config = replace(trained.run.config, backbone=backbone, variant=None, tta=tta)
     run = Run(tmp_path, config, SCHEMA)
     run.save_model(model)
@@ -355,15 +355,14 @@ def test_a_graph_that_stays_in_float32_is_not_kept_as_one_in_bfloat16(run, tmp_p
     assert not list(copy.directory.glob("*bfloat16*"))
 
 
-@needs_units
+@pytest.mark.skipif("tensorflow-bfloat16" not in NAMES, reason="a processor without bfloat16")
 def test_a_saved_model_in_bfloat16_answers_for_files_and_is_smaller(run, real_photos):
     folders = run.directory / "export", run.directory / "export-saved_model-bfloat16"
     EXPORTERS["saved_model"](run)
     whole, small = (sum(f.stat().st_size for f in d.rglob("*.*")) for d in folders)
     assert small < 0.8 * whole
     split = read_split(real_photos, "test")
-    rows = range(8)
-    files = tf.constant([split.encoded(row) for row in rows])
+    files = tf.constant([split.encoded(row) for row in range(8)])
     expected, found = (
         tf.saved_model.load(str(folder)).signatures["serving_default"](
             image_bytes=files, boxes=tf.constant(split.boxes[:8], tf.int32)

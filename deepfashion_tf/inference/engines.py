@@ -135,15 +135,22 @@ def _threads() -> int:
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
 
 
-def _open_saved_model(path: Path) -> tuple[Answer, Running]:
+def answer_of_saved_model(loaded) -> Answer:
+    """Makes a function of the signature ``images`` of what ``tf.saved_model.load`` gave."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path.parent))
-
     def answer(crops: np.ndarray) -> Probabilities:
+        # What a signature reads belongs to what was loaded, which has to stay.
         found = loaded.signatures["images"](images=tf.constant(crops))
         return {name: value.numpy() for name, value in found.items()}
 
+    return answer
+
+
+def _open_saved_model(path: Path) -> tuple[Answer, Running]:
+    import tensorflow as tf
+
+    answer = answer_of_saved_model(tf.saved_model.load(str(path.parent)))
     return answer, Running("tensorflow-bfloat16", tf.__version__, "bfloat16")
 
 

@@ -32,6 +32,7 @@ from deepfashion_tf.inference.engines import (
     EngineChoice,
     EngineName,
     Running,
+    answer_of_saved_model,
     open_engine,
 )
 from deepfashion_tf.inference.explanations import Explainer
@@ -144,16 +145,10 @@ class Predictor:
     def _of_export(cls, path: Path) -> "Predictor":
         try:
             loaded = tf.saved_model.load(str(path))
-            answer = loaded.signatures["images"]
-            size = answer.structured_input_signature[1]["images"].shape[1]
+            size = loaded.signatures["images"].structured_input_signature[1]["images"].shape[1]
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
             raise _broken(path, error) from error
         schema, known, calibration = _read_assets(path, ["untrained"])
-
-        def call(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            # What a signature reads belongs to what was loaded, which has to stay.
-            return loaded.signatures["images"](images=images)
-
         engine = Running("tensorflow", tf.__version__, "SavedModel")
         return cls(
             str(path),
@@ -161,7 +156,7 @@ class Predictor:
             known["untrained"],
             size,
             calibration,
-            _by_tensorflow(call),
+            answer_of_saved_model(loaded),
             engine,
             padding=known["box_padding"],
         )
