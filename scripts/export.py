@@ -37,7 +37,7 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
     from deepfashion_tf.inference.engines import ENGINES
-    from deepfashion_tf.serving.export import EXPORTERS, agreement
+    from deepfashion_tf.serving.export.formats import EXPORTERS, agreement
     from deepfashion_tf.training.run import Run
 
     trained = Run.load(options.run)

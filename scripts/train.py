@@ -16,7 +16,7 @@ def main() -> int:
     with Termination() as termination:
         import_tensorflow()
         from deepfashion_tf.evaluation.finish import finish_run
-        from deepfashion_tf.serving.export import export_run
+        from deepfashion_tf.serving.export.saved_model import export_run
         from deepfashion_tf.training.train import train
 
         trained = train(command.config, command.options, termination)

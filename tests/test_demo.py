@@ -41,7 +41,7 @@ from deepfashion_tf.serving.demo.about import describe
 from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering, Refusal
 from deepfashion_tf.serving.demo.desk import Desk
 from deepfashion_tf.serving.demo.server import PAGE
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import Run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"

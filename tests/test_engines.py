@@ -1,6 +1,7 @@
 """OpenVINO, ONNX Runtime and LiteRT answer as the run does, and only what was made of it."""
 
 import json
+import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +33,9 @@ from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving import export
-from deepfashion_tf.serving.export import EXPORTERS, OPSET, agreement
-from deepfashion_tf.serving.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
+from deepfashion_tf.serving.export import formats, frozen, saved_model
+from deepfashion_tf.serving.export.formats import EXPORTERS, OPSET, agreement
+from deepfashion_tf.serving.export.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
 from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
@@ -194,7 +195,7 @@ def test_every_backbone_is_quantized(
     )
     run = Run(tmp_path, config, SCHEMA)
     run.save_model(model)
-    monkeypatch.setattr(export, "CALIBRATED", 8)
+    monkeypatch.setattr(formats, "CALIBRATED", 8)
     EXPORTERS["openvino-int8"](run)
     crops = np.concatenate(list(crop_batches(trained.val, image_size)))[:4]
     expected = Predictor.of_run(run).answer(crops)
@@ -325,8 +326,8 @@ def test_eight_bits_that_openvino_cannot_open_are_not_kept(run, tmp_path, monkey
     def refuse(name, path):
         raise InputError(f"{path} cannot be loaded")
 
-    monkeypatch.setattr(export, "open_engine", refuse)
-    monkeypatch.setattr(export, "CALIBRATED", 2)
+    monkeypatch.setattr(saved_model, "open_engine", refuse)
+    monkeypatch.setattr(formats, "CALIBRATED", 2)
     with pytest.raises(InputError, match="cannot be loaded"):
         EXPORTERS["openvino-int8"](copy)
     assert not [path for path in copy.directory.iterdir() if "int8" in path.name]
@@ -340,7 +341,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
     def wrong(crops):
         return {c: np.eye(n, dtype=np.float32)[[0] * len(crops)] for c, n in names.items()}
 
-    monkeypatch.setattr(export, "open_engine", lambda name, path: (wrong, None))
+    monkeypatch.setattr(saved_model, "open_engine", lambda name, path: (wrong, None))
     with pytest.raises(InputError, match=r"answers otherwise than the model .* is not kept"):
         EXPORTERS["onnx"](run)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
@@ -349,10 +350,12 @@ def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
 def test_a_graph_that_stays_in_float32_is_not_kept_as_one_in_bfloat16(run, tmp_path, monkeypatch):
     copy = replace(run, directory=tmp_path / "run")
     shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
-    monkeypatch.setattr(export, "OptimizeGraph", lambda config, graph: graph.graph_def)
+    monkeypatch.setattr(frozen, "OptimizeGraph", lambda config, graph: graph.graph_def)
+    monkeypatch.setenv("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD", "Relu")
     with pytest.raises(InputError, match="leaves all of the network in float32 here"):
         EXPORTERS["saved_model-bfloat16"](copy)
     assert not list(copy.directory.glob("*bfloat16*"))
+    assert os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD"] == "Relu"
 
 
 @pytest.mark.skipif("tensorflow-bfloat16" not in NAMES, reason="a processor without bfloat16")

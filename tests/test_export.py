@@ -23,7 +23,7 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import RUN_FILE, Predictor
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.config import CONFIG_FILE
 
 SCHEMA = builtin_schema()

@@ -14,7 +14,7 @@ from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
 from deepfashion_tf.models.attribute_model import build_model, final_form
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training import precision as choosing
 from deepfashion_tf.training.building import build_optimizer, compile_model
 from deepfashion_tf.training.config import TrainConfig

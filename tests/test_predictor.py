@@ -21,7 +21,7 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.acceptance import thresholds
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.serving.predict import Montages, predict
 
 SCHEMA = builtin_schema()

@@ -17,7 +17,7 @@ from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.inference.items import Item, items_of
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.client import ask, decode_response, encode_request, read_attributes
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.serving.warmup import SIZES, WARMUP_FILE, write_warmup
 
 SCHEMA = builtin_schema()

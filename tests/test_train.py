@@ -26,7 +26,7 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.serving.answer_files import Wanted, answers_of
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,

@@ -11,7 +11,7 @@ from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer
 from deepfashion_tf.inference.predictor import Predictor, digest_of
 from deepfashion_tf.models.views import VIEWS, views_of, with_views
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.train import train
 

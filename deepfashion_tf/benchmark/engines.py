@@ -10,7 +10,7 @@ from deepfashion_tf.benchmark.worker import Worker, open_peers
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving.export import EXPORTERS
+from deepfashion_tf.serving.export.formats import EXPORTERS
 from deepfashion_tf.training.run import Run
 
 BATCHES = (1, 16)

@@ -12,7 +12,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import Run
 
 BARE = "SavedModel, files"

@@ -20,7 +20,7 @@ from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import absolute, write_atomically
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving.export import export_run
+from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.train import train
 

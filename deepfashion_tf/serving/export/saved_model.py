@@ -1,0 +1,151 @@
+"""Exports a run as a SavedModel, which answers for image files as they are."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import whole_or_nothing, write_atomically
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
+from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
+from deepfashion_tf.inference.predictor import RUN_FILE, answering_function, digest_of
+from deepfashion_tf.serving.export.frozen import freeze, in_bfloat16
+from deepfashion_tf.training.run import SCHEMA_FILE, Run
+
+ATTRIBUTES_FILE = "attributes.json"
+DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
+
+
+def export_run(run: Run) -> Path:
+    """Writes ``export/`` into a run directory.
+
+    The SavedModel has two signatures, both answering one named probability tensor
+    a category, float32 ``[batch, classes]``:
+
+    - ``serving_default``: ``image_bytes``, string ``[batch]``, JPEG, PNG, GIF, BMP or
+      WebP files as they are; ``boxes``, int32 ``[batch, 4]``, x1 y1 x2 y2 in half-open pixels,
+      all -1 = the whole image. They are enlarged as the run's padding says.
+    - ``images``: ``images``, uint8 ``[batch, size, size, 3]``, ready crops in RGB.
+
+    The probabilities are those of the run's calibration. ``assets/attributes.json`` names the
+    attributes in the order of the outputs, ``assets/schema.yaml`` is the run's schema, and
+    ``assets/calibration.json`` its temperatures and what may be accepted. A category that no
+    training image was labelled in gives all of its attributes the same probability.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the run has no model, or the folder cannot be written.
+    """
+    answering = answering_function(run, run.load_model())
+    path = run.directory / "export"
+    with whole_or_nothing(path) as temporary:
+        _save_model(run, answering, "tensorflow", temporary)
+    return path
+
+
+def export_bfloat16(run: Run) -> Path:
+    """Writes ``export-saved_model-bfloat16/``: `export_run`'s SavedModel, in bfloat16.
+
+    TensorFlow's own rewriter chooses what is computed so: convolutions and what stands between
+    them. Its weights are 16 bits wide where they can be. It is for processors with units for
+    bfloat16; others answer the same, slowly.
+
+    Raises:
+        InputError: the run has no model, TensorFlow has no bfloat16 here, what was made of it
+            answers otherwise, or the folder cannot be written.
+    """
+    engine = "tensorflow-bfloat16"
+    answering = answering_function(run, run.load_model())
+    path = run.directory / ENGINES[engine].folder
+    with whole_or_nothing(path) as temporary:
+        _save_model(run, answering, engine, temporary)
+        check_answers(answering, engine, temporary / ENGINES[engine].file)
+    return path
+
+
+def _save_model(
+    run: Run, answering: tf.types.experimental.PolymorphicFunction, engine: EngineName, path: Path
+) -> None:
+    module = _module(run.config.image_size, run.config.box_padding, answering, engine)
+    with tempfile.TemporaryDirectory() as folder:
+        write_assets(run, Path(folder), engine)
+        for asset in Path(folder).iterdir():
+            setattr(module, asset.stem, tf.saved_model.Asset(str(asset)))
+        try:
+            tf.saved_model.save(module, str(path), signatures=module.endpoints)
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"{path.parent} cannot be written to ({error.message}): free some space, or name "
+                f"a run in a folder that this user may write to."
+            ) from error
+
+
+def write_assets(run: Run, folder: Path, engine: EngineName) -> None:
+    """Writes what whoever answers needs to know beside the network."""
+    write_atomically(folder / ATTRIBUTES_FILE, json.dumps(dict(run.schema), indent=2) + "\n")
+    run.schema.save(folder / SCHEMA_FILE)
+    Calibration.load(run.directory / CALIBRATION_FILE).save(folder / CALIBRATION_FILE)
+    known = {
+        "backbone": run.config.backbone,
+        "untrained": list(run.config.untrained),
+        "image_size": run.config.image_size,
+        "box_padding": run.config.box_padding,
+        "digest": digest_of(run),
+        "engine": engine,
+    }
+    write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
+
+
+def _module(
+    size: int,
+    padding: float,
+    answering: tf.types.experimental.PolymorphicFunction,
+    engine: EngineName,
+) -> tf.Module:
+    module = tf.Module()
+    change = in_bfloat16 if engine == "tensorflow-bfloat16" else None
+    answer = freeze(answering.get_concrete_function(), change)
+
+    @tf.function(autograph=False, input_signature=answering.input_signature)
+    def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(images)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "image_bytes"),
+            tf.TensorSpec([None, 4], tf.int32, "boxes"),
+        ],
+    )
+    def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
+        crops = tf.map_fn(
+            lambda item: read_crop(item[0], item[1], size, padding),
+            (image_bytes, boxes),
+            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
+            parallel_iterations=8,
+        )
+        return answer(crops)
+
+    module.endpoints = {"serving_default": of_files, "images": of_crops}
+    return module
+
+
+def check_answers(answer: Callable, engine: EngineName, path: Path) -> None:
+    """Refuses a network that cannot be opened, or answers noise otherwise than the model does."""
+    (images,) = answer.input_signature
+    noise = np.random.default_rng(0).integers(0, 256, (2, *images.shape[1:]), np.uint8)
+    expected, found = answer(tf.constant(noise)), open_engine(engine, path)[0](noise)
+    apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    # Noise lies outside of the ranges that 8-bit features were calibrated to.
+    if ENGINES[engine].is_exact and not apart < DIFFERENT:
+        raise InputError(
+            f"The export for {engine} answers otherwise than the model (by {apart:.2g} in a "
+            f"probability), and is not kept: export in another format."
+        )
