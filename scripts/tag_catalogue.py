@@ -40,7 +40,7 @@ class Options:
 
 def main() -> int:
     options = tyro.cli(Options, description=__doc__)
-    from deepfashion_tf.serving.catalogue_command import catalogue_command
+    from deepfashion_tf.serving.catalogue.command import catalogue_command
 
     return catalogue_command(options)
 

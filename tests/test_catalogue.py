@@ -20,13 +20,8 @@ from deepfashion_tf.inference.items import Item, find_items
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
-from deepfashion_tf.serving.catalogue import (
-    Shard,
-    count_done,
-    opened,
-    shards_of,
-    tag_shard,
-)
+from deepfashion_tf.serving.catalogue.shards import Shard, count_done, shards_of, tag_shard
+from deepfashion_tf.serving.catalogue.tagging import opened
 
 SCHEMA = builtin_schema()
 SCRIPT = Path(__file__).parents[1] / "scripts" / "tag_catalogue.py"

@@ -20,8 +20,9 @@ from deepfashion_tf.inference.calibration import (
     CategoryCalibration,
     Coverage,
 )
+from deepfashion_tf.inference.exported import RUN_FILE
 from deepfashion_tf.inference.items import items_of
-from deepfashion_tf.inference.predictor import RUN_FILE, Predictor
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.config import CONFIG_FILE

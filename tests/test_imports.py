@@ -57,7 +57,7 @@ def test_a_room_imports_only_what_stands_before_it(room):
         "training.config",
         "training.options",
         "tuning.search",
-        "serving.catalogue_command",
+        "serving.catalogue.command",
     ],
 )
 def test_what_needs_no_tensorflow_does_not_load_it(module):

@@ -9,7 +9,7 @@ from deepfashion_tf.benchmark.peer import MODELS
 from deepfashion_tf.benchmark.rates import Rate, race
 from deepfashion_tf.benchmark.worker import Worker, open_peers
 from deepfashion_tf.inference.engines import ENGINES
-from deepfashion_tf.inference.predictor import has_export
+from deepfashion_tf.inference.exported import has_export
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig

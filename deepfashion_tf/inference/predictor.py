@@ -4,28 +4,24 @@ Reading and decoding run on threads of their own, a bounded number of images ahe
 network, so that memory stays flat however long the list is.
 """
 
-import hashlib
 import itertools
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.check import reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import is_folder
+from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.batch import Batch, Probabilities
-from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import (
     ENGINES,
     Answer,
@@ -36,15 +32,20 @@ from deepfashion_tf.inference.engines import (
     open_engine,
 )
 from deepfashion_tf.inference.explanations import Explainer
+from deepfashion_tf.inference.exported import (
+    broken_export,
+    engine_of,
+    fastest_engine,
+    is_made_of,
+    read_assets,
+)
 from deepfashion_tf.inference.items import Item
-from deepfashion_tf.models.views import with_views
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.config import CONFIG_FILE, Views
-from deepfashion_tf.training.run import MODEL_FILE, SCHEMA_FILE, Run
+from deepfashion_tf.training.config import CONFIG_FILE
+from deepfashion_tf.training.run import MODEL_FILE, Run
 
 _LEAST, _MOST = 32, 128  # images that the network is given at once
 _PIXELS = 2**19  # of these, between the two
-RUN_FILE = "run.json"
 _THREADS = os.cpu_count() or 1
 _AT_ONCE = 16  # images that one call of the decoder gets: a call an image costs more than decoding
 _AHEAD = 4 * _THREADS  # such calls that wait to be answered
@@ -93,7 +94,7 @@ class Predictor:
             InputError: it is none of these, is broken, or is none of the engine's.
         """
         path = Path(path)
-        if kind := _exported_for(path):
+        if kind := engine_of(path):
             if engine not in ("auto", kind):
                 raise InputError(
                     f"{path} is an export for {kind}: leave out --engine {engine}, or name "
@@ -108,11 +109,11 @@ class Predictor:
                 )
             path = path.parent
         run = Run.load(path)
-        chosen = _fastest(run) if engine == "auto" else engine
+        chosen = fastest_engine(run) if engine == "auto" else engine
         if chosen == "tensorflow":
             return cls.of_run(run)
         about = ENGINES[chosen]
-        if engine != "auto" and not _is_made_of(run, run.directory / about.folder):
+        if engine != "auto" and not is_made_of(run, run.directory / about.folder):
             raise InputError(
                 f"{run.directory} has no export for {chosen} of its present model: "
                 f"scripts/export.py {run.directory} --formats {about.format} makes it."
@@ -147,8 +148,8 @@ class Predictor:
             loaded = tf.saved_model.load(str(path))
             size = loaded.signatures["images"].structured_input_signature[1]["images"].shape[1]
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
-            raise _broken(path, error) from error
-        schema, known, calibration = _read_assets(path, ["untrained"])
+            raise broken_export(path, error) from error
+        schema, known, calibration = read_assets(path, ["untrained"])
         engine = Running("tensorflow", tf.__version__, "SavedModel")
         return cls(
             str(path),
@@ -165,7 +166,7 @@ class Predictor:
     def _of_network(
         cls, path: Path, engine: EngineName, explainer: Callable[[], Explainer] | None = None
     ) -> "Predictor":
-        schema, known, calibration = _read_assets(path, ["untrained", "image_size"])
+        schema, known, calibration = read_assets(path, ["untrained", "image_size"])
         answer, words = open_engine(engine, path / ENGINES[engine].file)
         return cls(
             str(path),
@@ -273,137 +274,8 @@ class Predictor:
         return [self._crop_plain([one])[0] for one in plain]
 
 
-def answering(
-    model: keras.Model,
-    normalization: Normalization,
-    calibration: Calibration,
-    tta: Views = "none",
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Makes the function from crops, uint8, to calibrated probabilities, named by category.
-
-    Args:
-        model: from normalized images to probabilities.
-        normalization: of these images.
-        calibration: of the probabilities.
-        tta: the views of a crop whose probabilities are averaged.
-    """
-    of_views = with_views(model, tta)
-
-    def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = of_views(normalize(crops, normalization))
-        return {
-            category: tf.identity(_scale(value, calibration.temperature(category)), category)
-            for category, value in outputs.items()
-        }
-
-    return answer
-
-
-def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
-    """Makes the graph of `answering` for a run's crops, uint8 ``[n, size, size, 3]``."""
-    size = run.config.image_size
-    return tf.function(
-        answering(
-            model,
-            run.normalization,
-            Calibration.load(run.directory / CALIBRATION_FILE),
-            run.config.tta,
-        ),
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")],
-    )
-
-
 def _by_tensorflow(answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Answer:
     return lambda crops: {name: value.numpy() for name, value in answer(tf.constant(crops)).items()}
-
-
-def _fastest(run: Run) -> EngineName:
-    """Names the fastest engine that is installed and that a run has been exported for."""
-    for name in ENGINES:
-        if ENGINES[name].is_for_here and has_export(run, name):
-            return name
-    return "tensorflow"
-
-
-def has_export(run: Run, engine: EngineName) -> bool:
-    """Whether an engine is installed and a run has been exported for it since it was trained."""
-    about = ENGINES[engine]
-    return about.is_installed and _is_made_of(run, run.directory / about.folder)
-
-
-def digest_of(run: Run) -> str:
-    """Gives the SHA-256 of what a run's exports hang on: model, calibration, views, padding."""
-    found = hashlib.sha256()
-    if run.config.tta != "none":
-        found.update(run.config.tta.encode())
-    if run.config.box_padding:
-        found.update(str(run.config.box_padding).encode())
-    for path in (run.model_path, run.directory / CALIBRATION_FILE):
-        if path.is_file():
-            found.update(path.read_bytes())
-    return found.hexdigest()
-
-
-def _is_made_of(run: Run, export: Path) -> bool:
-    """Whether an export is there, and was made of the model that the run has now."""
-    path = export / "assets" / RUN_FILE
-    if not path.is_file():
-        return False
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("digest") == digest_of(run)
-    except (ValueError, AttributeError) as error:
-        raise _broken(export, error) from error
-
-
-def _exported_for(path: Path) -> EngineName | None:
-    """Names the engine that a folder is an export for; None = it is no export."""
-    files = {e.file: name for name, e in ENGINES.items()} | {"saved_model.pb": "tensorflow"}
-    there = (kind for file, kind in files.items() if (path / file).is_file())
-    kind = next(there, None) if is_folder(path) else None
-    if kind != "tensorflow":
-        return kind
-    try:
-        about = json.loads((path / "assets" / RUN_FILE).read_text(encoding="utf-8"))
-        return next((name for name in ENGINES if name == about.get("engine")), kind)
-    except (OSError, ValueError, AttributeError):
-        return kind  # which tells what is wrong
-
-
-def _read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calibration]:
-    """Reads what stands beside an exported network.
-
-    Args:
-        export: its folder.
-        names: what has to be known of the run, besides its padding.
-
-    Raises:
-        InputError: it is missing or broken.
-    """
-    assets = export / "assets"
-    try:
-        schema = Schema.load(assets / SCHEMA_FILE)
-        about = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
-        known = {name: about[name] for name in names}
-        # Exports of before there was padding say nothing of it.
-        known["box_padding"] = float(about.get("box_padding", 0.0))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _broken(export, error) from error
-    return schema, known, Calibration.load(assets / CALIBRATION_FILE)
-
-
-def _broken(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(
-        f"{path} cannot be used as an export of scripts/export.py ({reason}): export the run again."
-    )
-
-
-def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Does what `calibration.scale` does, in the graph."""
-    if temperature == 1.0:
-        return probabilities
-    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LEAST)) / temperature)
 
 
 def _cropper(size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

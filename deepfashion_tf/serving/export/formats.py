@@ -16,8 +16,9 @@ from deepfashion_tf.command_line import hidden_stderr
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
-from deepfashion_tf.inference.predictor import Predictor, answering_function
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
 from deepfashion_tf.serving.export.frozen import freeze
 from deepfashion_tf.serving.export.onnx_graph import scale_channels_first

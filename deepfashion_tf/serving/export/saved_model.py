@@ -11,9 +11,10 @@ import tensorflow as tf
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
+from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
-from deepfashion_tf.inference.predictor import RUN_FILE, answering_function, digest_of
+from deepfashion_tf.inference.exported import RUN_FILE, digest_of
 from deepfashion_tf.serving.export.frozen import freeze, in_bfloat16
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 

@@ -8,9 +8,16 @@ from typing import Protocol
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items, has_boxes
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving import catalogue
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import Wanted
+from deepfashion_tf.serving.catalogue.tagging import (
+    columns_of,
+    describe,
+    opened,
+    tag_catalogue,
+    tell,
+)
+from deepfashion_tf.serving.catalogue.workers import Crew, Workers
 
 
 class Options(Protocol):
@@ -42,8 +49,8 @@ def catalogue_command(options: Options) -> int:
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
-    crew = catalogue.Crew(options.workers, threads, options.address, options.engine)
-    with catalogue.Workers(options.run, crew) as workers:
+    crew = Crew(options.workers, threads, options.address, options.engine)
+    with Workers(options.run, crew) as workers:
         model = workers.describe()
         wanted = Wanted(
             model.schema,
@@ -56,11 +63,11 @@ def catalogue_command(options: Options) -> int:
         plan = {
             "shard_size": options.shard_size,
             "engine": f"{model.engine.name}, {model.engine.precision}",
-            **catalogue.describe(options.run),
+            **describe(options.run),
         }
-        with catalogue.opened(options.output, plan | catalogue.columns_of(wanted)):
-            answered, faulty = catalogue.tag_catalogue(
+        with opened(options.output, plan | columns_of(wanted)):
+            answered, faulty = tag_catalogue(
                 workers, find_items(options.input), wanted, options.output, options.shard_size
             )
-    catalogue.tell(answered, faulty, options.output, time.monotonic() - began)
+    tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0

@@ -1,0 +1,117 @@
+"""A shard: some of a catalogue's images, and the file of their answers."""
+
+import csv
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from deepfashion_tf.errors import printable
+from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
+
+if TYPE_CHECKING:
+    from deepfashion_tf.inference.predictor import Predictor
+
+_DIGEST = b"deepfashion_tf.items"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some images that follow one another.
+
+    Attributes:
+        number: from 0 on.
+        items: its images.
+    """
+
+    number: int
+    items: list[Item]
+
+    @property
+    def name(self) -> str:
+        return f"part-{self.number:06d}.parquet"
+
+    @property
+    def digest(self) -> str:
+        """Tells it from a shard of other images."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(repr((item.image, item.box, item.path, item.fault)).encode())
+        return digest.hexdigest()
+
+
+def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
+    """Divides images into shards, as they come."""
+    # A worker may stand in another folder.
+    items = (
+        replace(item, path=os.path.abspath(item.path)) if item.path else item  # noqa: PTH100
+        for item in items
+    )
+    for number in itertools.count():
+        some = list(itertools.islice(items, size))
+        if not some:
+            return
+        yield Shard(number, some)
+
+
+def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
+    """Counts a finished shard's answers and faults; None = it is not finished.
+
+    A file that is broken, or of other images, is none.
+    """
+    path = folder / shard.name
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            known = (file.schema_arrow.metadata or {}).get(_DIGEST, b"").decode()
+            answered = file.metadata.num_rows
+    except (OSError, pa.ArrowException):
+        return None
+    return (answered, len(shard.items) - answered) if known == shard.digest else None
+
+
+def tag_shard(
+    predictor: "Predictor", wanted: Wanted, shard: Shard, folder: Path
+) -> tuple[int, int]:
+    """Answers for a shard and writes its file, and another with what could not be read.
+
+    Returns:
+        How many images were answered, and how many were not.
+    """
+    schema = parquet_schema(wanted).with_metadata({_DIGEST: shard.digest.encode()})
+    faults: list[tuple[str, str]] = []
+    with (
+        whole_or_nothing(folder / shard.name) as temporary,
+        pa.parquet.ParquetWriter(temporary, schema) as writer,
+    ):
+        for batch in predictor.stream(shard.items):
+            columns = list(zip(*rows(batch, wanted), strict=True))
+            if columns:
+                arrays = [
+                    pa.array(values, field.type)
+                    for values, field in zip(columns, schema, strict=True)
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+            faults += [
+                (printable(item.image), printable(fault))
+                for item, fault in zip(batch.items, batch.faults, strict=True)
+                if fault
+            ]
+        # Before the shard's own file, which says that the shard is done.
+        with (
+            whole_or_nothing(faults_path(folder, shard.number)) as path,
+            path.open("w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, lineterminator="\n").writerows(faults)
+    return len(shard.items) - len(faults), len(faults)
+
+
+def faults_path(folder: Path, number: int) -> Path:
+    return folder / f"_part-{number:06d}.faults.csv"

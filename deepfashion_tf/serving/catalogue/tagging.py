@@ -1,0 +1,187 @@
+"""A catalogue's folder: made or gone on with, filled by workers, finished."""
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.progress import console, count_aside, make_progress
+from deepfashion_tf.serving.answer_files import Wanted
+from deepfashion_tf.serving.catalogue.shards import Shard, count_done, faults_path, shards_of
+from deepfashion_tf.serving.catalogue.workers import RETRIES, WorkerLost, Workers
+
+# Who reads the folder as one table passes over names that begin so.
+PLAN_FILE = "_catalogue.json"
+FAULTS_FILE = "_faults.csv"
+_AHEAD = 2  # shards that wait for a worker while it is at one
+
+
+@contextmanager
+def opened(folder: Path, plan: dict) -> Iterator[None]:
+    """Makes the folder of a catalogue, or goes on with one of the same plan.
+
+    Args:
+        folder: of the catalogue, which nobody else works on in the meantime.
+        plan: what decides its answers: model and options. The images are no part of it: a shard
+            knows its own.
+
+    Raises:
+        InputError: it holds something else, or somebody is at work there.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN_FILE).is_file():
+        raise InputError(f"{folder} is not empty and no catalogue: name another --output.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            _check_plan(folder / PLAN_FILE, plan)
+            remove_unfinished(folder)
+            yield
+    except filelock.Timeout as error:
+        raise InputError(
+            f"{folder} is being worked on by another process: wait until it has ended, or name "
+            f"another --output."
+        ) from error
+
+
+def _check_plan(path: Path, plan: dict) -> None:
+    wanted = json.loads(json.dumps(plan, default=str))
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is broken: name another --output.") from error
+        differences = [
+            f"{name} {known.get(name)} (asked: {value})"
+            for name, value in wanted.items()
+            if known.get(name) != value
+        ]
+        if differences:
+            raise InputError(
+                f"{path.parent} holds another catalogue: {'; '.join(differences)}. Name another "
+                f"--output."
+            )
+    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def tag_catalogue(
+    workers: Workers, items: Iterable[Item], wanted: Wanted, folder: Path, size: int
+) -> tuple[int, int]:
+    """Tags images into a folder of Parquet files; what is there already is not done again.
+
+    Args:
+        workers: who do it.
+        items: the images; asked for as they are needed.
+        wanted: how answers are given.
+        folder: of the catalogue, on a disk that all workers share.
+        size: images of a shard.
+
+    Returns:
+        How many images are answered, and how many could not be.
+
+    Raises:
+        InputError: shards have ended several workers each.
+    """
+    answered = faulty = 0
+    failed: list[Shard] = []
+    waiting: dict = {}  # what a worker will tell -> the worker and the shard
+    free = workers.taggers * _AHEAD
+    last = -1
+    with make_progress() as progress:
+        bar = progress.add_task("tagging", total=None)
+        count_aside(progress, bar, items)
+        began, new = time.monotonic(), 0
+
+        def add(counts: tuple[int, int], is_new: bool = True) -> None:
+            nonlocal answered, faulty, new
+            answered, faulty = answered + counts[0], faulty + counts[1]
+            new += sum(counts) * is_new
+            rate = new / (time.monotonic() - began)
+            progress.update(bar, advance=sum(counts), description=f"{rate:.0f} images/s")
+
+        for shard in shards_of(items, size):
+            last = shard.number
+            if done := count_done(shard, folder):
+                add(done, is_new=False)
+                continue
+            if not free:
+                free.append(_wait(workers, waiting, add, failed))
+            tagger = free.pop()
+            waiting[tagger.tag.remote(shard, wanted, folder.resolve())] = tagger, shard
+        while waiting:
+            _wait(workers, waiting, add, failed)
+    if failed:
+        images = [f"{shard.items[0].image} to {shard.items[-1].image}" for shard in failed]
+        raise InputError(
+            f"All else is done, but {list_some(images, separator='; ')} have ended "
+            f"{RETRIES + 1} workers each: give the machine more memory, or find the image that "
+            f"does it with a smaller --shard-size."
+        )
+    _finish(folder, last)
+    return answered, faulty
+
+
+def _wait(workers: Workers, waiting: dict, add, failed: list[Shard]):
+    """Waits for one shard, counts it, and gives its worker."""
+    told = workers.wait(waiting)
+    tagger, shard = waiting.pop(told)
+    try:
+        add(workers.get(told))
+    except WorkerLost:
+        failed.append(shard)
+    return tagger
+
+
+def _finish(folder: Path, last: int) -> None:
+    """Gathers the faults, and removes shards behind the last one, of an input that was longer."""
+    remove_unfinished(folder)  # of workers that were killed
+    for path in folder.glob("*part-*"):
+        if int(path.name.removeprefix("_")[5:11]) > last:
+            path.unlink()
+    with (
+        whole_or_nothing(folder / FAULTS_FILE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerow(["image", "reason"])
+        for number in range(last + 1):
+            file.write(faults_path(folder, number).read_text(encoding="utf-8"))
+
+
+def describe(path: Path) -> dict:
+    """Tells a model from another: where it lies, and the digest of what answers."""
+    files = (
+        *("model.keras", "calibration.json", "saved_model.pb", "variables/variables.index"),
+        *("model.xml", "model.bin", "model.onnx"),
+    )
+    digest = hashlib.sha256()
+    for name in files:
+        file = path.with_name(name) if path.suffix == ".keras" else path / name
+        if file.is_file():
+            digest.update(hashlib.file_digest(file.open("rb"), "sha256").digest())
+    return {"model": str(path), "model_digest": digest.hexdigest()}
+
+
+def tell(answered: int, faulty: int, folder: Path, seconds: float) -> None:
+    """Says what was done, and where it lies."""
+    console.print(
+        f"{answered} images answered in {folder}/part-*.parquet, {faulty} could not be "
+        f"({folder}/{FAULTS_FILE}); {(answered + faulty) / max(seconds, 1e-9):.1f} images/s.",
+        soft_wrap=True,
+    )
+
+
+def columns_of(wanted: Wanted) -> dict:
+    """Gives what decides the columns, for comparison."""
+    return {
+        "top": wanted.top,
+        "thresholds": wanted.thresholds,
+        "with_boxes": wanted.with_boxes,
+        "categories": {name: list(values) for name, values in wanted.schema.items()},
+    }
