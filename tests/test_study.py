@@ -142,11 +142,30 @@ def test_validation_and_test_images_are_scored_together(tmp_path):
     text = (tmp_path / "RESULTS.md").read_text()
     assert (
         "strong: 0.0 epochs apart (texture 2.0" in text
+        and "costs each 0.0 points" in text
         and "scored together" in text
         and "has no labels" not in text
         and "val+test.json" not in text
         and (tmp_path / "figures/peaks.png").is_file()
     )
+
+
+def test_a_category_of_one_attribute_has_no_best_epoch(tmp_path):
+    grid = Grid(strong(), "quick", 1, tmp_path, ("val",), STUDIES["strong"])
+    finish(grid, "strong", 0, 0.8)
+    path = grid.run_directory("strong", 0) / "metrics.json"
+    scores = Scores.load(path)
+    categories = dict(scores.categories)
+    categories["length"] = dataclasses.replace(categories["length"], majority_baseline=1.0)
+    dataclasses.replace(scores, categories=categories).save(path)
+    (cell,) = collect(grid, SCHEMA, "val", {"train": 1, "val": IMAGES}).cells.values()
+    assert set(cell.best_epochs()) == set(SCHEMA) - {"length"}
+    assert cell.shared_epoch_cost == 0
+    history = cell.runs[0].history
+    history["val_length_accuracy"] = np.array([1.0, 0.0, 0.0])
+    assert cell.shared_epoch_cost == 0
+    history["val_fabric_accuracy"] = np.array([0.95, 0.8, 0.85])  # the third epoch is kept
+    assert cell.shared_epoch_cost == pytest.approx(0.1 / 5)
 
 
 def test_cells_of_other_views_come_last_and_take_the_network_of_the_plain_one(tmp_path):
@@ -203,6 +222,24 @@ def test_the_readme_tells_what_strong_gained(data):
         low, high = (-100 * interval["seeds"][end] for end in ("high", "low"))
         told = f"{gain:+.1f} ({low:+.1f} … {high:+.1f})".replace("-", "−")
         assert told in row, told
+
+
+def test_the_readme_tells_what_each_part_of_strong_gives():
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text()
+    path = root / "docs" / "strong" / "photographs" / "results.json"
+    cells = json.loads(path.read_text())["cells"]
+    for name in set(cells) - {"strong", "report"}:
+        assert len(cells[name]["seeds"]) == 3
+        told = []
+        for score in ("accuracy", "recall"):
+            found = cells[name]["gain"][score]["seeds"]
+            mean, low, high = (f"{100 * found[end]:+.1f}" for end in ("mean", "low", "high"))
+            told.append(f"{mean} ({low} … {high})".replace("-", "−"))
+        ((option, value),) = STUDIES["strong"].cells[name].items()
+        value = {0.0: 0}.get(value, value)
+        row = f" | `--{option.replace('_', '-')} {value}` | {' | '.join(told)} |"
+        assert row in readme, row
 
 
 def test_the_readme_tells_what_the_runs_in_docs_gave():

@@ -124,16 +124,21 @@ def _rows(results: Results, study: Study, gains: dict[str, Gain], score: str, wo
 
 
 def _peaks(results: Results, study: Study) -> str:
-    """Says how far apart the categories' best epochs are."""
+    """Says how far apart the categories' best epochs are, and what one epoch for all costs."""
     words = []
     for name in (study.contrast, study.plain):
-        means = {c: np.mean(values) for c, values in results.cells[name].best_epochs().items()}
+        cell = results.cells[name]
+        means = {c: np.mean(values) for c, values in cell.best_epochs().items()}
         first, last = min(means, key=means.get), max(means, key=means.get)
         words.append(
             f"{study.labels[name]}: {means[last] - means[first]:.1f} epochs apart ({first} "
-            f"{means[first]:.1f}, {last} {means[last]:.1f})"
+            f"{means[first]:.1f}, {last} {means[last]:.1f}), and the epoch that is kept for all "
+            f"costs each {100 * cell.shared_epoch_cost:.1f} points of its own best accuracy"
         )
-    return f"**The categories' best epochs**, means over seeds. {'; '.join(words)}."
+    return (
+        f"**The categories' best epochs** in validation, means over seeds. {'; '.join(words)}. A "
+        f"category whose images all have one attribute is left out."
+    )
 
 
 def _plot_peaks(results: Results, study: Study) -> Figure:
