@@ -6,8 +6,9 @@ from pathlib import Path
 import tyro
 
 from deepfashion_tf.command_line import run
-from deepfashion_tf.reproduction.grid import Scale, StudyName, make_grid
+from deepfashion_tf.reproduction.grid import Scale, make_grid
 from deepfashion_tf.reproduction.reproduce import reproduce
+from deepfashion_tf.reproduction.studies import StudyName
 
 
 @dataclass(frozen=True)

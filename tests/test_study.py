@@ -14,9 +14,10 @@ from deepfashion_tf.evaluation import jobs
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
-from deepfashion_tf.reproduction.grid import STUDIES, Grid, quick
+from deepfashion_tf.reproduction.grid import Grid, quick
 from deepfashion_tf.reproduction.reproduce import epochs_to_train
 from deepfashion_tf.reproduction.results import collect
+from deepfashion_tf.reproduction.studies import STUDIES
 from deepfashion_tf.reproduction.study import gains_of, write_study
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.recipes import report, strong

@@ -1,8 +1,8 @@
-"""What is run: the report's grid as data, at two scales, and studies of what helps."""
+"""What is run: the report's grid as data, at two scales, or a study."""
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,12 +11,12 @@ from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.jobs import Job
 from deepfashion_tf.files import expand_user
+from deepfashion_tf.reproduction.studies import ALIKE, STUDIES, Study, StudyName
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import report, strong
+from deepfashion_tf.training.recipes import report
 
 Scale = Literal["quick", "full"]
-StudyName = Literal["report", "long_tail", "strong", "head_start"]
 
 BACKBONES = {
     "resnet50": "ResNet-50",
@@ -31,24 +31,21 @@ _REPORT_WEIGHTS = {
     "seresnet50": "timm:legacy_seresnet50.in1k",
     "seresnext50": "timm:legacy_seresnext50_32x4d.in1k",
 }
-# All categories alike, as in eqs. 6 and the focal loss before eq. 7.
-_ALIKE = {"loss_weights": dict.fromkeys(builtin_schema(), 1.0)}
-
 CELLS: dict[str, dict] = {
     **{
-        f"{backbone}-fc{layers}": {"backbone": backbone, "fc_layers": layers, **_ALIKE}
+        f"{backbone}-fc{layers}": {"backbone": backbone, "fc_layers": layers, **ALIKE}
         for layers in FC_LAYERS
         for backbone in BACKBONES
     },
-    "resnet50-fc0-no_flip": {"backbone": "resnet50", "flip": False, **_ALIKE},
-    "resnet50-fc0-no_crop": {"backbone": "resnet50", "crop": False, **_ALIKE},
+    "resnet50-fc0-no_flip": {"backbone": "resnet50", "flip": False, **ALIKE},
+    "resnet50-fc0-no_crop": {"backbone": "resnet50", "crop": False, **ALIKE},
     "seresnet50-fc0-cross_entropy": {
         "backbone": "seresnet50",
         "loss": "cross_entropy",
-        **_ALIKE,
+        **ALIKE,
     },
-    "seresnet50-fc0-gamma1": {"backbone": "seresnet50", "gamma": 1.0, **_ALIKE},
-    "seresnet50-fc0-gamma5": {"backbone": "seresnet50", "gamma": 5.0, **_ALIKE},
+    "seresnet50-fc0-gamma1": {"backbone": "seresnet50", "gamma": 1.0, **ALIKE},
+    "seresnet50-fc0-gamma5": {"backbone": "seresnet50", "gamma": 5.0, **ALIKE},
     "seresnet50-fc0-weighted": {
         "backbone": "seresnet50",
         "loss_weights": builtin_schema().loss_weights,
@@ -102,133 +99,6 @@ def quick() -> TrainConfig:
 def full() -> TrainConfig:
     """Gives the report's own recipe: 224 px, ImageNet weights, 30 epochs, constant 1e-3."""
     return report()
-
-
-@dataclass(frozen=True)
-class Study:
-    """One recipe beside the same with one thing changed.
-
-    Attributes:
-        title: of its page.
-        plain: name of the cell that changes nothing.
-        cells: cell -> the options in which it differs from the scale's recipe.
-        labels: cell -> how tables and figures call it.
-        size: options of the quick scale that differ from those of the report's grid.
-        recipe: gives what is changed, of the quick scale, before `size`.
-        contrast: cell whose categories' best epochs are shown beside the plain one's.
-        on_both: of other data than the wardrobe, validation and test images are scored together.
-    """
-
-    title: str
-    plain: str
-    cells: Mapping[str, dict]
-    labels: Mapping[str, str]
-    size: Mapping[str, int]
-    recipe: Callable[[], TrainConfig] | None = None
-    contrast: str | None = None
-    on_both: bool = False
-
-
-_TAIL = {
-    "plain": ("focal loss, γ = 2", {}),
-    "inverse": ("class balance by 1 / n", {"class_balance": "inverse"}),
-    "effective": ("class balance by effective number", {"class_balance": "effective"}),
-    "class_aware": ("class-aware sampling", {"sampling": "class_aware"}),
-    "logit_adjustment": ("logit adjustment, τ = 1", {"logit_adjustment": 1.0}),
-    "logit_adjustment-0.5": ("logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
-    "logit_adjustment-0.25": ("logit adjustment, τ = 0.25", {"logit_adjustment": 0.25}),
-}
-# What the recipe `report` has where `strong` has something else, sized alike.
-_REPORT = {
-    "weights": "none",
-    "heads": "pooled",
-    "jitter": 0.0,
-    "erase": 0.0,
-    "grow_epochs": 0,
-    "tta": "none",
-    "loss": "focal",
-    "batch_size": 32,
-    "schedule": "constant",
-}
-_STRONG = {
-    "strong": ("strong", {}),
-    "report": ("the report's recipe", _REPORT),
-    "no_start": ("without the start from drawings", {"weights": "none"}),
-    "no_attention": ("without heads that look", {"heads": "pooled"}),
-    "no_jitter": ("without jitter", {"jitter": 0.0}),
-    "no_erase": ("without random erasing", {"erase": 0.0}),
-    "at_once": ("with erasing that does not grow", {"grow_epochs": 0}),
-    "no_views": ("with a single look at the end", {"tta": "none"}),
-    "flip": ("with the mirror image alone at the end", {"tta": "flip"}),
-    "constant": ("with a constant learning rate", {"schedule": "constant"}),
-    "rand_augment": ("with RandAugment", {"rand_augment": 0.3}),
-    "cutmix": ("with CutMix", {"cutmix": 0.5}),
-    "mixup": ("with mixup", {"mixup": 0.5}),
-    "crops": ("with random crops", {"least_crop": 0.5}),
-    "box_jitter": ("with boxes that move", {"box_jitter": 0.1}),
-    "padding": ("with a margin around the box", {"box_padding": 0.1}),
-    "smoothing": ("with label smoothing", {"label_smoothing": 0.1}),
-    "decay": ("with weight decay", {"weight_decay": 0.05}),
-    "ema": ("with averaged weights", {"ema": 0.995}),
-    "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
-    "slower": ("with a third of the learning rate", {"learning_rate": 3e-4}),
-    "batch-32": ("with batches of 32", {"batch_size": 32}),
-    "batch-8": ("with batches of 8", {"batch_size": 8}),
-    "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
-    "96px": ("with crops of 96 px, which take longer", {"image_size": 96}),
-    "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
-    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
-    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
-    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
-    "focal": ("with focal loss", {"loss": "focal"}),
-    "float32": ("in float32", {"precision": "float32"}),
-}
-_HEAD_START = {
-    "start": ("start from 10,000 drawings", {}),
-    "start-3000": ("start from 3,000", {"start_drawings": 3000}),
-    "start-30000": ("start from 30,000", {"start_drawings": 30_000}),
-    "none": ("no start", {"weights": "none"}),
-    "mixed": ("start, and one drawing in four images", {"drawings": 0.25}),
-    "none-mixed": ("no start, but one in four", {"weights": "none", "drawings": 0.25}),
-    "start-30%": ("30 % of the photographs, start", {"train_share": 0.3}),
-    "none-30%": ("30 %, no start", {"train_share": 0.3, "weights": "none"}),
-    "start-10%": ("10 % of the photographs, start", {"train_share": 0.1}),
-    "none-10%": ("10 %, no start", {"train_share": 0.1, "weights": "none"}),
-    "mixed-10%": ("10 %, start, and one in four", {"train_share": 0.1, "drawings": 0.25}),
-}
-STUDIES: dict[str, Study] = {
-    "long_tail": Study(
-        "The long tail",
-        "plain",
-        {
-            name: {"backbone": "resnet50", **_ALIKE, **options}
-            for name, (_, options) in _TAIL.items()
-        },
-        {name: label for name, (label, _) in _TAIL.items()},
-        # Rare attributes need images to be learnt from, and more of them to be scored on.
-        {"wardrobe_train": 2000, "wardrobe_test": 1000, "epochs": 8},
-    ),
-    "strong": Study(
-        "What the recipe strong is made of",
-        "strong",
-        {name: options for name, (_, options) in _STRONG.items()},
-        {name: label for name, (label, _) in _STRONG.items()},
-        # A tenth of the drawings that the first command trains on.
-        {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
-        recipe=strong,
-        contrast="report",
-        on_both=True,
-    ),
-    "head_start": Study(
-        "What a start from drawings gives to photographs",
-        "start",
-        {name: options for name, (_, options) in _HEAD_START.items()},
-        {name: label for name, (label, _) in _HEAD_START.items()},
-        {"epochs": 15},
-        recipe=strong,
-        on_both=True,
-    ),
-}
 
 
 @dataclass(frozen=True)

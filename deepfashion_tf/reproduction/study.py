@@ -13,8 +13,8 @@ from deepfashion_tf.evaluation import page
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.figures import finish, save_figure
-from deepfashion_tf.reproduction.grid import Study
 from deepfashion_tf.reproduction.results import Cell, Difference, Results, compare
+from deepfashion_tf.reproduction.studies import Study
 from deepfashion_tf.reproduction.writing import (
     about,
     failures_text,
