@@ -15,7 +15,8 @@ from deepfashion_tf.reproduction.studies import StudyName
 class Options:
     study: StudyName = "report"
     """report: its tables and figures. long_tail: what class balance, sampling and logit
-    adjustment do for rare attributes. strong: what each part of the recipe strong is worth."""
+    adjustment do for rare attributes. strong: what each part of the recipe strong is worth.
+    head_start: what drawings give to photographs, few and many."""
     scale: Scale = "quick"
     """quick: the wardrobe (or your data), small, from random weights, within an hour on two
     cores. full: the report's own recipe on your data, at 224 px from ImageNet weights; for a
