@@ -1,7 +1,9 @@
 """scripts/reproduce.py --study: gains over the plain recipe, paired, sorted, and as told."""
 
 import dataclasses
+import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,19 @@ def test_what_only_answers_otherwise_is_not_trained_again(tiny, challenge, tmp_p
 
 
 @pytest.mark.parametrize("data", ["photographs", "wardrobe"])
+def test_the_readme_tells_what_one_epoch_for_all_categories_costs(data):
+    root = Path(__file__).parents[1]
+    text = (root / "docs" / "strong" / data / "RESULTS.md").read_text()
+    found = r"(report's recipe|strong): ([\d.]+) epochs apart .*?costs each ([\d.]+) points"
+    (_, away, other_cost), (_, apart, cost) = re.findall(found, text)
+    readme = (root / "README.md").read_text()
+    (line,) = (line for line in readme.splitlines() if line.startswith(f"*{data}*:"))
+    numbers = re.findall(r"\d+\.\d+", line)
+    for pair in ((cost, other_cost), (apart, away)):
+        assert any((a, b) == pair for a, b in itertools.pairwise(numbers)), pair
+
+
+@pytest.mark.parametrize("data", ["photographs", "wardrobe"])
 def test_the_readme_tells_what_strong_gained(data):
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text()
@@ -238,8 +253,7 @@ def test_the_readme_tells_what_each_part_of_strong_gives():
             mean, low, high = (f"{100 * found[end]:+.1f}" for end in ("mean", "low", "high"))
             told.append(f"{mean} ({low} … {high})".replace("-", "−"))
         ((option, value),) = STUDIES["strong"].cells[name].items()
-        value = {0.0: 0}.get(value, value)
-        row = f" | `--{option.replace('_', '-')} {value}` | {' | '.join(told)} |"
+        row = f" | `--{option.replace('_', '-')} {value or 0}` | {' | '.join(told)} |"
         assert row in readme, row
 
 

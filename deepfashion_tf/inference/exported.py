@@ -90,6 +90,7 @@ def read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calib
 
 
 def broken_export(path: Path, error: Exception) -> InputError:
+    """Makes the sentence about an export that cannot be read, and why."""
     reason = " ".join(str(error).split())[:200]
     return InputError(
         f"{path} cannot be used as an export of scripts/export.py ({reason}): export the run again."

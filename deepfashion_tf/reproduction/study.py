@@ -143,12 +143,13 @@ def _peaks(results: Results, study: Study) -> str:
 
 def _plot_peaks(results: Results, study: Study) -> Figure:
     """Draws each category's best epoch in the two recipes: a dot a seed."""
+    of_category = colours(list(results.schema))
     figure, axes = plt.subplots(2, 1, figsize=(8, 4.6), layout="constrained", sharex=True)
     for axis, name in zip(axes, (study.contrast, study.plain), strict=True):
         found = results.cells[name].best_epochs()
-        for row, (category, colour) in enumerate(colours(list(found)).items()):
-            axis.plot(found[category], [-row] * len(found[category]), "o", color=colour, alpha=0.5)
-            axis.plot(np.mean(found[category]), -row, "|", color=colour, ms=14, mew=2)
+        for row, (category, epochs) in enumerate(found.items()):
+            axis.plot(epochs, [-row] * len(epochs), "o", color=of_category[category], alpha=0.5)
+            axis.plot(np.mean(epochs), -row, "|", color=of_category[category], ms=14, mew=2)
         axis.set_yticks([-row for row in range(len(found))], list(found))
         axis.set_ylim(0.5 - len(found), 0.5)
         axis.set_title(study.labels[name], loc="left")
