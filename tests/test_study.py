@@ -243,18 +243,23 @@ def test_the_readme_tells_what_strong_gained(data):
 def test_the_readme_tells_what_each_part_of_strong_gives():
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text()
-    path = root / "docs" / "strong" / "photographs" / "results.json"
-    cells = json.loads(path.read_text())["cells"]
-    for name in set(cells) - {"strong", "report"}:
-        assert len(cells[name]["seeds"]) == 3
-        told = []
-        for score in ("accuracy", "recall"):
-            found = cells[name]["gain"][score]["seeds"]
-            mean, low, high = (f"{100 * found[end]:+.1f}" for end in ("mean", "low", "high"))
-            told.append(f"{mean} ({low} … {high})".replace("-", "−"))
-        ((option, value),) = STUDIES["strong"].cells[name].items()
-        row = f" | `--{option.replace('_', '-')} {value or 0}` | {' | '.join(told)} |"
-        assert row in readme, row
+    told = {}
+    for data in ("photographs", "wardrobe"):
+        path = root / "docs" / "strong" / data / "results.json"
+        for name, cell in json.loads(path.read_text())["cells"].items():
+            if name in ("strong", "report"):
+                continue
+            assert len(cell["seeds"]) == 3
+            ((option, value),) = STUDIES["strong"].cells[name].items()
+            row = told.setdefault(f"`--{option.replace('_', '-')} {value or 0}`", {})
+            for score in ("accuracy", "recall"):
+                found = cell["gain"][score]["seeds"]
+                mean, low, high = (f"{100 * found[end]:+.1f}" for end in ("mean", "low", "high"))
+                row[data, score] = f"{mean} ({low} … {high})".replace("-", "−")
+    columns = list(itertools.product(("photographs", "wardrobe"), ("accuracy", "recall")))
+    for option, row in told.items():
+        line = f" | {option} |{' |'.join(f' {row[c]}' if c in row else '' for c in columns)} |\n"
+        assert line in readme, line
 
 
 def test_the_readme_tells_what_a_start_from_drawings_is_worth():
