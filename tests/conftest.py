@@ -45,7 +45,6 @@ def trained(wardrobe, tmp_path_factory):
         make_narrow(patch)
         return train(
             TrainConfig(
-                recipe="photographs",
                 data_dir=wardrobe,
                 weights="none",
                 output_dir=tmp_path_factory.mktemp("runs") / "run",

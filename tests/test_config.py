@@ -95,10 +95,30 @@ def test_the_report_recipe_is_the_reports():
     assert list(weights.values()) == [0.95, 0.85, 0.85, 0.9, 1.0, 0.9]
 
 
+@pytest.mark.parametrize(
+    ("options", "recipe", "backbone"),
+    [
+        ([], "finetune", "efficientnetlite0"),
+        (["--backbone", "efficientnetlite2"], "finetune", "efficientnetlite2"),
+        (["--backbone", "seresnet50"], "probe", "seresnet50"),
+        (["--recipe", "finetune"], "finetune", "seresnet50"),
+        (["--recipe", "probe", "--backbone=efficientnetlite1"], "probe", "efficientnetlite1"),
+    ],
+)
+def test_a_cpu_gets_what_it_trains_in_a_quarter_of_an_hour(options, recipe, backbone, capsys):
+    config = parse_config(["--data-dir", "somewhere", *options])
+    assert config == dataclasses.replace(RECIPES[recipe](backbone), data_dir=Path("somewhere"))
+    said = capsys.readouterr().out
+    assert (f"--recipe {recipe} --backbone {backbone}" in said) == ("--recipe" not in options)
+    assert config.image_size == {"2": 260, "1": 240}.get(backbone[-1], 224)
+
+
+def test_a_run_of_the_recipe_that_finetune_replaced_is_read():
+    assert TrainConfig.from_values({"recipe": "photographs"}).recipe == "finetune"
+
+
 def test_the_recipe_gives_the_defaults_and_options_win():
     assert parse_config([]) == RECIPES["demo"]()
-    with_data = parse_config(["--data-dir", "somewhere"])
-    assert with_data == dataclasses.replace(RECIPES["photographs"](), data_dir=Path("somewhere"))
     report = parse_config(["--recipe=report", "--epochs", "3", "--data-dir", "x", "--no-flip"])
     assert (report.recipe, report.image_size, report.epochs, report.flip) == (
         "report",

@@ -8,7 +8,7 @@ from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.explanations import Explainer, evidence, grad_cam, overlay
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.models.backbones import stage_output
+from deepfashion_tf.models.stages import stage_output
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.train import train
 

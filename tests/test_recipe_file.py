@@ -54,9 +54,9 @@ def test_the_file_stands_between_recipe_and_options(write):
     ("text", "options", "recipe"),
     [
         ("gamma: 1", [], "demo"),
-        ("data: shop.csv", [], "photographs"),
+        ("data: shop.csv", [], "finetune"),
         ("data: wardrobe", [], "demo"),
-        ("gamma: 1", ["--data-dir", "shop"], "photographs"),
+        ("gamma: 1", ["--data-dir", "shop"], "finetune"),
         ("data: shop.csv", ["--data", "wardrobe"], "demo"),
         ("recipe: report", ["--data-dir", "shop"], "report"),
         ("recipe: report", ["--recipe", "demo"], "demo"),
@@ -65,8 +65,8 @@ def test_the_file_stands_between_recipe_and_options(write):
 def test_which_recipe_the_other_defaults_come_from(write, text, options, recipe):
     config = parse(write(text), *options)
     assert config.recipe == recipe
-    assert config.image_size == RECIPES[recipe]().image_size
-    assert config.epochs == RECIPES[recipe]().epochs
+    expected = RECIPES[recipe](config.backbone)
+    assert (config.image_size, config.epochs) == (expected.image_size, expected.epochs)
 
 
 def test_an_option_replaces_what_hangs_on_it(write):

@@ -33,6 +33,8 @@ NORMALIZATIONS = {
     "torch": Normalization("rgb", 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # keras.applications' ResNet50 (converted from Caffe)
     "caffe": Normalization("bgr", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+    # EfficientNet-Lite
+    "lite": Normalization("rgb", 1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
 }
 
 

@@ -160,6 +160,9 @@ def _finished(
         for category, values in labels.items():
             known, none = (counted[:, None], 0.0) if targets else (counted, UNLABELLED)
             of_batch[category] = tf.where(known, tf.gather(values, indices), none)
+        if images.shape.rank == 3:  # features of the image and of its mirror image
+            views = tf.cast(drawn.get("flips", tf.zeros_like(counted)), tf.int32)
+            return tf.gather(images, views, batch_dims=1), of_batch
         side = images.shape[1] - 2 * margin
         if size:
             # With the margin, which is told as a share, so that its pixels may be parts of one.

