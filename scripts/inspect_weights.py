@@ -12,7 +12,7 @@ from deepfashion_tf.command_line import import_tensorflow, run
 @dataclass(frozen=True)
 class Options:
     file: Annotated[Path, tyro.conf.Positional]
-    """Weights: .safetensors, .h5, .weights.h5 or .keras."""
+    """Weights: .safetensors, .pth, .h5, .weights.h5 or .keras."""
 
 
 def main() -> None:

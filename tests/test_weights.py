@@ -360,18 +360,19 @@ def test_a_truncated_file_is_told(timm_file, published, tmp_path, kind, share):
         build_with_weights(read_weights(copy), 32)
 
 
-def test_a_pickle_is_refused_and_never_opened(tmp_path):
+def test_a_pickle_is_never_run(tmp_path):
     class Bomb:
         def __reduce__(self):
             return (Path.write_text, (tmp_path / "ran", "boom"))
 
     for name in ("weights.pth", "weights.bin", "weights.safetensors"):
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        with pytest.raises(InputError, match=r"another pickle.*convert it to safetensors"):
+            find_weights(str(tmp_path / name), None)
     with zipfile.ZipFile(tmp_path / "zipped.pth", "w") as archive:
         archive.writestr("zipped/data.pkl", pickle.dumps(Bomb()))
-    for name in ("weights.pth", "weights.bin", "weights.safetensors", "zipped.pth"):
-        with pytest.raises(InputError, match=r"is a pickle.*may run any code.*save_file"):
-            find_weights(str(tmp_path / name), None)
+    with pytest.raises(InputError, match=r"asks for pathlib\.Path\.write_text"):
+        find_weights(str(tmp_path / "zipped.pth"), None)
     assert not (tmp_path / "ran").exists()
 
 

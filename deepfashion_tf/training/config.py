@@ -60,8 +60,8 @@ class TrainConfig:
     efficientnetlite1 or efficientnetlite2."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
-    (.safetensors, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or none:
-    random. None: imagenet with data, none without."""
+    (.safetensors, .pth, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or
+    none: random. None: imagenet with data, none without."""
     start_drawings: int = 10_000
     """Drawings that --weights wardrobe trains on."""
     variant: str | None = None

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.models.weights.check import broken, check_hdf5, find_file, printable
 from deepfashion_tf.models.weights.hdf5 import read_hdf5, read_keras
+from deepfashion_tf.models.weights.pytorch import find_pickle, is_legacy, read_legacy, read_zip
 
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
 # No network's names are longer; what is cut off is noise.
@@ -43,17 +44,19 @@ def read_file(path: Path) -> WeightsFile:
     """Reads a file whose format its first bytes tell.
 
     Args:
-        path: ``.safetensors``, ``.h5`` (Keras 2), ``.weights.h5`` or ``.keras`` (Keras 3).
+        path: ``.safetensors``, ``.h5`` (Keras 2), ``.weights.h5`` or ``.keras`` (Keras 3),
+            or ``.pth`` (PyTorch).
 
     Raises:
-        InputError: it is missing, broken, a pickle, or of another format.
+        InputError: it is missing, broken, or of another format, or asks for code to be run.
         OSError: it may not be read.
     """
     path = find_file(path, f"There is no weights file {printable(str(path))}")
     try:
         return _read(path)
     except Exception as error:
-        # Whatever: a damaged file can trip any line of h5py, zipfile, json and safetensors.
+        # Whatever: a damaged file can trip any line of h5py, zipfile, json, safetensors
+        # and pickletools.
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.filename):
             raise
         raise broken(path, error) from error
@@ -63,25 +66,39 @@ def _read(path: Path) -> WeightsFile:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        head = file.read(16)
-    if _is_pickle(path, head):
-        raise InputError(_pickle_sentence(path))
+        head = file.read(512)
     record, layers = {}, {}
+    # Protocols 2 to 5 begin so; older ones are known by the file's name alone.
+    pickled = head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")
     if head.startswith(b"\x89HDF"):
         check_hdf5(path)
         kind, tensors, record = read_hdf5(path)
+    elif head.startswith(b"PK") and _is_checkpoint(path):
+        kind, tensors = "PyTorch checkpoint (zip)", read_zip(path)
     elif head.startswith(b"PK"):
         check_hdf5(path)
         kind = "Keras 3 model"
         tensors, layers = read_keras(path)
-    elif path.suffix == ".safetensors" or head[8:9] == b"{":
+    elif is_legacy(head):
+        kind, tensors = "PyTorch checkpoint (legacy)", read_legacy(path)
+    elif head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         kind, tensors = "safetensors", _read_safetensors(path)
+    elif pickled or head[257:262] == b"ustar" or path.suffix in _PICKLES:
+        raise InputError(
+            f"{path} is no PyTorch checkpoint but another pickle, a tar file of PyTorch 0.1, or "
+            f"damaged: convert it to safetensors where it was made."
+        )
     else:
         raise InputError(
             f"{path} is no weights file: its bytes are neither safetensors nor HDF5 (.h5, "
-            f".weights.h5) nor .keras."
+            f".weights.h5) nor .keras nor a PyTorch checkpoint (.pth)."
         )
     return WeightsFile(path, kind, sha256, _tidy(tensors), _tidy(record), layers)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return find_pickle(archive) is not None
 
 
 def _tidy(named: dict) -> dict:
@@ -90,24 +107,6 @@ def _tidy(named: dict) -> dict:
         printable(name[:_LONGEST_NAME]): printable(value) if isinstance(value, str) else value
         for name, value in named.items()
     }
-
-
-def _is_pickle(path: Path, head: bytes) -> bool:
-    if head.startswith(b"PK"):
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    # Protocols 2 to 5 begin so; older ones, and tar files of PyTorch 0.x, are told by name.
-    return (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5") or path.suffix in _PICKLES
-
-
-def _pickle_sentence(path: Path) -> str:
-    target = path.with_suffix(".safetensors").name
-    return (
-        f"{path} is a pickle, which may run any code when it is opened, so it is not opened. "
-        f"Where PyTorch is installed and the file is trusted, convert it: "
-        f'python -c "import torch; from safetensors.torch import save_file; '
-        f"save_file(torch.load('{path.name}', weights_only=True), '{target}')\""
-    )
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
