@@ -78,8 +78,8 @@ def test_a_model_with_heads_that_look_is_saved_whole(tiny, tmp_path, precision):
 
 def test_what_does_not_go_together_is_refused():
     for options, words in (
-        ({"heads": "eyes"}, "unknown heads 'eyes': one of pooled, attention"),
-        ({"heads": "attention", "fc_layers": 2}, "heads that look have none"),
+        ({"heads": "eyes"}, "unknown heads 'eyes': one of pooled, multiscale, attention"),
+        ({"heads": "attention", "fc_layers": 2}, "attention heads have none"),
     ):
         with pytest.raises(ValueError, match=words):
             build_model(SCHEMA, "resnet50", image_size=32, **options)

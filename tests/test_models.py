@@ -324,6 +324,9 @@ def test_frozen_batch_norm_does_not_move():
         ("classification_models.seresnext50", 27_628_120, 25_579_120),
         ("timm.seresnext50_32x4d", 27_628_120, 25_579_120),
         ("timm.legacy_seresnext50_32x4d", 27_628_120, 25_579_120),
+        ("pypi.efficientnetlite0", 4_694_024, 3_413_024),
+        ("pypi.efficientnetlite1", 5_470_344, 4_189_344),
+        ("pypi.efficientnetlite2", 6_150_168, 4_869_168),
     ],
 )
 def test_parameter_counts(variant, with_top, without):
@@ -365,7 +368,9 @@ def test_six_named_softmax_outputs(backbone, representation, width):
         assert answers[category].shape == (2, len(attributes))
         assert answers[category].dtype == "float32"
         np.testing.assert_allclose(np.sum(answers[category], axis=-1), 1, atol=1e-5)
-        assert model.get_layer(category).kernel.shape == (width, len(attributes))
+        kernel = model.get_layer(category).kernel
+        is_average = representation == "pooled" and backbone.startswith("efficientnet")
+        assert kernel.shape == (1280 if is_average else width, len(attributes))
 
 
 @pytest.mark.parametrize("fc_layers", [0, 2, 4])

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: keras-cv's network, with this project's layers in the place of some of its own.
+"""EfficientNet-Lite: the network of keras-cv, with some layers of this project.
 
 keras-cv assembles it; the clone has batch norm whose statistics can be frozen alone, and
 convolutions that train faster on a CPU. A saved model needs no keras-cv to be loaded.

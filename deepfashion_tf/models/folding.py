@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 
 
@@ -27,9 +26,7 @@ class FoldedConvolution(keras.Layer):
         convolution: layers.Conv2D | layers.DepthwiseConv2D,
         normalization: layers.BatchNormalization,
     ) -> None:
-        super().__init__(
-            dtype=convolution.dtype_policy, name=f"{convolution.name}_folded"
-        )
+        super().__init__(dtype=convolution.dtype_policy, name=f"{convolution.name}_folded")
         self.convolution, self.normalization = convolution, normalization
         self.built = True
 

@@ -63,7 +63,7 @@ def build_initial_model(
                 f"{config.weights_sha256}: this is another file than the one that was meant."
             )
         config = replace(config, variant=weights.variant, weights_sha256=sha256)
-    precision, why = choose_precision(config.precision)
+    precision, why = choose_precision(config.precision, config.backbone)
     if why:
         console.print(f"[dim]precision: {precision}, {why}[/dim]", soft_wrap=True)
     variant = config.variant or BACKBONES[config.backbone]

@@ -168,7 +168,6 @@ def _views_of(
     data = tf.data.Dataset.from_tensor_slices((rows.astype(np.int64), np.ones(len(rows), bool)))
     batches = reader.batches(data, lambda items: items.batch(_BATCH))
     found = (
-        extract(normalize(images, normalization)).numpy()
-        for _, images, _ in batches.prefetch(2)
+        extract(normalize(images, normalization)).numpy() for _, images, _ in batches.prefetch(2)
     )
     return itertools.chain.from_iterable(found)

@@ -5,7 +5,9 @@ For commands that tests start in processes of their own, by the fixture `narrow_
 
 import dataclasses
 
-from deepfashion_tf.models.variants import VARIANTS
+from deepfashion_tf.models.variants import VARIANTS, Variant
 
 for _name, _variant in VARIANTS.items():
-    VARIANTS[_name] = dataclasses.replace(_variant, blocks=(1, 1, 1, 1), base_width=8)
+    is_resnet = isinstance(_variant, Variant)
+    _narrow = {"blocks": (1, 1, 1, 1), "base_width": 8} if is_resnet else {"depth": 0.3}
+    VARIANTS[_name] = dataclasses.replace(_variant, **_narrow)
