@@ -65,7 +65,11 @@ def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figu
     some = answered.split.take(rows, answered.split.name)
     crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
     explainer = Explainer(run.load_model(), run.normalization)
-    maps = [found for found in (explainer.explain(crops), explainer.look(crops)) if found]
+    given = {c: values[rows].argmax(axis=1) for c, values in answered.probabilities.items()}
+    # The network answers in the categories that were not learnt, too.
+    asked = {c: given.get(c, np.zeros(len(rows), int)) for c in explainer.categories}
+    heats, looks = explainer.explain(crops, asked), explainer.look(crops)
+    maps = [found for found in (heats, looks) if found]
     lines, height = -(-len(mistakes) // _COLUMNS), 1 + len(maps)
     figure, axes = plt.subplots(
         height * lines,
