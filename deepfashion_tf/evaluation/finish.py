@@ -8,7 +8,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.tfds import PREFIX
 from deepfashion_tf.evaluation.curves import save_curves
 from deepfashion_tf.evaluation.evaluate import answer_labelled
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.run import Run
@@ -30,15 +30,17 @@ def finish_run(
         run: trained.
         val: the validation split.
         is_complete: all epochs are done, so that the checkpoints are not needed any more.
-        export: exports the run, with its temperatures; None = nobody asks for it.
+        export: exports the run, with its calibration; None = nobody asks for it.
 
     Raises:
         InputError: the model file or an image cannot be read.
     """
     skipped = SkippedImages(run.bad_images_path)
     skipped.keep_in(run.bad_images_path)
-    scores = answer_labelled(run, val, skipped, calibrate=True).scores()
-    scores.save(run.directory / "metrics.json")
+    price = run.config.recall_price
+    answered = answer_labelled(run, val, skipped, calibrate=True, recall_price=price)
+    scores = answered.scores()
+    scores.save(run.directory / METRICS_FILE)
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
     if export:
