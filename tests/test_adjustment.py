@@ -11,6 +11,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import Answered, answer_labelled
 from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.evaluation.report import write_report
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.table import remarks
 from deepfashion_tf.inference.adjustment import (
@@ -204,11 +205,12 @@ def finished(wardrobe, tmp_path_factory):
         yield result
 
 
-def test_a_run_with_a_price_scores_its_adjusted_answers(finished):
+def test_a_run_with_a_price_scores_its_adjusted_answers(finished, tmp_path):
     run = finished.run
     scores = Scores.load(run.directory / "metrics.json")
     calibration = Calibration.load(run.directory / CALIBRATION_FILE)
     assert calibration.recall_price == scores.adjustment.recall_price == 20.0
+    assert (run.directory / "tradeoff.png").stat().st_size > 10_000
     answered = answer_labelled(run, finished.val)
     adjusted = answered.calibration.scale(answered.raw)
     for category, values in adjusted.items():
@@ -220,6 +222,9 @@ def test_a_run_with_a_price_scores_its_adjusted_answers(finished):
     assert scores.mean_class_recall >= plain.mean_class_recall
     assert [line for line in remarks(scores) if line.startswith("--recall-price 20 (weight")]
     assert plain.adjustment is None and "price" not in " ".join(remarks(plain))
+    write_report(run, answered, scores, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "What recall of rare attributes costs" in page and page.count("<img") == 5
 
 
 def test_a_price_is_set_without_training_and_stays(finished, capsys):

@@ -12,6 +12,7 @@ from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.report import write_report
 from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
+from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import Views
 from deepfashion_tf.training.run import Run
@@ -72,6 +73,9 @@ def evaluate_command(options: Options) -> None:
     )
     answered.save(answers)
     console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True, markup=False)
+    if calibrate and answered.engine == "tensorflow":
+        title = f"{run.directory.name}: {scores.images} {scores.split} images"
+        save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
     if options.recall_price is not None:
         # The run's own scores are of what it answers from now on.
         scores.save(run.directory / METRICS_FILE)

@@ -10,6 +10,7 @@ from deepfashion_tf.evaluation.curves import save_curves
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
+from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.state import remove_checkpoints
@@ -23,8 +24,9 @@ def finish_run(
 ) -> Scores:
     """Scores and calibrates the best model on the validation split.
 
-    Writes metrics.json, calibration.json and curves.png. What is scored is the file model.keras,
-    loaded again, not the model in memory. Ends with the table and with where everything lies.
+    Writes metrics.json, calibration.json, curves.png and tradeoff.png. What is scored is the file
+    model.keras, loaded again, not the model in memory. Ends with the table and with where
+    everything lies.
 
     Args:
         run: trained.
@@ -43,6 +45,7 @@ def finish_run(
     scores.save(run.directory / METRICS_FILE)
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
+    save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
     if export:
         export(run)
     print_scores(scores, title, run.config.untrained, (len(skipped), str(run.bad_images_path)))
