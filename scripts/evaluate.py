@@ -28,6 +28,9 @@ class Options:
     tta: Views | None = None
     """Answer with the mean over these views of an image, to see what that gains and costs. None: as
     the run was trained to answer."""
+    recall_price: float | None = None
+    """Points of mean accuracy that mean class recall may cost, such as 1.5; the run answers so from
+    now on. 0: answers as trained. None: as before. Needs --split val."""
     report: bool = True
     """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""
 

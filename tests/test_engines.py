@@ -50,7 +50,8 @@ def run(trained, tmp_path_factory) -> Run:
     shutil.copytree(trained.run.directory, directory)
     coverage = Coverage((0.5,), (1,), (0,), 1)
     Calibration(
-        sleeve=CategoryCalibration(0.4, coverage), texture=CategoryCalibration(2.5, coverage)
+        sleeve=CategoryCalibration(0.4, coverage, (-1.0, 0.5, 2.0)),
+        texture=CategoryCalibration(2.5, coverage),
     ).save(directory / CALIBRATION_FILE)
     found = replace(trained.run, directory=directory)
     for name in NAMES:
@@ -113,7 +114,7 @@ def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, c
 
     names = ("data", "data_dir", "schema")
     asked = {"run": run.directory, **dict.fromkeys(names), "split": "val", "report": False}
-    asked["tta"] = None
+    asked |= {"tta": None, "recall_price": None}
     calibration = (run.directory / CALIBRATION_FILE).read_bytes()
     expected = evaluate("tensorflow")
     (run.directory / CALIBRATION_FILE).write_bytes(calibration)

@@ -46,13 +46,15 @@ def assert_same(answers, expected, rows=slice(None)):
         np.testing.assert_allclose(answers[category], probabilities[rows], atol=1e-4)
 
 
-def test_the_export_answers_with_the_runs_temperatures(trained, tmp_path):
+def test_the_export_answers_with_the_runs_offsets_and_temperatures(trained, tmp_path):
     run = replace(trained.run, directory=tmp_path / "run")
     shutil.copytree(trained.run.directory, run.directory)
     raw = predict_split(run, run.load_model(), trained.val)
     coverage = Coverage((0.5,), (1,), (0,), 1)
     calibration = Calibration(
-        sleeve=CategoryCalibration(0.4, coverage), texture=CategoryCalibration(2.5, coverage)
+        sleeve=CategoryCalibration(0.4, coverage, offsets=(-1.0, 0.5, 2.0)),
+        texture=CategoryCalibration(2.5, coverage),
+        fit=CategoryCalibration(1.0, coverage, offsets=(3.0, -1.0, 0.0)),
     )
     calibration.save(run.directory / CALIBRATION_FILE)
     loaded = tf.saved_model.load(str(export_run(run)))
@@ -61,6 +63,9 @@ def test_the_export_answers_with_the_runs_temperatures(trained, tmp_path):
     )
     assert_same(answers, calibration.scale(raw))
     assert np.abs(answers["sleeve"] - raw["sleeve"]).max() > 1e-3
+    assert (answers["fit"].numpy().argmax(axis=1) != raw["fit"].argmax(axis=1)).any()
+    crops = np.concatenate(list(crop_batches(trained.val, run.config.image_size)))
+    assert_same(Predictor.of_run(run).answer(crops), calibration.scale(raw))
     kept = Path(loaded.calibration.asset_path.numpy().decode())
     assert Calibration.load(kept) == calibration
 

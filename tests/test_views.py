@@ -72,6 +72,7 @@ def test_other_views_than_the_runs_own_are_told_with_gain_and_cost(
         split="val",
         engine="tensorflow",
         tta="flip",
+        recall_price=None,
         report=False,
     )
     evaluate_command(options)

@@ -15,6 +15,7 @@ from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
@@ -72,6 +73,8 @@ def suggest(run: Run, split: Split, count: int, seed: int = 0) -> list[Suggestio
     if not len(rows):
         return []
     features, probabilities = _look(run, split.take(rows, split.name))
+    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+    answered = calibration.scale(probabilities)
     entropies = np.stack([_entropy(probabilities[c]) for c in run.trained], axis=1)
     uncertainty = np.mean(entropies, axis=1, where=is_asked[rows])
     chosen = _spread(features, uncertainty, count, seed)
@@ -80,7 +83,7 @@ def suggest(run: Run, split: Split, count: int, seed: int = 0) -> list[Suggestio
             int(rows[place]),
             float(uncertainty[place]),
             {
-                category: run.schema[category][int(probabilities[category][place].argmax())]
+                category: run.schema[category][int(answered[category][place].argmax())]
                 for category, asked in zip(run.trained, is_asked[rows[place]], strict=True)
                 if asked
             },

@@ -10,8 +10,9 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.report import write_report
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
+from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import Views
 from deepfashion_tf.training.run import Run
@@ -27,6 +28,7 @@ class Options(Protocol):
     split: str
     engine: str
     tta: Views | None
+    recall_price: float | None
     report: bool
 
 
@@ -46,9 +48,12 @@ def evaluate_command(options: Options) -> None:
             f"--tta {tta} is not what the exports of {run.directory} answer (that is "
             f"{run.config.tta}): leave out --engine {options.engine}."
         )
+    _check_price(options, calibrate)
     asked = replace(run, config=replace(run.config, tta=tta))
     began = time.monotonic()
-    answered = answer_labelled(asked, split, skipped, calibrate, options.engine)
+    answered = answer_labelled(
+        asked, split, skipped, calibrate, options.engine, options.recall_price
+    )
     seconds = time.monotonic() - began
     path = run.metrics_path(split, is_own)
     if answered.engine != "tensorflow":
@@ -68,9 +73,46 @@ def evaluate_command(options: Options) -> None:
     )
     answered.save(answers)
     console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True, markup=False)
+    if calibrate and answered.engine == "tensorflow":
+        title = f"{run.directory.name}: {scores.images} {scores.split} images"
+        save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
+    if options.recall_price is not None:
+        # The run's own scores are of what it answers from now on.
+        scores.save(run.directory / METRICS_FILE)
+        _print_outdated(run)
     if options.report:
         write_report(run, answered, scores, report)
         console.print(f"Report: {report}", soft_wrap=True, markup=False)
+
+
+def _print_outdated(run: Run) -> None:
+    """Names the exports that still answer as before."""
+    names = sorted(path.name for path in run.directory.glob("export*"))
+    if names:
+        console.print(
+            f"{', '.join(names)} still answer as before: scripts/export.py {run.directory} "
+            f"exports the run again.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _check_price(options: Options, calibrate: bool) -> None:
+    """Refuses a price that cannot be kept, or that other images would have to keep.
+
+    Raises:
+        InputError: says so.
+    """
+    price = options.recall_price
+    if price is None:
+        return
+    if not 0 <= price <= 100:
+        raise InputError(f"--recall-price is {price}, but must lie between 0 and 100.")
+    if not calibrate or options.engine != "tensorflow":
+        raise InputError(
+            "--recall-price is kept on the run's own validation images, as the run itself answers: "
+            "use it with --split val, and without --data, --data-dir, --tta and --engine."
+        )
 
 
 def _print_gain(run: Run, split: Split, scores: Scores, tta: Views, seconds: float) -> None:

@@ -11,21 +11,19 @@ import tensorflow as tf
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import evaluation_dataset
 from deepfashion_tf.data.reading import DirectReader, Reader, SkippingReader
+from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
-from deepfashion_tf.evaluation.scores import Scores, score
-from deepfashion_tf.inference.calibration import (
-    CALIBRATION_FILE,
-    Calibration,
-    Reliability,
-    scale,
-)
+from deepfashion_tf.evaluation.scores import Adjustment, Scores, score
+from deepfashion_tf.inference.adjustment import shares_of
+from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration, Reliability
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.views import with_views
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED
+from deepfashion_tf.training.balance import count_classes
 from deepfashion_tf.training.run import Run
 
 
@@ -98,12 +96,12 @@ class Answered:
 
     @cached_property
     def probabilities(self) -> dict[str, np.ndarray]:
-        """Category -> calibrated probabilities; the likeliest class is the same."""
+        """Category -> adjusted and calibrated probabilities, whose likeliest class is answered."""
         return self.calibration.scale(self.raw)
 
     def scores(self) -> Scores:
         """Scores them against the labels, and the probabilities against the hits."""
-        scores = score(self.split, answers(self.raw))
+        scores = score(self.split, answers(self.probabilities))
         before, after = (_calibration_errors(self.split, p) for p in (self.raw, self.probabilities))
         categories = {
             name: replace(
@@ -111,7 +109,18 @@ class Answered:
             )
             for name, found in scores.categories.items()
         }
-        return replace(scores, categories=categories)
+        return replace(scores, categories=categories, adjustment=self._adjustment())
+
+    def _adjustment(self) -> Adjustment | None:
+        if not self.calibration.recall_price:
+            return None
+        before = score(self.split, answers(self.raw))
+        return Adjustment(
+            self.calibration.recall_price,
+            self.calibration.recall_weight,
+            before.mean_accuracy,
+            before.mean_class_recall,
+        )
 
     def save(self, path: Path) -> None:
         """Writes every image's answer (see `Answers`)."""
@@ -142,6 +151,7 @@ def answer_labelled(
     skipped: SkippedImages | None = None,
     calibrate: bool = False,
     engine: str = "tensorflow",
+    recall_price: float | None = None,
 ) -> Answered:
     """Answers for a split that can be scored, in the categories that the run was trained in.
 
@@ -151,8 +161,10 @@ def answer_labelled(
         run: the run.
         split: the images.
         skipped: takes what cannot be read; None = nobody asks.
-        calibrate: fit the run's temperatures on this split, its validation split, and keep them.
+        calibrate: fit the run's calibration on this split, its validation split, and keep it.
         engine: as of `answer`; only what TensorFlow answers is fitted on.
+        recall_price: as `Calibration.fit` takes it; None = that of the calibration before, or the
+            run's ``--recall-price`` where there is none.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -166,9 +178,29 @@ def answer_labelled(
     answered = answer(run, split, skipped, engine)
     if calibrate and engine == "tensorflow":
         labels = {category: answered.split.labels_of(category) for category in answered.raw}
-        answered = replace(answered, calibration=Calibration.fit(answered.raw, labels))
-        answered.calibration.save(run.directory / CALIBRATION_FILE)
+        before = answered.calibration
+        if recall_price is None:
+            recall_price = before.recall_price if before else run.config.recall_price
+        shares = before.shares or _training_shares(run, is_needed=recall_price > 0)
+        fitted = Calibration.fit(answered.raw, labels, shares, recall_price)
+        answered = replace(answered, calibration=fitted)
+        fitted.save(run.directory / CALIBRATION_FILE)
     return answered
+
+
+def _training_shares(run: Run, is_needed: bool) -> dict[str, np.ndarray] | None:
+    """Returns the shares of the attributes among the run's training images; decodes none.
+
+    Raises:
+        InputError: they are needed, and the training split cannot be read.
+    """
+    try:
+        (split,) = open_splits(run.config, ["train"], run.schema, check_images=False)
+    except InputError:
+        if is_needed:
+            raise
+        return None
+    return {category: shares_of(counts) for category, counts in count_classes(split).items()}
 
 
 def answer(
@@ -226,14 +258,10 @@ def _answer_by(
         if skipped is not None:
             skipped.note(split.keys[row], fault)
     read = np.setdiff1d(np.arange(len(split)), list(faults))
-    calibration = predictor.calibration
-    # An export has its temperatures in it; taken out again, these are the network's own answers.
-    raw = {
-        category: scale(
-            np.concatenate([part[category] for part in parts]),
-            1 / calibration.temperature(category),
-        )
-        for category in run.trained
+    found = {
+        category: np.concatenate([part[category] for part in parts]) for category in run.trained
     }
+    # An export has its calibration in it; taken out again, these are the network's own answers.
+    raw = predictor.calibration.unscale(found)
     known = split.select(run.trained).take(read, split.name)
-    return Answered(known, raw, calibration, predictor.engine.name)
+    return Answered(known, raw, predictor.calibration, predictor.engine.name)

@@ -8,8 +8,9 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.tfds import PREFIX
 from deepfashion_tf.evaluation.curves import save_curves
 from deepfashion_tf.evaluation.evaluate import answer_labelled
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
+from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.state import remove_checkpoints
@@ -23,24 +24,28 @@ def finish_run(
 ) -> Scores:
     """Scores and calibrates the best model on the validation split.
 
-    Writes metrics.json, calibration.json and curves.png. What is scored is the file model.keras,
-    loaded again, not the model in memory. Ends with the table and with where everything lies.
+    Writes metrics.json, calibration.json, curves.png and tradeoff.png. What is scored is the file
+    model.keras, loaded again, not the model in memory. Ends with the table and with where
+    everything lies.
 
     Args:
         run: trained.
         val: the validation split.
         is_complete: all epochs are done, so that the checkpoints are not needed any more.
-        export: exports the run, with its temperatures; None = nobody asks for it.
+        export: exports the run, with its calibration; None = nobody asks for it.
 
     Raises:
         InputError: the model file or an image cannot be read.
     """
     skipped = SkippedImages(run.bad_images_path)
     skipped.keep_in(run.bad_images_path)
-    scores = answer_labelled(run, val, skipped, calibrate=True).scores()
-    scores.save(run.directory / "metrics.json")
+    price = run.config.recall_price
+    answered = answer_labelled(run, val, skipped, calibrate=True, recall_price=price)
+    scores = answered.scores()
+    scores.save(run.directory / METRICS_FILE)
     title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
+    save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
     if export:
         export(run)
     print_scores(scores, title, run.config.untrained, (len(skipped), str(run.bad_images_path)))

@@ -22,6 +22,7 @@ from deepfashion_tf.evaluation.page import render_page, table
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_images
 from deepfashion_tf.evaluation.table import remarks
+from deepfashion_tf.evaluation.tradeoff import plot_tradeoff
 from deepfashion_tf.evaluation.trust import plot_coverage, plot_reliability
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.explanations import Explainer, overlay
@@ -46,6 +47,8 @@ def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> No
         "reliability.svg": plot_reliability(answered),
         "coverage.svg": plot_coverage(answered),
     }
+    if tradeoff := plot_tradeoff(answered, scores):
+        figures["tradeoff.svg"] = tradeoff
     mistakes = most_confident_mistakes(answers)
     if mistakes:
         figures["mistakes.jpg"] = plot_mistakes(run, answered, mistakes[:_SHOWN])
@@ -65,7 +68,11 @@ def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figu
     some = answered.split.take(rows, answered.split.name)
     crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
     explainer = Explainer(run.load_model(), run.normalization)
-    maps = [found for found in (explainer.explain(crops), explainer.look(crops)) if found]
+    given = {c: values[rows].argmax(axis=1) for c, values in answered.probabilities.items()}
+    # The network answers in the categories that were not learnt, too.
+    asked = {c: given.get(c, np.zeros(len(rows), int)) for c in explainer.categories}
+    heats, looks = explainer.explain(crops, asked), explainer.look(crops)
+    maps = [found for found in (heats, looks) if found]
     lines, height = -(-len(mistakes) // _COLUMNS), 1 + len(maps)
     figure, axes = plt.subplots(
         height * lines,
@@ -120,6 +127,16 @@ def _sections(
         "images."
     )
     yield "![Reliability diagrams](reliability.svg)"
+    if answered.calibration.shares:
+        yield "## What recall of rare attributes costs"
+        yield (
+            "Each point answers all images with another weight of mean class recall: 0 is the "
+            "network as it is, 1 answers as if a category's attributes were equally common. The "
+            "ring is what the run answers; `evaluate.py --recall-price 1.5` chooses the best point "
+            "that costs at most 1.5 points of mean accuracy on the validation split. Grey is one "
+            "power of the training shares for all categories (Menon et al. 2021)."
+        )
+        yield "![Mean class recall over mean accuracy](tradeoff.svg)"
     yield "## What may be accepted without a look"
     yield (
         "The share of right answers among those accepted, from the surest on. The ring is the "

@@ -13,6 +13,8 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema import UNLABELLED
 
+METRICS_FILE = "metrics.json"  # a run's scores on its validation split
+
 
 @dataclass(frozen=True)
 class CategoryScore:
@@ -42,6 +44,23 @@ class CategoryScore:
 
 
 @dataclass(frozen=True)
+class Adjustment:
+    """What a price in mean accuracy has bought.
+
+    Attributes:
+        recall_price: points of mean accuracy that were allowed, on the validation split.
+        recall_weight: of mean class recall in what the answers maximize, 0 to 1.
+        mean_accuracy_before: of the network's own answers.
+        mean_class_recall_before: of the same.
+    """
+
+    recall_price: float
+    recall_weight: float
+    mean_accuracy_before: float | None
+    mean_class_recall_before: float | None
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of one split.
 
@@ -50,12 +69,14 @@ class Scores:
         images: how many images it has, labelled or not.
         categories: category -> its scores.
         source: what the images are listed in.
+        adjustment: of the answers that are scored; None = they are the network's own.
     """
 
     split: str
     images: int
     categories: dict[str, CategoryScore]
     source: str = ""
+    adjustment: Adjustment | None = None
 
     @property
     def mean_accuracy(self) -> float | None:
@@ -129,6 +150,7 @@ class Scores:
             "majority_class_recall": self.majority_class_recall,
             "mean_calibration_error": self.mean_calibration_error,
             "mean_calibration_error_before": self.mean_calibration_error_before,
+            "adjustment": asdict(self.adjustment) if self.adjustment else None,
             "classes_without_images": self.classes_without_images,
             "categories": {category: asdict(score) for category, score in self.categories.items()},
         }
@@ -146,8 +168,13 @@ class Scores:
             categories = {
                 name: CategoryScore(**entry) for name, entry in document["categories"].items()
             }
+            adjustment = document.get("adjustment")
             return cls(
-                document["split"], document["images"], categories, document.get("source", "")
+                document["split"],
+                document["images"],
+                categories,
+                document.get("source", ""),
+                Adjustment(**adjustment) if adjustment else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

@@ -88,7 +88,21 @@ def remarks(scores: Scores) -> list[str]:
         sentences.append(f"No image is labelled in {', '.join(unlabelled)}: left out of the means.")
     if absent:
         sentences.append(f"No image shows {', '.join(absent)}: left out of mean class recall.")
+    if scores.adjustment and labelled:
+        sentences.append(_describe(scores))
     return sentences
+
+
+def _describe(scores: Scores) -> str:
+    """Describes what a price in mean accuracy has bought."""
+    found = scores.adjustment
+    recall = found.mean_class_recall_before, scores.mean_class_recall
+    accuracy = found.mean_accuracy_before, scores.mean_accuracy
+    return (
+        f"--recall-price {found.recall_price:g} (weight of recall {found.recall_weight:g}): mean "
+        f"class recall {recall[0]:.4f} -> {recall[1]:.4f} ({recall[1] - recall[0]:+.4f}), mean "
+        f"accuracy {accuracy[0]:.4f} -> {accuracy[1]:.4f} ({accuracy[1] - accuracy[0]:+.4f})."
+    )
 
 
 def _compare(value: float | None, baseline: float | None) -> tuple[str, str, str]:

@@ -11,10 +11,20 @@ from deepfashion_tf.inference.calibration import Coverage, Reliability
 from deepfashion_tf.schema import UNLABELLED
 
 
-def hits_of(answered: Answered, category: str) -> np.ndarray:
-    """Tells which answers are right: float ``[images]``, 1, 0, or NaN = not labelled."""
+def hits_of(
+    answered: Answered, category: str, probabilities: np.ndarray | None = None
+) -> np.ndarray:
+    """Finds which answers are right: float ``[images]``, 1, 0, or NaN = not labelled.
+
+    Args:
+        answered: images and answers.
+        category: of these.
+        probabilities: of the answers, ``[images, classes]``; None = as they are given.
+    """
     labels = answered.split.labels_of(category)
-    right = answered.raw[category].argmax(axis=1) == labels
+    if probabilities is None:
+        probabilities = answered.probabilities[category]
+    right = probabilities.argmax(axis=1) == labels
     return np.where(labels == UNLABELLED, np.nan, right)
 
 
@@ -26,10 +36,11 @@ def plot_reliability(answered: Answered) -> Figure:
     """
     figure, axes = _panels(list(answered.raw), 2.9, square=True)
     for (category, colour), axis in zip(colours(list(answered.raw)).items(), axes, strict=True):
-        hits = hits_of(answered, category)
         kinds = ((answered.raw, "0.6", "before"), (answered.probabilities, colour, "after"))
-        for probabilities, shade, name in kinds:
-            found = Reliability.of(probabilities[category].max(axis=1), hits)
+        for kind, shade, name in kinds:
+            probabilities = kind[category]
+            hits = hits_of(answered, category, probabilities)
+            found = Reliability.of(probabilities.max(axis=1), hits)
             sizes = 300 * found.counts / max(1, found.counts.sum())
             known = found.counts > 0
             axis.plot(found.probabilities[known], found.accuracies[known], color=shade, lw=1)

@@ -31,15 +31,21 @@ def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.Po
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = of_views(normalize(crops, run.normalization))
         return {
-            category: tf.identity(_scale(value, calibration.temperature(category)), category)
+            category: tf.identity(
+                _scale(value, calibration.temperature(category), calibration.offsets(category)),
+                category,
+            )
             for category, value in outputs.items()
         }
 
     return answer
 
 
-def _scale(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+def _scale(probabilities: tf.Tensor, temperature: float, offsets: tuple[float, ...]) -> tf.Tensor:
     """Does what `calibration.scale` does, in the graph."""
-    if temperature == 1.0:
+    if temperature == 1.0 and not offsets:
         return probabilities
-    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LEAST)) / temperature)
+    logits = tf.math.log(tf.maximum(probabilities, LEAST))
+    if offsets:
+        logits += tf.constant(offsets, logits.dtype)
+    return tf.nn.softmax(logits / temperature)

@@ -1,10 +1,12 @@
 """Probabilities that mean what they say: temperatures, calibration error, what may be accepted.
 
+Where a price in mean accuracy is set, offsets of the logits favour rare attributes before that.
+
 No TensorFlow: arrays of probabilities and labels in, numbers out.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +15,12 @@ from scipy import optimize, stats
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.inference.adjustment import (
+    RECALL_WEIGHTS,
+    Offsets,
+    Tradeoff,
+    recall_offsets,
+)
 from deepfashion_tf.schema import UNLABELLED
 
 CALIBRATION_FILE = "calibration.json"
@@ -22,15 +30,18 @@ _POINTS = 200  # of a coverage curve that are kept
 LEAST = 1e-12  # probability
 
 
-def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Divides the logits behind probabilities by a temperature, and takes the softmax again.
+def scale(
+    probabilities: np.ndarray, temperature: float, offsets: Sequence[float] = ()
+) -> np.ndarray:
+    """Adds offsets to the logits behind probabilities, divides by a temperature, takes the softmax.
 
-    p_k^(1/T) / Σ_j p_j^(1/T), which is softmax(z / T) where p = softmax(z); the likeliest class
-    stays the same. T > 1 makes a model less sure, T < 1 surer.
+    softmax((z + o) / T) where p = softmax(z). Without offsets that is p_k^(1/T) / Σ_j p_j^(1/T),
+    whose likeliest class stays the same. T > 1 makes a model less sure, T < 1 surer.
 
     Args:
         probabilities: float ``[..., classes]``, of sum 1.
         temperature: T > 0.
+        offsets: o, one a class; empty = 0.
 
     Returns:
         Probabilities of the same shape.
@@ -38,9 +49,28 @@ def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     Reference:
         Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
     """
-    logits = np.log(np.maximum(probabilities, LEAST)) / temperature
+    logits = logits_of(probabilities)
+    if len(offsets):
+        logits = logits + np.asarray(offsets, logits.dtype)
+    logits = logits / temperature
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def unscale(
+    probabilities: np.ndarray, temperature: float, offsets: Sequence[float] = ()
+) -> np.ndarray:
+    """Returns the probabilities that `scale` makes these of."""
+    powers = logits_of(probabilities) * temperature
+    if len(offsets):
+        powers = powers - np.asarray(offsets, powers.dtype)
+    powers = np.exp(powers - powers.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Returns the logarithms of probabilities, those of 0 as of `LEAST`."""
+    return np.log(np.maximum(probabilities, LEAST))
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -60,7 +90,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     known = labels != UNLABELLED
     if not known.any():
         return 1.0
-    logits = np.log(np.maximum(probabilities[known], LEAST))
+    logits = logits_of(probabilities[known])
     chosen = logits[np.arange(len(logits)), labels[known]]
 
     def loss(log_temperature: float) -> float:
@@ -209,55 +239,139 @@ class CategoryCalibration:
     Attributes:
         temperature: that its logits are divided by.
         coverage: of the scaled probabilities.
+        offsets: of its attributes, added to the logits before; empty = 0.
+        shares: of its attributes among the training images; empty = not known.
+        own_temperature: that makes the network's own logits posterior ones, without offsets.
     """
 
     temperature: float
     coverage: Coverage
-
-    @classmethod
-    def fit(cls, probabilities: np.ndarray, labels: np.ndarray) -> "CategoryCalibration":
-        """Fits; arguments as `fit_temperature` takes them."""
-        temperature = fit_temperature(probabilities, labels)
-        scaled = scale(probabilities, temperature)
-        hits = np.where(labels == UNLABELLED, np.nan, scaled.argmax(axis=1) == labels)
-        return cls(temperature, Coverage.of(scaled.max(axis=1), hits))
-
-
-class Calibration(dict[str, CategoryCalibration]):
-    """Category -> its calibration; a category that is not there is left as it is."""
+    offsets: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    own_temperature: float = 1.0
 
     @classmethod
     def fit(
-        cls, probabilities: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+        cls,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        offsets: Sequence[float] = (),
+        shares: Sequence[float] = (),
+    ) -> "CategoryCalibration":
+        """Fits the temperature of the adjusted probabilities, and what may be accepted of them.
+
+        Args:
+            probabilities: as `fit_temperature` takes them.
+            labels: as `fit_temperature` takes them.
+            offsets: as `scale` takes them.
+            shares: of the training images, to be kept.
+        """
+        own = temperature = fit_temperature(probabilities, labels)
+        if len(offsets):
+            temperature = fit_temperature(scale(probabilities, 1.0, offsets), labels)
+        scaled = scale(probabilities, temperature, offsets)
+        hits = np.where(labels == UNLABELLED, np.nan, scaled.argmax(axis=1) == labels)
+        coverage = Coverage.of(scaled.max(axis=1), hits)
+        numbers = (tuple(float(value) for value in values) for values in (offsets, shares))
+        return cls(temperature, coverage, *numbers, own)
+
+
+class Calibration(dict[str, CategoryCalibration]):
+    """Category -> its calibration; a category that is not there is left as it is.
+
+    Attributes:
+        recall_price: points of mean accuracy on the validation split that mean class recall may
+            cost; 0 = the most probable attribute is the answer.
+        recall_weight: of mean class recall in what the answers maximize, as `recall_offsets`
+            takes it; what the price buys.
+    """
+
+    recall_price: float = 0.0
+    recall_weight: float = 0.0
+
+    @classmethod
+    def fit(
+        cls,
+        probabilities: Mapping[str, np.ndarray],
+        labels: Mapping[str, np.ndarray],
+        shares: Offsets | None = None,
+        recall_price: float = 0.0,
     ) -> "Calibration":
         """Fits every category in which something is labelled.
+
+        The weight of mean class recall is one number for all categories. With a weight for each
+        the scores of the validation split are higher, and the price is not kept on other images.
 
         Args:
             probabilities: category -> float ``[n, classes]``, of the validation split.
             labels: category -> int ``[n]``.
+            shares: category -> float ``[classes]``, of the training images; None = not known.
+            recall_price: points of mean accuracy that mean class recall may cost.
+
+        Raises:
+            InputError: there is a price, and the shares are not known.
         """
-        return cls(
+        known = [c for c, values in labels.items() if (values != UNLABELLED).any()]
+        labels = {category: labels[category] for category in known}
+        probabilities = {category: probabilities[category] for category in known}
+        shares = shares and {category: shares[category] for category in known}
+        weight, offsets = 0.0, {}
+        if recall_price and not shares:
+            raise InputError("--recall-price needs the labels of the training images.")
+        if recall_price:
+            own = {c: fit_temperature(probabilities[c], labels[c]) for c in known}
+            found = weigh_recall(probabilities, labels, shares, own)
+            weight = found.settings[found.choose(recall_price)]
+            offsets = recall_offsets(shares, own, weight) if weight else {}
+        fitted = cls(
             {
-                category: CategoryCalibration.fit(probabilities[category], values)
-                for category, values in labels.items()
-                if (values != UNLABELLED).any()
+                category: CategoryCalibration.fit(
+                    probabilities[category],
+                    labels[category],
+                    offsets.get(category, ()),
+                    shares[category] if shares else (),
+                )
+                for category in known
             }
         )
+        fitted.recall_price, fitted.recall_weight = float(recall_price), weight
+        return fitted
+
+    @property
+    def shares(self) -> dict[str, np.ndarray] | None:
+        """Category -> shares of its attributes among the training images; None = not known."""
+        known = {category: np.array(found.shares) for category, found in self.items()}
+        return known if known and all(map(len, known.values())) else None
 
     def temperature(self, category: str) -> float:
         """Gives a category's temperature; 1 where none was fitted."""
         return self[category].temperature if category in self else 1.0
 
+    def offsets(self, category: str) -> tuple[float, ...]:
+        """Returns the offsets of a category's logits; empty where there are none."""
+        return self[category].offsets if category in self else ()
+
     def scale(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Scales every category's probabilities by its temperature."""
+        """Adjusts and scales every category's probabilities."""
         return {
-            category: scale(values, self.temperature(category))
+            category: scale(values, self.temperature(category), self.offsets(category))
+            for category, values in probabilities.items()
+        }
+
+    def unscale(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the network's own probabilities, which `scale` makes these of."""
+        return {
+            category: unscale(values, self.temperature(category), self.offsets(category))
             for category, values in probabilities.items()
         }
 
     def save(self, path: Path) -> None:
         """Writes JSON."""
-        document = {category: asdict(found) for category, found in self.items()}
+        document = {
+            "recall_price": self.recall_price,
+            "recall_weight": self.recall_weight,
+            "categories": {category: asdict(found) for category, found in self.items()},
+        }
         write_atomically(path, json.dumps(document) + "\n")
 
     @classmethod
@@ -269,18 +383,18 @@ class Calibration(dict[str, CategoryCalibration]):
         """
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
+            if not isinstance(document.get("recall_price"), float):
+                # A file of before there was a price: its categories alone.
+                document = {"recall_price": 0.0, "recall_weight": 0.0, "categories": document}
+            loaded = cls(
                 {
-                    category: CategoryCalibration(
-                        float(found["temperature"]),
-                        Coverage(
-                            *(tuple(found["coverage"][n]) for n in _CURVE),
-                            int(found["coverage"]["total"]),
-                        ),
-                    )
-                    for category, found in document.items()
+                    category: _read_category(found)
+                    for category, found in document["categories"].items()
                 }
             )
+            loaded.recall_price = document["recall_price"]
+            loaded.recall_weight = float(document["recall_weight"])
+            return loaded
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -288,6 +402,37 @@ class Calibration(dict[str, CategoryCalibration]):
                 f"{path} cannot be read as a run's calibration ({error}): delete it and run "
                 f"scripts/evaluate.py --split val, which makes it anew."
             ) from error
+
+
+def weigh_recall(
+    probabilities: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    shares: Offsets,
+    temperatures: Mapping[str, float],
+) -> Tradeoff:
+    """Scores the answers under every weight of mean class recall.
+
+    Args:
+        probabilities: category -> float ``[n, classes]``, the network's own.
+        labels: category -> int ``[n]``, class ids; -1 = not labelled.
+        shares: as `recall_offsets` takes them.
+        temperatures: of the same probabilities.
+    """
+    logits = {category: logits_of(values) for category, values in probabilities.items()}
+    offsets = [recall_offsets(shares, temperatures, weight) for weight in RECALL_WEIGHTS]
+    return Tradeoff.of(logits, labels, RECALL_WEIGHTS, offsets)
+
+
+def _read_category(found: Mapping) -> CategoryCalibration:
+    coverage = found["coverage"]
+    temperature = float(found["temperature"])
+    return CategoryCalibration(
+        temperature,
+        Coverage(*(tuple(coverage[name]) for name in _CURVE), int(coverage["total"])),
+        tuple(map(float, found.get("offsets", ()))),
+        tuple(map(float, found.get("shares", ()))),
+        float(found.get("own_temperature", temperature)),
+    )
 
 
 _CURVE = ("thresholds", "accepted", "wrong")

@@ -15,7 +15,7 @@ Reference:
     Gradient-based Localization.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -151,19 +151,26 @@ class Explainer:
         self._looking = attention.categories if attention else []
         self._look = attention and _looker(model, attention)
 
-    def explain(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+    def explain(
+        self, crops: np.ndarray, answers: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Maps each category's answer: category -> float32 ``[n, rows, columns]``, 0 to 1.
 
         Of an ensemble, the mean of what its members say of its answer.
 
         Args:
             crops: uint8 ``[n, size, size, 3]``, RGB.
+            answers: category -> int ``[n]``, class ids; None = the network's own answers, which
+                adjusted ones may differ from.
         """
         asked = np.full((len(self.categories), len(crops)), -1, np.int32)
         images = normalize(tf.constant(crops), self._normalization)
+        if answers is not None:
+            asked = np.stack([answers[c] for c in self.categories]).astype(np.int32)
+        elif self._members:
+            found = self._answer(images)
+            asked = np.stack([np.argmax(found[c], axis=1) for c in self.categories])
         if self._members:
-            answers = self._answer(images)
-            asked = np.stack([np.argmax(answers[c], axis=1) for c in self.categories])
             maps = [one._weigh(images, tf.constant(asked, tf.int32)) for one in self._members]
             found = np.mean(maps, axis=0)
         else:

@@ -116,7 +116,9 @@ class Montages:
         """Takes a batch: ``000012-NAME.jpg`` is of the 12th image that was answered."""
         heats, looks = {}, {}
         if len(batch.crops):
-            heats, looks = self._explainer.explain(batch.crops), self._explainer.look(batch.crops)
+            given = {c: values.argmax(axis=1) for c, values in batch.probabilities.items()}
+            heats = self._explainer.explain(batch.crops, given)
+            looks = self._explainer.look(batch.crops)
         for row, (item, answers) in enumerate(answers_of(batch, self._wanted)):
             self._count += 1
             told = {

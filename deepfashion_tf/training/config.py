@@ -153,6 +153,9 @@ class TrainConfig:
     logit_adjustment: float = 0.0
     """Learn as if a category's attributes were equally common: factor of the logarithms of their
     shares in the loss, 0 to 3; 1 is what the theory says (Menon et al. 2021)."""
+    recall_price: float = 0.0
+    """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100:
+    after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
     select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
     """What the best epoch is best in, on the validation images."""
     balance: TaskBalance = "fixed"
@@ -258,6 +261,7 @@ class TrainConfig:
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
             ("logit_adjustment", 0.0, 3.0),
+            ("recall_price", 0.0, 100.0),
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),

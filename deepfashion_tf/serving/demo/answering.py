@@ -99,7 +99,9 @@ class Answering:
             raise Refusal(self.no_heat_maps, status=404)
         crop = self._crop(encoded, box)
         with self._one_at_a_time:
-            found = [self._explainer.explain(crop[None]), self._explainer.look(crop[None])]
+            answers = self._predictor.answer(crop[None])
+            given = {category: values.argmax(axis=1) for category, values in answers.items()}
+            found = [self._explainer.explain(crop[None], given), self._explainer.look(crop[None])]
         picture = _shown(encoded, box, self._predictor.padding)
         return {
             category: _address_of(

@@ -35,8 +35,8 @@ def export_run(run: Run) -> Path:
 
     The probabilities are those of the run's calibration. ``assets/attributes.json`` names the
     attributes in the order of the outputs, ``assets/schema.yaml`` is the run's schema, and
-    ``assets/calibration.json`` its temperatures and what may be accepted. A category that no
-    training image was labelled in gives all of its attributes the same probability.
+    ``assets/calibration.json`` its offsets, its temperatures and what may be accepted. A category
+    that no training image was labelled in gives all of its attributes the same probability.
 
     Returns:
         The folder.
