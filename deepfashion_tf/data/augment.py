@@ -281,6 +281,19 @@ JITTERS = {
 }
 
 
+def _warp(images: np.ndarray, ways: np.ndarray, side: int) -> np.ndarray:
+    """Interpolates each image at places that an affine map gives; by OpenCV.
+
+    TensorFlow's ImageProjectiveTransformV3 takes three times as long.
+    """
+    warped = np.empty((len(images), side, side, 3), np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for image, way, out in zip(images, ways.reshape(-1, 2, 3), warped, strict=True):
+        floats = image.astype(np.float32)
+        cv2.warpAffine(floats, way, out.shape[1::-1], out, flags, cv2.BORDER_REFLECT)
+    return warped
+
+
 def jitter(
     images: tf.Tensor,
     amounts: tf.Tensor,
@@ -314,7 +327,7 @@ def jitter(
     width, height = tf.exp(-zoom - stretch), tf.exp(-zoom + stretch)
     xx, xy = width * tf.cos(turn), -height * tf.sin(turn)
     yx, yy = width * tf.sin(turn), height * tf.cos(turn)
-    centre, none = (side - 1) / 2, tf.zeros_like(zoom)
+    centre = (side - 1) / 2
     x0 = centre * (1 - xx - xy) - right * side
     y0 = centre * (1 - yx - yy) - down * side
     if windows is not None:
@@ -328,14 +341,9 @@ def jitter(
         across, along = width / side, height / side
         x0, y0 = across * x0 + left + (across - 1) / 2, along * y0 + top + (along - 1) / 2
         xx, xy, yx, yy = across * xx, across * xy, along * yx, along * yy
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),
-        transforms=tf.stack([xx, xy, x0, yx, yy, y0, none, none], axis=1),
-        output_shape=[side, side],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="REFLECT",
-    )
+    ways = tf.stack([xx, xy, x0, yx, yy, y0], axis=1)
+    moved = tf.numpy_function(_warp, [images, ways, side], tf.float32, stateful=False)
+    moved = tf.ensure_shape(moved, (images.shape[0], side, side, 3))
     gains = tf.exp(tf.stack(channels, axis=1) + contrast[:, None])
     offsets = 127.5 * (1.0 - gains) + brightness[:, None]
     # Row by row: see `normalize`.

@@ -1,14 +1,14 @@
 """Studies of what helps, as data: one recipe, and the same with one thing changed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import strong
+from deepfashion_tf.training.recipes import finetune, probe, strong
 
-StudyName = Literal["report", "long_tail", "strong", "head_start"]
+StudyName = Literal["report", "long_tail", "strong", "head_start", "pretrained", "finetune"]
 
 # All categories alike, as in eqs. 6 and the focal loss before eq. 7.
 ALIKE = {"loss_weights": dict.fromkeys(builtin_schema(), 1.0)}
@@ -93,6 +93,57 @@ _STRONG = {
     "focal": ("with focal loss", {"loss": "focal"}),
     "float32": ("in float32", {"precision": "float32"}),
 }
+_LITE = "efficientnetlite0"
+
+
+def _instead(recipe: TrainConfig) -> dict:
+    """Returns the options in which a recipe differs from what the pretrained studies change."""
+    usual = asdict(replace(finetune(_LITE), weights="imagenet"))
+    recipe = replace(recipe, weights=recipe.weights or "imagenet")
+    return {name: value for name, value in asdict(recipe).items() if value != usual[name]}
+
+
+_STRONG_SIZED = replace(strong(), epochs=15)
+_PRETRAINED = {
+    "finetune": ("finetune, EfficientNet-Lite0", {}),
+    "probe": ("probe, EfficientNet-Lite0", _instead(probe(_LITE))),
+    "finetune-lite2": ("finetune, EfficientNet-Lite2", _instead(finetune("efficientnetlite2"))),
+    "probe-lite2": ("probe, EfficientNet-Lite2", _instead(probe("efficientnetlite2"))),
+    "strong": ("strong, SE-ResNet-50, 64 px", _instead(_STRONG_SIZED)),
+    "report": ("the report's recipe, 64 px", _instead(replace(_STRONG_SIZED, **_REPORT))),
+}
+_FINETUNE = {
+    "finetune": ("finetune", {}),
+    "no_search": ("without heads trained first", {"search_heads": False}),
+    "pooled": ("with pooled heads", {"heads": "pooled", "search_heads": False}),
+    "attention": ("with attention heads", {"heads": "attention", "search_heads": False}),
+    "all_stages": ("with all stages trained", {"freeze_stages": 0}),
+    "norm": ("with batch norm that learns", {"freeze_batch_norm": False}),
+    "same_rate": ("with one learning rate for all", {"backbone_lr_scale": 1.0}),
+    "no_crops": ("without random crops", {"least_crop": 1.0}),
+    "no_jitter": ("without jitter", {"jitter": 0.0}),
+    "no_flip": ("without mirror images", {"flip": False, "tta": "none"}),
+    "single": ("with a single view in testing", {"tta": "none"}),
+    "crops": ("with four views in testing", {"tta": "crops"}),
+    "no_decay": ("without weight decay", {"weight_decay": 0.0}),
+    "no_warmup": ("without warm-up", {"warmup_epochs": 0.0}),
+    "constant": ("with a constant learning rate", {"schedule": "constant"}),
+    "focal": ("with focal loss", {"loss": "focal"}),
+    "smoothing": ("with label smoothing", {"label_smoothing": 0.1}),
+    "erase": ("with random erasing", {"erase": 0.5}),
+    "rand_augment": ("with RandAugment", {"rand_augment": 0.3}),
+    "mixup": ("with mixup", {"mixup": 0.5}),
+    "cutmix": ("with CutMix", {"cutmix": 0.5}),
+    "box_jitter": ("with boxes that move", {"box_jitter": 0.1}),
+    "ema": ("with averaged weights", {"ema": 0.98}),
+    "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
+    "class_aware": ("with class-aware sampling", {"sampling": "class_aware"}),
+    "effective": ("with class balance", {"class_balance": "effective"}),
+    "logit_adjustment": ("with logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
+    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
+    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
+    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
+}
 _HEAD_START = {
     "start": ("start from 10,000 drawings", {}),
     "start-3000": ("start from 3,000", {"start_drawings": 3000}),
@@ -136,6 +187,24 @@ STUDIES: dict[str, Study] = {
         {name: label for name, (label, _) in _HEAD_START.items()},
         {"epochs": 15},
         recipe=strong,
+        on_both=True,
+    ),
+    "pretrained": Study(
+        "What ImageNet weights give",
+        "finetune",
+        {name: options for name, (_, options) in _PRETRAINED.items()},
+        {name: label for name, (label, _) in _PRETRAINED.items()},
+        {"wardrobe_train": 300, "wardrobe_test": 1000},
+        recipe=lambda: replace(finetune(_LITE), weights="imagenet"),
+        on_both=True,
+    ),
+    "finetune": Study(
+        "What the recipe finetune is made of",
+        "finetune",
+        {name: options for name, (_, options) in _FINETUNE.items()},
+        {name: label for name, (label, _) in _FINETUNE.items()},
+        {"wardrobe_train": 300, "wardrobe_test": 1000},
+        recipe=lambda: replace(finetune(_LITE), weights="imagenet"),
         on_both=True,
     ),
 }

@@ -69,23 +69,26 @@ def build_initial_model(
     variant = config.variant or BACKBONES[config.backbone]
     config = replace(config, weights=source, variant=variant, precision=precision)
     keras.utils.set_random_seed(config.seed)
-    model = build_model(
-        schema,
-        config.backbone,
-        image_size=config.image_size,
-        representation=config.representation,
-        fc_layers=config.fc_layers,
-        heads=config.heads,
-        dropout=config.dropout,
-        variant=config.variant,
-        freeze_stages=config.freeze_stages,
-        freeze_batch_norm=config.freeze_batch_norm,
-        sync_batch_norm=config.sync_batch_norm,
-        untrained=config.untrained,
-        drop_path=config.drop_path,
-        any_size=config.start_size > 0,
-        precision=config.precision,
-    )
+    try:
+        model = build_model(
+            schema,
+            config.backbone,
+            image_size=config.image_size,
+            representation=config.representation,
+            fc_layers=config.fc_layers,
+            heads=config.heads,
+            dropout=config.dropout,
+            variant=config.variant,
+            freeze_stages=config.freeze_stages,
+            freeze_batch_norm=config.freeze_batch_norm,
+            sync_batch_norm=config.sync_batch_norm,
+            untrained=config.untrained,
+            drop_path=config.drop_path,
+            any_size=config.start_size > 0,
+            precision=config.precision,
+        )
+    except ValueError as error:  # such as a stage that the network does not have
+        raise InputError(f"The network cannot be built: {error}.") from error
     if weights:
         load_weights(weights, model.get_layer(config.backbone))
         if is_drawn:

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,9 +83,12 @@ class Extractor:
             known = _known(folder, width)
             missing = np.array([row for row, name in enumerate(names) if name not in known], int)
             done = len(names) - len(missing)
-            with progress_bar(f"computing {split.name} features", len(names)) as on_progress:
+            doing = f"{'computing' if done < len(names) else 'reading'} {split.name} features"
+            with progress_bar(doing, len(names)) as on_progress:
                 on_progress(done, len(names))
-                views = _views_of(extract, split, reader, missing, self.normalization)
+                views = None
+                if len(missing):
+                    views = _views_of(extract, split, reader, missing, self.normalization)
                 for start in range(0, len(missing), _SHARD):
                     rows = missing[start : start + _SHARD]
                     shard = np.empty((len(rows), VIEWS, width), np.float32)
@@ -138,7 +142,7 @@ def _known(folder: Path, width: int) -> dict[str, np.ndarray]:
         try:
             with np.load(path, allow_pickle=False) as shard:
                 names, features = shard["names"].tolist(), shard["features"]
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
         if features.shape == (len(names), VIEWS, width) and np.isfinite(features).all():
             found |= dict(zip(names, features, strict=True))
@@ -163,8 +167,6 @@ def _views_of(
     extract, split: Split, reader: Reader, rows: np.ndarray, normalization: Normalization
 ) -> Iterator[np.ndarray]:
     """Yields the features of some rows in order."""
-    if not len(rows):
-        return iter(())
     data = tf.data.Dataset.from_tensor_slices((rows.astype(np.int64), np.ones(len(rows), bool)))
     batches = reader.batches(data, lambda items: items.batch(_BATCH))
     found = (
