@@ -189,13 +189,17 @@ def _config(options: Options) -> TrainConfig:
         representation="pooled",
         image_size=options.image_size or 64,
         batch_size=options.batch_size,
+        freeze_batch_norm=options.freeze_batch_norm,
         wardrobe_train=options.images,
         wardrobe_val=64,
     )
 
 
 def _title(config: TrainConfig) -> str:
-    return f"Training: {config.backbone}, {config.image_size} px, batches of {config.batch_size}"
+    parts = [config.backbone, f"{config.image_size} px", f"batches of {config.batch_size}"]
+    if config.freeze_batch_norm:
+        parts.append("frozen batch norm")
+    return f"Training: {', '.join(parts)}"
 
 
 CONTESTS = {

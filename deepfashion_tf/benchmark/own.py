@@ -13,7 +13,7 @@ def train(job: dict) -> Callable[[], int]:
     from deepfashion_tf.training.config import TrainConfig
 
     names = ("backbone", "variant", "image_size", "batch_size", "precision", "heads")
-    options = {name: job[name] for name in names if name in job}
+    options = {name: job[name] for name in (*names, "freeze_batch_norm") if name in job}
     config = TrainConfig(weights="none", representation="pooled", **options)
     return (
         plain_steps_of(config, job["steps"]) if job["plain"] else steps_of(config, job["steps"])[0]

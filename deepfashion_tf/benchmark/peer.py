@@ -14,6 +14,7 @@ MODELS = {
     "resnet50": "resnet50",
     "seresnet50": "seresnet50",
     "seresnext50": "seresnext50_32x4d",
+    **{f"efficientnetlite{number}": f"tf_efficientnet_lite{number}" for number in range(3)},
 }
 
 
@@ -88,6 +89,10 @@ def train(job: dict) -> Callable[[], int]:
 
     torch.manual_seed(0)
     model = Attributes().to(memory_format=torch.channels_last).train()
+    if job["freeze_batch_norm"]:
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eval()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     count, size = job["batch_size"], job["image_size"]
     images = torch.randn(count, 3, size, size).to(memory_format=torch.channels_last)

@@ -75,6 +75,9 @@ def plain_steps_of(config: TrainConfig, steps: int) -> Callable[[], int]:
         variant=config.variant,
     )
     trainer = keras.models.clone_model(model, clone_function=_plain)
+    if config.freeze_batch_norm:
+        for layer in trainer.get_layer(config.backbone).layers:
+            layer.trainable &= not isinstance(layer, keras.layers.BatchNormalization)
     trainer.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=dict.fromkeys(schema, "sparse_categorical_crossentropy"),

@@ -140,9 +140,11 @@ def _job(config: TrainConfig) -> dict:
         "image_size": config.image_size,
         "batch_size": config.batch_size,
         "steps": _steps(config),
+        "freeze_batch_norm": config.freeze_batch_norm,
     }
 
 
 def _variant(config: TrainConfig) -> str:
     """The network that timm trains, to the last stride and bias."""
-    return f"timm.{MODELS[config.backbone]}"
+    is_lite = config.backbone.startswith("efficientnet")
+    return f"pypi.{config.backbone}" if is_lite else f"timm.{MODELS[config.backbone]}"

@@ -99,6 +99,14 @@ class Split:
         except (OSError, ValueError):
             return "unreadable"
 
+    def content_hash(self, row: int) -> str:
+        """Returns the SHA-256 of an image's bytes; of an unreadable image that of its key."""
+        try:
+            content = self.encoded(row)
+        except (OSError, ValueError):
+            content = str(self.keys[row]).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(content).hexdigest()
+
     def add_to(self, digest) -> None:
         """Adds what is in the split, in order, to a digest of hashlib."""
         digest.update(json.dumps(dict(self.schema)).encode())

@@ -129,10 +129,13 @@ class Extractor:
 
 
 def _names(split: Split) -> list[str]:
-    """Names each image by all that decides its crop."""
-    boxes = split.boxes.tolist()
-    parts = ([str(k), boxes[i], split.padding, split.stamp(i)] for i, k in enumerate(split.keys))
-    return [hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32] for part in parts]
+    """Names each image by the hash of all that decides its crop, wherever its file lies."""
+    return [
+        hashlib.sha256(
+            json.dumps([split.content_hash(row), box, split.padding]).encode()
+        ).hexdigest()[:32]
+        for row, box in enumerate(split.boxes.tolist())
+    ]
 
 
 def _known(folder: Path, width: int) -> dict[str, np.ndarray]:
