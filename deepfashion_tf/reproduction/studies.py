@@ -107,7 +107,11 @@ _STRONG_SIZED = replace(strong(), epochs=15)
 _PRETRAINED = {
     "finetune": ("finetune, EfficientNet-Lite0", {}),
     "probe": ("probe, EfficientNet-Lite0", _instead(probe(_LITE))),
-    "finetune-lite2": ("finetune, EfficientNet-Lite2", _instead(finetune("efficientnetlite2"))),
+    # As many epochs as Lite0, so that both see the same images as often.
+    "finetune-lite2": (
+        "finetune, EfficientNet-Lite2",
+        _instead(replace(finetune("efficientnetlite2"), epochs=finetune(_LITE).epochs)),
+    ),
     "probe-lite2": ("probe, EfficientNet-Lite2", _instead(probe("efficientnetlite2"))),
     "strong": ("strong, SE-ResNet-50, 64 px", _instead(_STRONG_SIZED)),
     "report": ("the report's recipe, 64 px", _instead(replace(_STRONG_SIZED, **_REPORT))),
