@@ -14,7 +14,7 @@ _TIMEOUT = 20  # seconds without a byte
 def download(
     url: str,
     path: Path,
-    md5: str | None,
+    digest: str | None,
     *,
     offline: bool = False,
     otherwise: str = _RANDOM_WEIGHTS,
@@ -24,7 +24,7 @@ def download(
     Args:
         url: its address.
         path: where it belongs; it appears there after the hash is verified.
-        md5: its hash, in hexadecimal; None = whoever asks verifies it in another way.
+        digest: its MD5 or SHA-256, in hexadecimal; None = nobody has published one.
         offline: fetch nothing; so does the environment variable HF_HUB_OFFLINE=1.
         otherwise: what else one can do without it, for messages.
 
@@ -33,12 +33,13 @@ def download(
     """
     import pooch
 
-    if path.is_file() and md5 in (None, pooch.file_hash(path, alg="md5")):
+    kind = "sha256" if len(digest or "") == 64 else "md5"
+    if path.is_file() and digest in (None, pooch.file_hash(path, alg=kind)):
         return
-    known = f" (MD5 {md5})" if md5 else ""
+    known = f" ({kind.upper().replace('SHA', 'SHA-')} {digest})" if digest else ""
     advice = f"download {url}{known} elsewhere and put it at {path}; {otherwise}."
     _refuse_if_offline(path.name, advice, offline)
-    _fetch(url, path, f"md5:{md5}" if md5 else None, advice)
+    _fetch(url, path, f"{kind}:{digest}" if digest else None, advice)
 
 
 def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> Path:

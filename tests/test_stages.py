@@ -1,5 +1,7 @@
 """Stages of any network, found by the sides of its maps; freezing and folding by them."""
 
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from deepfashion_tf.models.attribute_model import (
     train_from,
 )
 from deepfashion_tf.models.backbones import build_backbone
-from deepfashion_tf.models.folding import FoldedConvolution, fold_model
+from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.folding import FoldedConvolution, fold_batch_norm, fold_model
 from deepfashion_tf.models.stages import layers_up_to, stage_maps, stage_output
 from deepfashion_tf.schema import builtin_schema
 
@@ -129,3 +132,164 @@ def test_what_heads_read():
     looking = build_model(SCHEMA, "efficientnetlite0", heads="attention", **options)
     assert feature_extractor(looking) is None
     assert looking.get_layer("texture_dropout").output.shape[-1] == 1280 + 40 + 112
+
+
+# --- Folding in networks of any kind --------------------------------------------------------
+
+
+def folded_convolutions(network) -> list[str]:
+    folded = fold_batch_norm(network)
+    found = [layer for layer in folded.layers if isinstance(layer, FoldedConvolution)]
+    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+    expected = keras.tree.flatten(network(images))
+    for ours, theirs in zip(keras.tree.flatten(folded(images)), expected, strict=True):
+        assert np.std(theirs) > 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    return [layer.convolution.name for layer in found]
+
+
+def frozen_norm(**options) -> keras.layers.Layer:
+    return keras.layers.BatchNormalization(trainable=False, **options)
+
+
+FOLDS = {
+    "valid": (keras.layers.Conv2D(5, 3, padding="valid", strides=2), {}, True),
+    "dilated": (keras.layers.Conv2D(5, 3, padding="same", dilation_rate=2), {}, True),
+    "without bias": (keras.layers.Conv2D(5, 3, use_bias=False), {"scale": False}, True),
+    "depthwise": (keras.layers.DepthwiseConv2D(3, depth_multiplier=2), {"center": False}, True),
+    "dilated depthwise": (
+        keras.layers.DepthwiseConv2D((3, 3), dilation_rate=2, padding="same"),
+        {"scale": False, "center": False},
+        True,
+    ),
+    "strided depthwise": (keras.layers.DepthwiseConv2D(3, strides=2, padding="same"), {}, True),
+    "activation": (keras.layers.Conv2D(5, 3, activation="relu"), {}, False),
+    "groups": (keras.layers.Conv2D(6, 3, groups=3), {}, False),
+    "rows": (keras.layers.Conv2D(5, 3), {"axis": 1}, False),
+    "separable": (keras.layers.SeparableConv2D(5, 3), {}, False),
+}
+
+
+@pytest.mark.parametrize("case", FOLDS)
+def test_what_is_folded_answers_the_same(case):
+    convolution, options, is_folded = FOLDS[case]
+    convolution = type(convolution).from_config(convolution.get_config())
+    images = keras.Input((16, 16, 3))
+    network = keras.Model(images, frozen_norm(**options)(convolution(images)))
+    assert folded_convolutions(randomize(network)) == [convolution.name] * is_folded
+
+
+def test_a_convolution_that_others_read_is_not_folded():
+    images = keras.Input((16, 16, 3))
+    twice = keras.layers.Conv2D(4, 3, padding="same", name="twice")(images)
+    first = frozen_norm()(twice)
+    once = keras.layers.Conv2D(4, 3, padding="same", name="once")(first)
+    second = frozen_norm()(once)
+    # The norm has several readers, which is no hindrance.
+    x = keras.layers.Add()([twice, keras.layers.Multiply()([second, second])])
+    put_out = keras.layers.Conv2D(4, 3, name="put_out")(x)
+    network = keras.Model(images, [frozen_norm()(put_out), put_out])
+    assert folded_convolutions(randomize(network)) == ["once"]
+
+
+def test_layers_that_are_called_twice_are_not_folded():
+    images = keras.Input((16, 16, 3))
+    shared, norm = keras.layers.Conv2D(3, 3, padding="same"), frozen_norm()
+    x = frozen_norm()(shared(frozen_norm()(shared(images))))
+    x = norm(keras.layers.Conv2D(3, 3, name="a")(x))
+    x = norm(keras.layers.Conv2D(3, 3, name="b")(x))
+    assert folded_convolutions(randomize(keras.Model(images, x))) == []
+
+
+def test_batch_norm_without_gamma_and_of_other_axes_trains_as_keras_does():
+    maps = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype("float32")
+    for options in ({"scale": False}, {"center": False}, {"axis": 1}):
+        for inputs in (maps, maps[:, 0, 0]):
+            layers = [
+                FusedBatchNormalization(**options),
+                keras.layers.BatchNormalization(**options),
+            ]
+            ours, theirs = (layer(inputs, training=True) for layer in layers)
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+            for one, other in zip(*(layer.weights for layer in layers), strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+# --- Stages of other graphs -----------------------------------------------------------------
+
+
+def test_networks_whose_shortcuts_cross_all_sides_have_stages():
+    """Each cell reads the two before it, as NASNet's do."""
+    images = keras.Input((64, 64, 3))
+    before, x = None, keras.layers.Conv2D(4, 3, strides=4, padding="same")(images)
+    for _ in range(3):
+        branch = keras.layers.Conv2D(4, 3, strides=2, padding="same")(x)
+        skip = x if before is None else keras.layers.AveragePooling2D(2)(before)
+        before, x = x, keras.layers.Concatenate()([branch, keras.layers.AveragePooling2D(2)(skip)])
+    found = stage_maps(keras.Model(images, keras.layers.GlobalAveragePooling2D()(x)))
+    assert [(stage, y.shape[1]) for stage, y in found.items()] == [(2, 8), (3, 4), (4, 2)]
+
+
+def test_stages_count_from_the_end_too():
+    network = build_backbone("resnet50", 32, "pooled")
+    assert layers_up_to(network, -3) == layers_up_to(network, 3)
+    with pytest.raises(ValueError, match="4 stages, and none is number -5"):
+        layers_up_to(network, -5)
+
+
+# --- Backbones of one's own -----------------------------------------------------------------
+
+
+def own_backbone() -> keras.Model:
+    images = keras.Input((None, None, 3), name="photo")
+    x = keras.layers.Rescaling(1 / 255)(images)
+    for channels in (4, 8, 16, 32):
+        x = keras.layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.99)(x))
+    inner = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.BatchNormalization()])
+    return randomize(keras.Model(images, inner(x), name="a:b"))
+
+
+@pytest.mark.parametrize("heads", ["pooled", "multiscale", "attention"])
+def test_a_backbone_of_ones_own(tmp_path, heads):
+    own = own_backbone()
+    model = build_model(SCHEMA, own, image_size=32, heads=heads, freeze_batch_norm=True)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    features = keras.tree.flatten(backbone_of(model)(images))[0]
+    np.testing.assert_allclose(features, np.mean(own(images), axis=(1, 2)), atol=1e-4)
+    before = backbone_of(model).get_weights()
+    model(images, training=True)
+    for one, other in zip(before, backbone_of(model).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.save(tmp_path / "model.keras")
+    answers = keras.models.load_model(tmp_path / "model.keras")(images)
+    for category, answer in model(images).items():
+        np.testing.assert_allclose(answers[category], answer, atol=1e-6)
+        np.testing.assert_allclose(fold_model(model)(images)[category], answer, atol=1e-4)
+
+
+def test_the_example_in_the_docstring():
+    code = textwrap.dedent(build_model.__doc__.split("not:\n")[1].split("Args:")[0])
+    known = {}
+    exec(code.replace("].shape", "]", 1).replace("model.predict", "answer = model.predict"), known)
+    assert known["answer"].shape == (2, 6)
+    assert known["model"].input_shape == (None, 64, 64, 3)
+    assert len(known["backbone"].trainable_variables) == 4
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda x: [x, x], "one image input and one output"),
+        (lambda x: keras.layers.Reshape((-1, 3))(x), r"a backbone gives feature maps"),
+    ],
+)
+def test_what_is_no_backbone(build, words):
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, build(images))
+    with pytest.raises(ValueError, match=words):
+        build_model(SCHEMA, model)
+    with pytest.raises(
+        ValueError, match=r"takes \(32, 32, 3\), not images of \(48, 48, 3\)|one im"
+    ):
+        build_model(SCHEMA, model, image_size=48)

@@ -35,6 +35,10 @@ NORMALIZATIONS = {
     "caffe": Normalization("bgr", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     # EfficientNet-Lite
     "lite": Normalization("rgb", 1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    # keras.applications' MobileNet, Inception, NASNet, ResNetV2 and Xception
+    "tf": Normalization("rgb", 127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    # networks that normalize inside: EfficientNet, EfficientNetV2, MobileNetV3, ConvNeXt
+    "none": Normalization("rgb", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
 

@@ -26,7 +26,8 @@ from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attention import AttentionPooling, attention_of
 from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of
-from deepfashion_tf.models.stages import stage_output
+from deepfashion_tf.models.graph import calls_of
+from deepfashion_tf.models.stages import stage_maps, stage_output
 from deepfashion_tf.training.run import Run
 
 LAST_STAGE = 5
@@ -139,7 +140,8 @@ class Explainer:
     ) -> None:
         size = model.input_shape[1]
         fine = [n for n in (2, 3, 4, LAST_STAGE) if -(-size // 2**n) >= _LEAST_CELLS]
-        self.stage = stage or max(fine, default=2)
+        last = max(stage_maps(backbone_of((_members(model) or [model])[0])))
+        self.stage = stage or min(max(fine, default=2), last)
         self.categories = list(model.output)
         self._normalization = normalization
         self._members = [Explainer(one, normalization, self.stage) for one in _members(model)]
@@ -231,12 +233,16 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
     fully_connected = [layer for layer in model.layers if layer.name in names]
     attention = attention_of(model)
     heads = [model.get_layer(category) for category in categories]
+    standardized = None
+    if "standardization" in [layer.name for layer in model.layers]:
+        (read,) = (call.outputs for call in calls_of(model) if call.operation is network)
+        standardized = keras.Model(read, model.get_layer("standardization").output)
 
     def read_by_heads(outputs: list[tf.Tensor]) -> list[tf.Tensor]:
         if attention:
             of_category = dict(zip(attention.categories, attention(outputs), strict=True))
             return [of_category[category] for category in categories]
-        (features,) = outputs
+        (features,) = outputs if standardized is None else [standardized(outputs)]
         for layer in fully_connected:
             features = layer(features)
         return [features] * len(categories)

@@ -11,7 +11,7 @@ from keras import layers
 from deepfashion_tf.models.attention import AttentionPooling
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.backbones import build_backbone
-from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.cloning import batch_norms, clone_network
 from deepfashion_tf.models.stages import layers_up_to, stage_maps
 from deepfashion_tf.models.standardization import Standardization
 from deepfashion_tf.schema import Schema
@@ -23,9 +23,9 @@ WHOLE_BACKBONE = -1  # as `freeze_stages`
 
 def build_model(
     schema: Schema,
-    backbone: str,
+    backbone: str | keras.Model,
     *,
-    image_size: int = 224,
+    image_size: int | None = None,
     representation: str = "logits",
     fc_layers: int = 0,
     heads: str = "pooled",
@@ -39,13 +39,35 @@ def build_model(
     any_size: bool = False,
     precision: str = "float32",
 ) -> keras.Model:
-    """Builds the report's model with random weights.
+    """Builds the report's model with random weights, or on a backbone of your own.
+
+    A backbone of your own keeps its weights, of which it is given a copy. The model takes the
+    pixels that the backbone was trained on; it normalizes nothing that the backbone does not:
+
+        import keras
+        from deepfashion_tf.models.attribute_model import build_model
+        from deepfashion_tf.schema import builtin_schema
+
+        backbone = keras.Sequential(
+            [
+                keras.Input((64, 64, 3)),
+                keras.layers.Rescaling(1 / 255),
+                keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
+                keras.layers.Conv2D(32, 3, strides=2, activation="relu"),
+            ]
+        )
+        model = build_model(builtin_schema(), backbone)
+        model.predict(keras.random.uniform((2, 64, 64, 3), 0, 255))["fabric"].shape  # (2, 6)
 
     Args:
         schema: the categories, one head each.
-        backbone: a key of BACKBONES.
-        image_size: side of the square input in pixels.
-        representation: "logits" (1000-d) or "pooled" (2048-d).
+        backbone: a key of BACKBONES, keras:NAME for a network of keras.applications, or a
+            functional Keras model of one image input. What it gives, the average of feature
+            maps ``[batch, rows, columns, channels]`` or features ``[batch, width]``, is then
+            the representation.
+        image_size: side of the square input in pixels. None = 224, or the size that a backbone
+            of your own is for.
+        representation: "logits" (1000-d) or "pooled" (the average of the last feature map).
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
         heads: "pooled": all read the representation; "multiscale": all read, beside it, the
             averages of the maps that end the stages from an eighth of the image's side on,
@@ -54,7 +76,8 @@ def build_model(
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
         freeze_stages: the first stages, up to this number, are not trained; 0 = all are,
-            -1 = none is.
+            -1 = none is. Other negative numbers count from the last stage: -3 = the last two
+            stages are trained.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
         sync_batch_norm: where several replicas train, normalize by the statistics of the
@@ -73,7 +96,8 @@ def build_model(
 
     Raises:
         ValueError: an unknown backbone, representation, variant or kind of heads, or another
-            `fc_layers`, which attention heads have none of; or no such stage.
+            `fc_layers`, which attention heads have none of; no such stage; an image too small;
+            or a backbone of your own that is no such model.
     """
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
@@ -81,33 +105,40 @@ def build_model(
         raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
     if heads == "attention" and fc_layers:
         raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
+    own = None if isinstance(backbone, str) else backbone
+    if own is not None and (variant or drop_path or any_size):
+        raise ValueError("a backbone of your own has no variant, drop_path or any_size")
+    image_size = image_size or (own is not None and _side_of(own)) or 224
     side = None if any_size else image_size
     images = keras.Input((side, side, 3), name="images")
     with _dtype_policy(precision):
-        network = build_backbone(
-            backbone,
-            image_size,
-            representation,
-            variant,
-            drop_path=drop_path,
-            **({"any_size": True} if any_size else {}),  # which one family alone can
-        )
+        if own is not None:
+            network = clone_network(own, image_size, "backbone")
+        else:
+            network = build_backbone(
+                backbone,
+                image_size,
+                representation,
+                variant,
+                drop_path=drop_path,
+                **({"any_size": True} if any_size else {}),  # which one family alone can
+            )
     if heads != "pooled":
         maps = _maps_of(backbone, variant, network, image_size, heads)
-        network = keras.Model(network.input, [network.output, *maps], name=backbone)
-    for layer in network.layers:
-        if isinstance(layer, FusedBatchNormalization):
-            layer.freeze_statistics = freeze_batch_norm
-            layer.synchronized = sync_batch_norm
+        network = keras.Model(network.input, [network.output, *maps], name=network.name)
+    for layer in batch_norms(network):
+        layer.freeze_statistics = freeze_batch_norm
+        layer.synchronized = sync_batch_norm
     train_from(network, freeze_stages)
     features = network(images)
     if heads == "multiscale":
-        pooled, *maps = features
+        pooled, *maps = keras.tree.flatten(features)
         averages = [
             MapAverage(dtype=precision, name=f"average_{number}")(each)
             for number, each in enumerate(maps)
         ]
-        features = layers.Concatenate(dtype="float32", name="multiscale")([*averages, pooled])
+        if averages:
+            features = layers.Concatenate(dtype="float32", name="multiscale")([*averages, pooled])
         features = Standardization(dtype="float32", name="standardization")(features)
     for index, width in enumerate(FC_WIDTHS[:fc_layers]):
         features = layers.Dense(width, activation="relu", dtype=precision, name=f"fc{index + 1}")(
@@ -129,11 +160,20 @@ def build_model(
             dtype="float32",
             name=category,
         )(x)
-    return keras.Model(images, outputs, name=f"{backbone}_attributes")
+    return keras.Model(images, outputs, name=f"{network.name}_attributes")
+
+
+def _side_of(network: keras.Model) -> int | None:
+    shape = getattr(network, "input_shape", None)
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 4 else None
 
 
 def _maps_of(
-    backbone: str, variant: str | None, network: keras.Model, image_size: int, heads: str
+    backbone: str | keras.Model,
+    variant: str | None,
+    network: keras.Model,
+    image_size: int,
+    heads: str,
 ) -> list[keras.KerasTensor]:
     """Finds the feature maps that heads read beside the representation, the finest first."""
     known = network
@@ -146,6 +186,13 @@ def _maps_of(
     else:
         sides = {each.shape[1]: stage for stage, each in stages.items() if stage > 2}
         chosen = sorted(sides.values())[:2]  # the last of each side
+        if not chosen:
+            raise ValueError(
+                f"attention heads read maps of an eighth of the image's side or less, and the "
+                f"network {network.name} has none"
+            )
+    if known is network:
+        return [stages[stage] for stage in chosen]
     outputs = {id(stages[stage]) for stage in chosen}
     names = [layer.name for layer in known.layers if id(layer.output) in outputs]
     return [network.get_layer(name).output for name in names]
@@ -162,7 +209,7 @@ def train_from(network: keras.Model, freeze_stages: int) -> None:
         ValueError: the network has no such stage.
     """
     network.trainable = freeze_stages != WHOLE_BACKBONE
-    if freeze_stages > 0:
+    if freeze_stages not in (0, WHOLE_BACKBONE):
         for layer in layers_up_to(network, freeze_stages):
             layer.trainable = False
 

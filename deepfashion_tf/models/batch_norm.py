@@ -15,8 +15,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     weights files and the result are those of the parent. Images of bfloat16 or float16 are
     normalized by statistics, gamma and beta of float32, as the parent does. With
     ``synchronized`` all replicas normalize by the statistics of the whole batch: see
-    `synchronized_batch_norm`. Where the fused kernel has no equal (masks) the parent's pass is
-    used.
+    `synchronized_batch_norm`. Where the fused kernel has no equal (masks, other inputs than maps
+    with channels last) the parent's pass is used.
 
     Args:
         freeze_statistics: normalize with the moving mean and variance in training, too,
@@ -37,17 +37,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         training = training and not self.freeze_statistics
-        fused = training and self.trainable and mask is None
+        # Of maps whose channels are last; an axis is a number after the layer is built.
+        is_map = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        fused = training and self.trainable and mask is None and is_map
         if not fused or self.compute_dtype not in KERNEL_DTYPES:
             return super().call(inputs, training=training, mask=mask)
+        gamma = tf.ones_like(self.moving_variance) if self.gamma is None else self.gamma
+        beta = tf.zeros_like(self.moving_mean) if self.beta is None else self.beta
         replicas = tf.distribute.get_replica_context()
         if self.synchronized and replicas is not None and replicas.num_replicas_in_sync > 1:
-            outputs, mean, variance = synchronized_batch_norm(
-                inputs, self.gamma, self.beta, self.epsilon
-            )
+            outputs, mean, variance = synchronized_batch_norm(inputs, gamma, beta, self.epsilon)
         else:
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+                inputs, gamma, beta, epsilon=self.epsilon, is_training=True
             )
             variance *= _biased(inputs)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

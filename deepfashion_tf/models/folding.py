@@ -6,19 +6,23 @@ whole maps that a batch norm makes, forward and backward, and the convolution, i
 activation become one op in TensorFlow. Kernels, gammas and betas get the same gradients.
 """
 
+from collections import Counter
+
 import keras
 import tensorflow as tf
 from keras import layers
 
+from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
+from deepfashion_tf.models.graph import calls_of
 
 
 class FoldedConvolution(keras.Layer):
     """Computes a convolution and the batch norm after it, whose statistics are frozen, as one.
 
     Args:
-        convolution: without groups; shared, not copied.
-        normalization: shared, too.
+        convolution: one that `_can_fold`; shared, not copied.
+        normalization: of its channels; shared, too.
     """
 
     def __init__(
@@ -32,16 +36,25 @@ class FoldedConvolution(keras.Layer):
 
     def call(self, images):
         convolution, norm = self.convolution, self.normalization
-        scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-        shift = norm.beta - norm.moving_mean * scale
+        scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+        if norm.gamma is not None:
+            scale *= norm.gamma
+        shift = -norm.moving_mean * scale
+        if norm.beta is not None:
+            shift += norm.beta
         if convolution.use_bias:
             shift += convolution.bias * scale
-        is_depthwise = isinstance(convolution, layers.DepthwiseConv2D)
-        kernel = convolution.kernel * (scale[:, None] if is_depthwise else scale)
-        kernel = tf.cast(kernel, images.dtype)
-        strides = [1, *convolution.strides, 1]
-        convolve = tf.nn.depthwise_conv2d if is_depthwise else tf.nn.conv2d
-        maps = convolve(images, kernel, strides, convolution.padding.upper())
+        kernel, convolve = convolution.kernel, tf.nn.conv2d
+        if isinstance(convolution, layers.DepthwiseConv2D):
+            # [rows, columns, channels, multiplier]: those of one channel are side by side.
+            scale, convolve = tf.reshape(scale, kernel.shape[2:]), tf.nn.depthwise_conv2d
+        maps = convolve(
+            images,
+            tf.cast(kernel * scale, images.dtype),
+            [1, *convolution.strides, 1],
+            convolution.padding.upper(),
+            dilations=convolution.dilation_rate,
+        )
         return tf.nn.bias_add(maps, tf.cast(shift, images.dtype))
 
     def compute_output_shape(self, shape) -> tuple:
@@ -62,9 +75,21 @@ def fold_model(model: keras.Model) -> keras.Model:
     return keras.models.clone_model(model, clone_function=replace)
 
 
-def _is_frozen(layer) -> bool:
-    is_norm = isinstance(layer, layers.BatchNormalization)
-    return is_norm and (not layer.trainable or getattr(layer, "freeze_statistics", False))
+def _can_fold(layer: keras.Operation) -> bool:
+    """Whether a layer is a convolution and nothing else, in no groups."""
+    return (
+        type(layer) in (Conv2D, layers.Conv2D, layers.DepthwiseConv2D)
+        and (isinstance(layer, layers.DepthwiseConv2D) or layer.groups == 1)
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+    )
+
+
+def _is_frozen(layer: keras.Operation) -> bool:
+    """Whether a layer is a batch norm of channels with statistics that training does not change."""
+    is_norm = type(layer) in (FusedBatchNormalization, layers.BatchNormalization)
+    is_frozen = is_norm and (not layer.trainable or getattr(layer, "freeze_statistics", False))
+    return is_frozen and layer.axis in (-1, 3)
 
 
 class _Done(keras.Layer):
@@ -77,7 +102,8 @@ class _Done(keras.Layer):
 def fold_batch_norm(network: keras.Model) -> keras.Model:
     """Builds a network that computes the same, with batch norms inside their convolutions.
 
-    Only batch norms with frozen statistics move, and not behind grouped convolutions.
+    Only batch norms with frozen statistics move, and only behind a convolution without groups and
+    activation whose output they alone read.
 
     Args:
         network: functional, from one tensor of images.
@@ -85,20 +111,23 @@ def fold_batch_norm(network: keras.Model) -> keras.Model:
     Returns:
         A network of the same inputs, outputs and variables.
     """
-    readers: dict[int, list] = {}
-    for operation in network.operations:
-        if not isinstance(operation, layers.InputLayer):
-            for tensor in keras.tree.flatten(operation.input):
-                readers.setdefault(id(tensor), []).append(operation)
+    calls = calls_of(network)
+    readers: dict[int, list[keras.Operation]] = {}
+    for call in calls:
+        for tensor in call.inputs:
+            readers.setdefault(id(tensor), []).append(call.operation)
+    times = Counter(id(call.operation) for call in calls)
     outputs = {id(tensor) for tensor in network.outputs}
     folded = {}
-    for layer in network.layers:
-        after = readers.get(id(layer.output), []) if not isinstance(layer.output, list) else []
+    for call in calls:
+        layer, after = call.operation, readers.get(id(call.outputs[0]), [])
         if (
-            type(layer) in (Conv2D, layers.Conv2D, layers.DepthwiseConv2D)
+            _can_fold(layer)
             and len(after) == 1
             and _is_frozen(after[0])
-            and id(layer.output) not in outputs
+            # One kernel for two batch norms, or the reverse, would be folded twice.
+            and times[id(layer)] == times[id(after[0])] == 1
+            and id(call.outputs[0]) not in outputs
         ):
             folded[id(layer)] = FoldedConvolution(layer, after[0])
             folded[id(after[0])] = _Done(dtype=layer.dtype_policy)

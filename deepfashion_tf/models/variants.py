@@ -1,5 +1,6 @@
 """The backbones, and the variants of them that published weights belong to."""
 
+import difflib
 import math
 from dataclasses import dataclass
 
@@ -69,6 +70,28 @@ class LiteVariant:
         return int(320 * self.width + 4) // 8 * 8
 
 
+@dataclass(frozen=True)
+class Application:
+    """A network of keras.applications, and the pixels that its weights want.
+
+    Attributes:
+        backbone: a key of APPLICATIONS.
+        normalization: key of ``data.images.NORMALIZATIONS``.
+        image_size: side in pixels that its weights were trained at.
+        least_size: side of the smallest image that it takes.
+    """
+
+    backbone: str
+    normalization: str
+    image_size: int = 224
+    least_size: int = 32
+
+    @property
+    def function(self) -> str:
+        """Name of the function in keras.applications."""
+        return self.backbone.removeprefix(KERAS)
+
+
 # publisher.model; weights name theirs, see models/weights/.
 VARIANTS = {
     "keras.resnet50": Variant(
@@ -114,11 +137,88 @@ BACKBONES = {
 }
 
 
+KERAS = "keras:"  # how the backbones of keras.applications begin
+# Normalization -> the functions of keras.applications.
+_APPLICATIONS = {
+    "caffe": ("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"),
+    "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
+    "tf": (
+        *("InceptionResNetV2", "InceptionV3", "MobileNet", "MobileNetV2", "NASNetLarge"),
+        *("NASNetMobile", "ResNet50V2", "ResNet101V2", "ResNet152V2", "Xception"),
+    ),
+    "none": (
+        *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+        *(f"EfficientNetB{number}" for number in range(8)),
+        *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+        *("MobileNetV3Large", "MobileNetV3Small"),
+    ),
+}
+# Sides in pixels that are not 224, and least sides that are not 32.
+_SIZES = {
+    **{"InceptionResNetV2": 299, "InceptionV3": 299, "Xception": 299, "NASNetLarge": 331},
+    **{f"EfficientNetB{n + 1}": s for n, s in enumerate((240, 260, 300, 380, 456, 528, 600))},
+    **{"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300},
+    **{"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
+}
+_LEAST_SIZES = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
+# Each is its own one variant. keras.applications needs a TensorFlow to be asked; a test does.
+APPLICATIONS = {
+    KERAS + name: Application(
+        KERAS + name, normalization, _SIZES.get(name, 224), _LEAST_SIZES.get(name, 32)
+    )
+    for normalization, names in _APPLICATIONS.items()
+    for name in names
+}
+
+
+def known_backbone(name: str) -> str:
+    """Returns a backbone's name as it is spelled here: the case of keras:NAME does not matter.
+
+    Raises:
+        ValueError: there is no such backbone; the message suggests names that are like it.
+    """
+    if not name.lower().startswith(KERAS):
+        if name not in BACKBONES:
+            raise ValueError(
+                f"must be one of {', '.join(BACKBONES)} or {KERAS}NAME (such as "
+                f"{KERAS}EfficientNetV2B0)"
+            )
+        return name
+    spelled = {known.lower(): known for known in APPLICATIONS}
+    if name.lower() in spelled:
+        return spelled[name.lower()]
+    alike = difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)
+    suggestion = " or ".join(spelled[each] for each in alike) or ", ".join(APPLICATIONS)
+    raise ValueError(f"keras.applications has no such network: say {suggestion}")
+
+
+def find_variant(name: str) -> Variant | LiteVariant | Application:
+    """Returns a variant by its name: a key of VARIANTS or of APPLICATIONS."""
+    return APPLICATIONS[name] if name in APPLICATIONS else VARIANTS[name]
+
+
+def default_variant(backbone: str) -> str:
+    """Returns the variant that a backbone has where neither weights nor --variant name one."""
+    return backbone if backbone in APPLICATIONS else BACKBONES[backbone]
+
+
+def published_variant(backbone: str) -> str:
+    """Returns the variant that the weights `imagenet` of a backbone are of."""
+    return backbone if backbone in APPLICATIONS else PUBLISHED[backbone]
+
+
+def layer_name(backbone: str) -> str:
+    """Returns the name of a backbone as a layer, a file and a folder: without a colon."""
+    return backbone.replace(":", "_")
+
+
 def variants_of(backbone: str) -> list[str]:
     """Lists the variants of a backbone."""
+    if backbone in APPLICATIONS:
+        return [backbone]
     return [name for name, variant in VARIANTS.items() if variant.backbone == backbone]
 
 
 def image_size_of(backbone: str) -> int:
     """Returns the side in pixels that a backbone's ImageNet weights were trained at."""
-    return getattr(VARIANTS[BACKBONES[backbone]], "image_size", 224)
+    return getattr(find_variant(default_variant(backbone)), "image_size", 224)

@@ -1,14 +1,15 @@
 """Builds what is trained: the model with its first weights, the optimizer, losses and metrics."""
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.attribute_model import build_model, shared_features
+from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
 from deepfashion_tf.models.folding import fold_model
-from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.variants import default_variant
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
@@ -39,7 +40,8 @@ def build_initial_model(
         this machine is fastest in if it was to be chosen, and the model.
 
     Raises:
-        InputError: the weights cannot be found, read or fitted, or have another hash.
+        InputError: the weights cannot be found, read or fitted, or have another hash; or the
+            backbone does not go with the other options.
     """
     source = config.weights
     if source is None:
@@ -54,6 +56,7 @@ def build_initial_model(
             config.backbone,
             variant=config.variant,
             offline=config.offline,
+            top=config.representation == "logits",
         )
         sha256 = weights.file.sha256
         # What drawings have taught may have been trained again since.
@@ -66,31 +69,12 @@ def build_initial_model(
     precision, why = choose_precision(config.precision, config.backbone)
     if why:
         console.print(f"[dim]precision: {precision}, {why}[/dim]", soft_wrap=True)
-    variant = config.variant or BACKBONES[config.backbone]
+    variant = config.variant or default_variant(config.backbone)
     config = replace(config, weights=source, variant=variant, precision=precision)
     keras.utils.set_random_seed(config.seed)
-    try:
-        model = build_model(
-            schema,
-            config.backbone,
-            image_size=config.image_size,
-            representation=config.representation,
-            fc_layers=config.fc_layers,
-            heads=config.heads,
-            dropout=config.dropout,
-            variant=config.variant,
-            freeze_stages=config.freeze_stages,
-            freeze_batch_norm=config.freeze_batch_norm,
-            sync_batch_norm=config.sync_batch_norm,
-            untrained=config.untrained,
-            drop_path=config.drop_path,
-            any_size=config.start_size > 0,
-            precision=config.precision,
-        )
-    except ValueError as error:  # such as a stage that the network does not have
-        raise InputError(f"The network cannot be built: {error}.") from error
+    model = _build(schema, config)
     if weights:
-        load_weights(weights, model.get_layer(config.backbone))
+        load_weights(weights, backbone_of(model))
         if is_drawn:
             head_start.copy_heads(Run.load(path.parent), model, schema, config.untrained)
         console.print(
@@ -99,13 +83,43 @@ def build_initial_model(
     return config, model
 
 
+def _build(schema: Schema, config: TrainConfig) -> keras.Model:
+    """Builds the model of a config.
+
+    Raises:
+        InputError: the backbone has no such stage.
+    """
+    build = partial(
+        build_model,
+        schema,
+        config.backbone,
+        image_size=config.image_size,
+        representation=config.representation,
+        fc_layers=config.fc_layers,
+        heads=config.heads,
+        dropout=config.dropout,
+        variant=config.variant,
+        freeze_stages=config.freeze_stages,
+        freeze_batch_norm=config.freeze_batch_norm,
+        sync_batch_norm=config.sync_batch_norm,
+        untrained=config.untrained,
+        drop_path=config.drop_path,
+        any_size=config.start_size > 0,
+        precision=config.precision,
+    )
+    try:
+        return build()
+    except ValueError as error:
+        raise InputError(f"--backbone {config.backbone}: {error}.") from error
+
+
 def build_optimizer(
     model: keras.Model, config: TrainConfig, steps: int
 ) -> keras.optimizers.Optimizer:
     """Builds Adam for all weights of a model, those that are frozen at first included.
 
     Args:
-        model: has a layer named as the backbone.
+        model: of `build_model`.
         config: learning rate, schedule, precision, and how the backbone is treated.
         steps: steps of one epoch.
 
@@ -127,7 +141,7 @@ def build_optimizer(
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
     adam.begin_average()
-    adam.treat(model.get_layer(config.backbone).trainable_variables, scale=config.backbone_lr_scale)
+    adam.treat(backbone_of(model).trainable_variables, scale=config.backbone_lr_scale)
     return optimizer
 
 

@@ -12,7 +12,7 @@ import tyro
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, write_atomically
-from deepfashion_tf.models.variants import BACKBONES, variants_of
+from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.balance import ClassBalance, class_weights
 
@@ -57,7 +57,8 @@ class TrainConfig:
 
     backbone: str = "seresnet50"
     """Network under the heads: resnet50, seresnet50, seresnext50, efficientnetlite0,
-    efficientnetlite1 or efficientnetlite2."""
+    efficientnetlite1, efficientnetlite2, or keras:NAME: a network of keras.applications, such as
+    keras:EfficientNetV2B0."""
     weights: str | None = None
     """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
     (.safetensors, .pth, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or
@@ -188,7 +189,8 @@ class TrainConfig:
     2019); batch norm and biases do not."""
     freeze_stages: int = 0
     """First stages of the backbone that are not trained: 4 are half of the time of an
-    EfficientNet-Lite, 3 of a ResNet-50. 0: none; -1: all, and features are computed once."""
+    EfficientNet-Lite, 3 of a ResNet-50. 0: none; -1: all, and features are computed once; -3: all
+    but the last two, and so on."""
     search_heads: bool = False
     """Train heads on the features of the weights first, for several values of weight decay and
     dropout, and begin with those that are best on the validation images."""
@@ -229,10 +231,10 @@ class TrainConfig:
                     f"{_option(name)} is {getattr(self, name)!r}, but must be one of "
                     f"{', '.join(map(str, get_args(hint)))}."
                 )
-        if self.backbone not in BACKBONES:
-            raise InputError(
-                f"--backbone is {self.backbone!r}, but must be one of {', '.join(BACKBONES)}."
-            )
+        try:
+            object.__setattr__(self, "backbone", known_backbone(self.backbone))
+        except ValueError as error:
+            raise InputError(f"--backbone is {self.backbone!r}, but {error}.") from error
         for name in _PATHS:
             path = getattr(self, name)
             if path is not None:
@@ -265,7 +267,7 @@ class TrainConfig:
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
-            ("freeze_stages", -1, 99),
+            ("freeze_stages", -99, 99),
             ("freeze_epochs", 0, self.epochs),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
@@ -290,10 +292,23 @@ class TrainConfig:
                 f"--start-size is {self.start_size}, but must lie between 32 and --image-size "
                 f"{self.image_size}, a multiple of 4 below it; 0 is none."
             )
-        if self.start_size and (self.freeze_stages > 0 or "resn" not in self.backbone):
+        is_residual = self.backbone in ("resnet50", "seresnet50", "seresnext50")
+        partly_frozen = self.freeze_stages not in (0, -1)
+        if self.start_size and (partly_frozen or not is_residual):
             raise InputError(
                 "--start-size goes with a backbone resnet50, seresnet50 or seresnext50 and with "
                 "--freeze-stages 0: leave one out."
+            )
+        application = APPLICATIONS.get(self.backbone)
+        if application and self.image_size < application.least_size:
+            raise InputError(
+                f"--image-size is {self.image_size}, but --backbone {self.backbone} takes images "
+                f"of at least {application.least_size} pixels."
+            )
+        if application and self.drop_path:
+            raise InputError(
+                f"--drop-path does not go with --backbone {self.backbone}, which has rates of its "
+                f"own: leave it out."
             )
         if self.search_heads and (self.heads != "multiscale" or self.fc_layers):
             raise InputError(

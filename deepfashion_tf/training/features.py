@@ -21,6 +21,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
 from deepfashion_tf.models.attribute_model import backbone_of, feature_extractor
 from deepfashion_tf.models.folding import fold_model
+from deepfashion_tf.models.variants import layer_name
 from deepfashion_tf.models.weights.sources import keras_cache
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.training.config import TrainConfig
@@ -125,7 +126,7 @@ class Extractor:
         for array in backbone_of(self.model).get_weights():
             digest.update(np.ascontiguousarray(array))
         base = config.cache_dir or keras_cache() / "deepfashion_tf-features"
-        return base / f"features-{config.backbone}-{digest.hexdigest()[:24]}"
+        return base / f"features-{layer_name(config.backbone)}-{digest.hexdigest()[:24]}"
 
 
 def _names(split: Split) -> list[str]:

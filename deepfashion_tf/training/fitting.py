@@ -16,7 +16,7 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
-from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, train_from
+from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, backbone_of, train_from
 from deepfashion_tf.training.balance import count_classes, sampling_weights
 from deepfashion_tf.training.building import compile_model
 from deepfashion_tf.training.callbacks import (
@@ -75,7 +75,7 @@ def fit(
         )
     )
     val_steps = steps_per_epoch(splits[1], batch_size)
-    backbone = job.model.get_layer(config.backbone)
+    backbone = backbone_of(job.model)
     counts = count_classes(splits[0])
     weights = _sampling(splits[0], config)
     with Interrupt() as interrupt:

@@ -15,7 +15,7 @@ from deepfashion_tf.data.wardrobe import WARDROBE_VERSION
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.models.attention import attention_of
-from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.variants import default_variant, layer_name
 from deepfashion_tf.models.weights.sources import keras_cache
 from deepfashion_tf.schema import UNLABELLED, Schema
 from deepfashion_tf.training.config import TrainConfig
@@ -38,7 +38,7 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
     wanted = replace(
         demo(),
         backbone=config.backbone,
-        variant=config.variant or BACKBONES[config.backbone],
+        variant=config.variant or default_variant(config.backbone),
         representation=config.representation,
         heads="attention",  # heads of another kind begin anew
         weights="none",
@@ -153,7 +153,7 @@ def _directory(wanted: TrainConfig) -> Path:
     values = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
     text = json.dumps({**values, "drawings": WARDROBE_VERSION, "version": _VERSION}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return keras_cache() / f"deepfashion_tf-wardrobe-{wanted.backbone}-{digest}"
+    return keras_cache() / f"deepfashion_tf-wardrobe-{layer_name(wanted.backbone)}-{digest}"
 
 
 def _digest_of(path: Path) -> str:

@@ -13,7 +13,7 @@ import tyro
 from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
-from deepfashion_tf.models.variants import BACKBONES
+from deepfashion_tf.models.variants import known_backbone
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
@@ -83,7 +83,10 @@ def parse_with_recipe(
     recipe = early.recipe or values.get("recipe")
     if recipe is None:
         recipe, backbone = _usual(data, backbone)
-    backbone = backbone if backbone in BACKBONES else _BACKBONE
+    try:
+        backbone = known_backbone(backbone or _BACKBONE)
+    except ValueError as error:
+        raise InputError(f"--backbone is {backbone!r}, but {error}.") from error
     try:
         base = dataclasses.replace(RECIPES[recipe](backbone), **values)
     except InputError as error:

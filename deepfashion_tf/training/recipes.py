@@ -1,6 +1,6 @@
 """Recipes: what to train, with its reasons. Each is a function of the backbone."""
 
-from deepfashion_tf.models.variants import image_size_of
+from deepfashion_tf.models.variants import KERAS, image_size_of, known_backbone
 from deepfashion_tf.training.config import TrainConfig
 
 # As many as two CPU cores train on 5,000 images in a quarter of an hour (lite0) or an hour.
@@ -41,7 +41,7 @@ def probe(backbone: str = "seresnet50") -> TrainConfig:
         backbone=backbone,
         representation="pooled",
         heads="multiscale",
-        image_size=image_size_of(backbone),
+        image_size=image_size_of(known_backbone(backbone)),
         freeze_stages=-1,
         search_heads=True,
         tta="flip",
@@ -66,8 +66,8 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
         backbone=backbone,
         representation="pooled",
         heads="multiscale",
-        image_size=image_size_of(backbone),
-        freeze_stages=4 if backbone.startswith("efficientnet") else 3,
+        image_size=image_size_of(known_backbone(backbone)),
+        freeze_stages=_lower_stages(backbone),
         freeze_batch_norm=True,
         search_heads=True,
         tta="flip",
@@ -83,6 +83,13 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
         schedule="cosine",
         precision="auto",
     )
+
+
+def _lower_stages(backbone: str) -> int:
+    """Returns `freeze_stages` of a finetuning: the last two stages of any network learn."""
+    if backbone.lower().startswith(KERAS):
+        return -3
+    return 4 if backbone.startswith("efficientnet") else 3
 
 
 def strong(backbone: str = "seresnet50") -> TrainConfig:

@@ -16,8 +16,8 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, is_folder, remove_unfinished, whole_or_nothing
 
 # Registers the layers that model.keras names.
-from deepfashion_tf.models import senet  # noqa: F401
-from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
+from deepfashion_tf.models import backbones  # noqa: F401
+from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
 from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
@@ -66,7 +66,8 @@ class Run:
             directory = config.output_dir
             directory.mkdir(parents=True, exist_ok=True)
         else:
-            directory = _make_numbered(Path("saved_models") / f"{config.backbone}-{config.recipe}")
+            name = f"{layer_name(config.backbone)}-{config.recipe}"
+            directory = _make_numbered(Path("saved_models") / name)
         try:
             # Whoever makes this file first has the directory.
             config.save(directory / CONFIG_FILE, only_new=True)
@@ -147,8 +148,8 @@ class Run:
     def normalization(self) -> Normalization:
         """The normalization that belongs to the run's network and its weights."""
         # Runs of before there were variants have those of `imagenet`.
-        variant = self.config.variant or PUBLISHED[self.config.backbone]
-        return NORMALIZATIONS[VARIANTS[variant].normalization]
+        variant = self.config.variant or published_variant(self.config.backbone)
+        return NORMALIZATIONS[find_variant(variant).normalization]
 
     def read_split(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.models.variants import layer_name
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.options import RecipeFile, parse_with_recipe
 
@@ -50,5 +51,5 @@ def parse_tune_command(description: str, args: Sequence[str] | None = None) -> T
     if command.config.output_dir:
         return command
     config = command.config
-    folder = Path("tuning") / f"{config.backbone}-{config.recipe}"
+    folder = Path("tuning") / f"{layer_name(config.backbone)}-{config.recipe}"
     return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=folder))

@@ -10,7 +10,8 @@ import numpy as np
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.models.backbones import build_backbone
-from deepfashion_tf.models.variants import VARIANTS
+from deepfashion_tf.models.variants import VARIANTS, find_variant
+from deepfashion_tf.models.weights.applications import ApplicationWeights
 from deepfashion_tf.models.weights.check import check_values
 from deepfashion_tf.models.weights.files import WeightsFile, read_file
 from deepfashion_tf.models.weights.identify import find_layout, fitting_variants
@@ -161,7 +162,7 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts, axis=-1) if alike and len(parts) > 1 else parts[0]
 
 
-def load_weights(weights: Weights, network: keras.Model) -> None:
+def load_weights(weights: Weights | ApplicationWeights, network: keras.Model) -> None:
     """Puts weights into a network of `build_backbone`; all of them, or none.
 
     Args:
@@ -172,6 +173,9 @@ def load_weights(weights: Weights, network: keras.Model) -> None:
         InputError: a tensor is missing, left over, of another shape or no number, or the
             network has a top and the weights have none.
     """
+    if isinstance(weights, ApplicationWeights):
+        weights.load(network)
+        return
     variables = {_path(variable): variable for variable in network.weights}
     if "predictions/kernel" in variables and not weights.has_top:
         raise InputError(
@@ -189,20 +193,20 @@ def load_weights(weights: Weights, network: keras.Model) -> None:
         variables[path].assign(value)
 
 
-def build_with_weights(weights: Weights, image_size: int = 224) -> keras.Model:
+def build_with_weights(weights: Weights | ApplicationWeights, image_size: int = 224) -> keras.Model:
     """Builds the backbone that weights are for, with a top if they have one, and loads them.
 
     Raises:
         InputError: they do not fit.
     """
     representation = "logits" if weights.has_top else "pooled"
-    backbone = VARIANTS[weights.variant].backbone
+    backbone = find_variant(weights.variant).backbone
     network = build_backbone(backbone, image_size, representation, weights.variant)
     load_weights(weights, network)
     return network
 
 
-def convert_weights(weights: Weights, path: Path) -> None:
+def convert_weights(weights: Weights | ApplicationWeights, path: Path) -> None:
     """Writes weights as ``.weights.h5`` of the network that `build_backbone` gives.
 
     The file notes its source, the source's SHA-256 and the variant, so that it can be

@@ -4,12 +4,16 @@ import hashlib
 import importlib.util
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from deepfashion_tf.downloads import download, download_from_hub
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.models.variants import PUBLISHED, VARIANTS
+from deepfashion_tf.models.variants import APPLICATIONS, PUBLISHED, VARIANTS
+from deepfashion_tf.models.weights.applications import (
+    ApplicationWeights,
+    Release,
+    find_application_weights,
+)
 from deepfashion_tf.models.weights.check import find_file, printable
 from deepfashion_tf.models.weights.network import Weights, check_backbone, read_weights
 
@@ -31,24 +35,14 @@ _NO_DOWNLOAD = (
 )
 
 
-@dataclass(frozen=True)
-class Release:
-    """A file on the web, as the library that publishes it lists it.
-
-    Attributes:
-        name: of the file.
-        url: its address.
-        md5: its hash, in hexadecimal.
-    """
-
-    name: str
-    url: str
-    md5: str
-
-
 def find_weights(
-    source: str, backbone: str | None, *, variant: str | None = None, offline: bool = False
-) -> Weights:
+    source: str,
+    backbone: str | None,
+    *,
+    variant: str | None = None,
+    offline: bool = False,
+    top: bool = True,
+) -> Weights | ApplicationWeights:
     """Gives the weights that a source names, downloaded where they are not here yet.
 
     Args:
@@ -57,11 +51,21 @@ def find_weights(
         backbone: the one to be loaded; None = the one that the weights are for.
         variant: key of VARIANTS, for a file that fits several.
         offline: download nothing.
+        top: with the 1000-d ImageNet output, where keras.applications has a file without.
 
     Raises:
         InputError: there is no such source, it cannot be fetched, or it is for another
             network.
     """
+    if backbone in APPLICATIONS and source.strip():
+        return find_application_weights(
+            source,
+            APPLICATIONS[backbone],
+            keras_cache(),
+            top=top,
+            offline=offline,
+            otherwise=_NO_DOWNLOAD,
+        )
     published = None
     if source == "imagenet":
         path, published = _fetch_imagenet(backbone, offline)
@@ -97,7 +101,7 @@ def _fetch_imagenet(backbone: str | None, offline: bool) -> tuple[Path, str]:
         return packaged_weights(backbone), PUBLISHED[backbone]
     release = imagenet_release(backbone)
     path = keras_cache() / release.name
-    download(release.url, path, release.md5, offline=offline, otherwise=_NO_DOWNLOAD)
+    download(release.url, path, release.digest, offline=offline, otherwise=_NO_DOWNLOAD)
     return path, PUBLISHED[backbone]
 
 
