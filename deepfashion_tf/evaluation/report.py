@@ -102,7 +102,7 @@ def _sections(
     config = run.config
     data = "drawings of the wardrobe" if config.is_wardrobe else Path(config.data_name).name
     yield (
-        f"{config.backbone}, {config.image_size} px, {config.epochs} epochs on {data}. Scored on "
+        f"{run.network}, {config.epochs} epochs on {data}. Scored on "
         f"the images listed in `{scores.source}`."
     )
     yield "## Scores"
