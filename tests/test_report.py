@@ -40,6 +40,10 @@ def test_the_page_needs_nothing_beside_it_and_tells_the_scores(answered, trained
         for attribute in SCHEMA[category]:
             assert f"<td>{attribute}</td>" in text
     assert f"{scores.mean_accuracy:.4f}" in text
+    exact = over_images(answers.exact_hits)
+    assert exact.mean == pytest.approx(scores.exact_match)
+    assert f"<td>{scores.exact_match:.4f}</td>" in text
+    assert f"<td>{exact.low:.4f} … {exact.high:.4f}</td>" in text
 
 
 def test_a_model_without_mistakes_and_a_category_without_labels(answered, trained, tmp_path):
@@ -48,6 +52,7 @@ def test_a_model_without_mistakes_and_a_category_without_labels(answered, traine
     right = replace(answered, split=replace(answered.split, labels=labels))
     write_report(trained.run, right, right.scores(), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
+    assert "exact match is left out" in page
     assert "There are none." in page and page.count("<img") == 3
 
 

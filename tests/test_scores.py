@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import labelled
 
+from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.evaluation.table import print_scores, remarks
 from deepfashion_tf.schema import builtin_schema
@@ -77,6 +78,41 @@ def test_unlabelled_images_do_not_count():
     assert scores.mean_accuracy == pytest.approx(np.mean(accuracies))
 
 
+def test_exact_match_counts_images_labelled_in_all_categories():
+    labels = np.array([[0] * 6, [0] * 6, [0] * 5 + [1], [0] * 5 + [-1], [1] * 6])
+    answers = np.array([[0] * 6, [0] * 5 + [2], [0] * 5 + [1], [0] * 6, [1] * 6])
+    scores = score(labelled(labels), answers)
+    # Right: the first, the third and the fifth of the four that are labelled in all.
+    assert (scores.exact_match_images, scores.exact_match) == (4, 0.75)
+    # Fit is 0 twice and 1 twice: 0, the first, is the commonest with 0 elsewhere.
+    assert scores.majority_exact_match == 0.5
+    hits = Answers(SCHEMA, range(5), answers, answers, labels, answers).exact_hits
+    np.testing.assert_array_equal(hits[:, 0], [1, 0, 1, np.nan, 1])
+
+
+def test_without_an_image_labelled_in_all_categories_exact_match_is_left_out(tmp_path, capsys):
+    labels = random_labels(60)
+    labels[:30, 0], labels[30:, 1] = -1, -1
+    scores = score(labelled(labels), labels)
+    assert scores.exact_match is None and scores.majority_exact_match is None
+    assert "No image is labelled in all categories: exact match is left out." in remarks(scores)
+    print_scores(scores, "test")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "exact match  " in line)
+    assert line.split()[3:] == ["│", "0", "│", "-", "│", "-", "│", "-", "│"]
+    scores.save(tmp_path / "metrics.json")
+    assert Scores.load(tmp_path / "metrics.json") == scores
+
+
+def test_scores_of_before_exact_match_are_read(tmp_path):
+    path = tmp_path / "metrics.json"
+    score(labelled(random_labels(60)), random_labels(60)).save(path)
+    document = json.loads(path.read_text())
+    for name in ("exact_match", "majority_exact_match", "exact_match_images"):
+        del document[name]
+    path.write_text(json.dumps(document))
+    assert Scores.load(path).exact_match is None
+
+
 def test_metrics_json_has_the_documented_shape(tmp_path):
     labels = random_labels(60)
     scores = score(labelled(labels), random_labels(60))
@@ -86,6 +122,7 @@ def test_metrics_json_has_the_documented_shape(tmp_path):
     assert found["split"] == "val" and found["images"] == 60
     assert found["mean_accuracy"] == pytest.approx(scores.mean_accuracy)
     assert {"mean_class_recall", "majority_baseline", "categories"} <= set(found)
+    assert found["exact_match"] == scores.exact_match and found["exact_match_images"] == 60
     assert list(found["categories"]) == list(SCHEMA)
     for category, attributes in SCHEMA.items():
         entry = found["categories"][category]

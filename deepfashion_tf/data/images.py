@@ -6,6 +6,7 @@ prediction and in the exported graph, so that they cannot drift apart.
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.decode import decode_for, whole_place
@@ -40,6 +41,24 @@ NORMALIZATIONS = {
     # networks that normalize inside: EfficientNet, EfficientNetV2, MobileNetV3, ConvNeXt
     "none": Normalization("rgb", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+
+
+def renormalization(
+    source: Normalization, target: Normalization
+) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Computes what turns pixels of one normalization into those of another.
+
+    Returns:
+        Scale and offset, a value a channel each, in the order of `target`; and whether the
+        channels are reversed before: ``x * scale + offset``.
+    """
+    is_reversed = source.order != target.order
+    step = -1 if is_reversed else 1
+    std, mean = (np.array(values)[::step] * source.scale for values in (source.std, source.mean))
+    target_std, target_mean = np.array(target.std), np.array(target.mean)
+    scale = std / (target.scale * target_std)
+    offset = (mean / target.scale - target_mean) / target_std
+    return tuple(scale.tolist()), tuple(offset.tolist()), is_reversed
 
 
 def squash_resize(image: tf.Tensor, size: int) -> tf.Tensor:

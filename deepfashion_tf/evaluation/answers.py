@@ -79,6 +79,15 @@ class Answers:
         ]
         return np.stack(columns, axis=1)
 
+    @property
+    def exact_hits(self) -> np.ndarray:
+        """1 where all answers of an image are right, 0 where not: ``[n, 1]``.
+
+        NaN where an image is not labelled in all categories.
+        """
+        known = (self.labels != UNLABELLED).all(axis=1, keepdims=True)
+        return np.where(known, (self.answers == self.labels).all(axis=1, keepdims=True), np.nan)
+
     @classmethod
     def joined(cls, parts: Sequence["Answers"]) -> "Answers":
         """Puts answers for several splits together, which are of the same categories."""

@@ -43,7 +43,7 @@ def finish_run(
     answered = answer_labelled(run, val, skipped, calibrate=True, recall_price=price)
     scores = answered.scores()
     scores.save(run.directory / METRICS_FILE)
-    title = f"{run.config.backbone}, {run.config.image_size} px, {_source(run)}"
+    title = f"{run.network}, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
     save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
     if export:

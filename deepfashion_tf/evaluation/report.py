@@ -102,7 +102,7 @@ def _sections(
     config = run.config
     data = "drawings of the wardrobe" if config.is_wardrobe else Path(config.data_name).name
     yield (
-        f"{config.backbone}, {config.image_size} px, {config.epochs} epochs on {data}. Scored on "
+        f"{run.network}, {config.epochs} epochs on {data}. Scored on "
         f"the images listed in `{scores.source}`."
     )
     yield "## Scores"
@@ -202,10 +202,30 @@ def _scores(answers: Answers, scores: Scores) -> str:
         ]
         + ["", ""]
     )
+    rows.append(_exact_match(answers, scores))
     return table(header, rows) + (
         f"\n\nIntervals: percentiles of {RESAMPLES} bootstrap samples of the images; they tell how "
         "far other images may lead, and nothing of other seeds."
     )
+
+
+def _exact_match(answers: Answers, scores: Scores) -> list[str]:
+    count, share, majority = (
+        scores.exact_match_images,
+        scores.exact_match,
+        scores.majority_exact_match,
+    )
+    if share is None:
+        return ["exact match", "0", *["—"] * 4, "", ""]
+    return [
+        "exact match",
+        str(count),
+        f"{share:.4f}",
+        _spell(over_images(answers.exact_hits)),
+        f"{majority:.4f}",
+        f"{share - majority:+.4f}",
+        *("", ""),
+    ]
 
 
 def _spell(interval: Interval) -> str:

@@ -70,6 +70,9 @@ class Scores:
         categories: category -> its scores.
         source: what the images are listed in.
         adjustment: of the answers that are scored; None = they are the network's own.
+        exact_match_images: how many images are labelled in all of the categories.
+        exact_match: share of these whose answers are right in all categories; None without any.
+        majority_exact_match: the same of always answering each category's commonest class.
     """
 
     split: str
@@ -77,6 +80,9 @@ class Scores:
     categories: dict[str, CategoryScore]
     source: str = ""
     adjustment: Adjustment | None = None
+    exact_match_images: int = 0
+    exact_match: float | None = None
+    majority_exact_match: float | None = None
 
     @property
     def mean_accuracy(self) -> float | None:
@@ -148,6 +154,9 @@ class Scores:
             "mean_class_recall": self.mean_class_recall,
             "majority_baseline": self.majority_baseline,
             "majority_class_recall": self.majority_class_recall,
+            "exact_match": self.exact_match,
+            "majority_exact_match": self.majority_exact_match,
+            "exact_match_images": self.exact_match_images,
             "mean_calibration_error": self.mean_calibration_error,
             "mean_calibration_error_before": self.mean_calibration_error_before,
             "adjustment": asdict(self.adjustment) if self.adjustment else None,
@@ -175,6 +184,9 @@ class Scores:
                 categories,
                 document.get("source", ""),
                 Adjustment(**adjustment) if adjustment else None,
+                document.get("exact_match_images", 0),
+                document.get("exact_match"),
+                document.get("majority_exact_match"),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -185,18 +197,21 @@ class Scores:
 def score(split: Split, answers: np.ndarray) -> Scores:
     """Scores answers.
 
+    Exact match counts the images that are labelled in all categories of the split.
+
     Args:
         split: whose labels are right; -1 = not labelled, not scored.
         answers: int ``[images, categories]``, class ids.
     """
     labels = split.labels
-    categories = {}
+    categories, commonest = {}, []
     for column, (category, attributes) in enumerate(split.schema.items()):
         labelled = labels[:, column] != UNLABELLED
         truth, answer = labels[labelled, column], answers[labelled, column]
         counts = np.bincount(truth, minlength=len(attributes))
         hits = np.bincount(truth[truth == answer], minlength=len(attributes))
         total = int(counts.sum())
+        commonest.append(counts.argmax())
         categories[category] = CategoryScore(
             images=total,
             accuracy=float(hits.sum() / total) if total else None,
@@ -206,7 +221,20 @@ def score(split: Split, answers: np.ndarray) -> Scores:
                 for i, attribute in enumerate(attributes)
             },
         )
-    return Scores(split.name, len(split), categories, split.source)
+    complete = (labels != UNLABELLED).all(axis=1)
+    exact, majority = (
+        float((labels == given)[complete].all(axis=1).mean()) if complete.any() else None
+        for given in (answers, commonest)
+    )
+    return Scores(
+        split.name,
+        len(split),
+        categories,
+        split.source,
+        exact_match_images=int(complete.sum()),
+        exact_match=exact,
+        majority_exact_match=majority,
+    )
 
 
 def _mean(values) -> float | None:

@@ -37,11 +37,17 @@ def print_scores(
             *([marks[category]] if any(marks.values()) else []),
         )
     table.add_section()
-    for name, value, baseline in (
-        ("mean accuracy", scores.mean_accuracy, scores.majority_baseline),
-        ("mean class recall", scores.mean_class_recall, scores.majority_class_recall),
+    for name, count, value, baseline in (
+        ("mean accuracy", "", scores.mean_accuracy, scores.majority_baseline),
+        ("mean class recall", "", scores.mean_class_recall, scores.majority_class_recall),
+        (
+            "exact match",
+            str(scores.exact_match_images),
+            scores.exact_match,
+            scores.majority_exact_match,
+        ),
     ):
-        table.add_row(f"[bold]{name}[/bold]", "", *_compare(value, baseline))
+        table.add_row(f"[bold]{name}[/bold]", count, *_compare(value, baseline))
     console.print(table)
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)
@@ -88,6 +94,8 @@ def remarks(scores: Scores) -> list[str]:
         sentences.append(f"No image is labelled in {', '.join(unlabelled)}: left out of the means.")
     if absent:
         sentences.append(f"No image shows {', '.join(absent)}: left out of mean class recall.")
+    if labelled and not scores.exact_match_images:
+        sentences.append("No image is labelled in all categories: exact match is left out.")
     if scores.adjustment and labelled:
         sentences.append(_describe(scores))
     return sentences

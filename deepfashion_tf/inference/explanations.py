@@ -26,6 +26,7 @@ from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attention import AttentionPooling, attention_of
 from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of
+from deepfashion_tf.models.ensemble import members_of
 from deepfashion_tf.models.graph import calls_of
 from deepfashion_tf.models.stages import stage_maps, stage_output
 from deepfashion_tf.training.run import Run
@@ -102,15 +103,22 @@ def evidence(
     if isinstance(model, Run):
         images, model = normalize(images, model.normalization), model.load_model()
     class_ids = np.broadcast_to(_class_ids(model, category, class_id), len(images))
-    if members := _members(model):
+    if members := members_of(model):
         if class_id is None:
             answers = model.predict(images, batch_size, verbose=0)[category]
             class_ids = answers.argmax(axis=1).astype(np.int32)
         maps = [
-            evidence(one, images, category, class_ids, stage=stage, batch_size=batch_size)
+            evidence(
+                one.model,
+                one.images(images),
+                category,
+                class_ids,
+                stage=stage,
+                batch_size=batch_size,
+            )
             for one in members
         ]
-        return np.mean(maps, axis=0)
+        return _mean_map(maps)
     weigh = _weigher(model, [category], stage)
     parts = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
     maps = [
@@ -128,7 +136,8 @@ class Explainer:
         model: the network.
         normalization: of its images.
         stage: whose feature map is read; None = the last one that has four cells a side or
-            more, which is the last of all from 97 pixels on.
+            more, which is the last of all from 97 pixels on. Of an ensemble, the smallest member
+            decides.
 
     Attributes:
         stage: the same.
@@ -138,13 +147,17 @@ class Explainer:
     def __init__(
         self, model: keras.Model, normalization: Normalization, stage: int | None = None
     ) -> None:
-        size = model.input_shape[1]
+        members = members_of(model)
+        size = min([model.input_shape[1], *(one.model.input_shape[1] for one in members)])
         fine = [n for n in (2, 3, 4, LAST_STAGE) if -(-size // 2**n) >= _LEAST_CELLS]
-        last = max(stage_maps(backbone_of((_members(model) or [model])[0])))
+        first = members[0].model if members else model
+        last = max(stage_maps(backbone_of(first)))
         self.stage = stage or min(max(fine, default=2), last)
         self.categories = list(model.output)
         self._normalization = normalization
-        self._members = [Explainer(one, normalization, self.stage) for one in _members(model)]
+        self._members = [
+            (one.images, Explainer(one.model, normalization, self.stage)) for one in members
+        ]
         if self._members:
             self._answer = tf.function(lambda images: model(images, training=False))
             return
@@ -166,15 +179,17 @@ class Explainer:
                 adjusted ones may differ from.
         """
         asked = np.full((len(self.categories), len(crops)), -1, np.int32)
-        images = normalize(tf.constant(crops), self._normalization)
+        images = self._normalized(crops)
         if answers is not None:
             asked = np.stack([answers[c] for c in self.categories]).astype(np.int32)
         elif self._members:
             found = self._answer(images)
             asked = np.stack([np.argmax(found[c], axis=1) for c in self.categories])
         if self._members:
-            maps = [one._weigh(images, tf.constant(asked, tf.int32)) for one in self._members]
-            found = np.mean(maps, axis=0)
+            asked = tf.constant(asked, tf.int32)
+            found = _mean_map(
+                [one._weigh(prepare(images), asked).numpy() for prepare, one in self._members]
+            )
         else:
             found = self._weigh(images, tf.constant(asked)).numpy()
         return {c: _up_to_1(maps) for c, maps in zip(self.categories, found, strict=True)}
@@ -190,13 +205,21 @@ class Explainer:
             highest value: all 1 where a head looks everywhere alike. Empty where the heads are
             of those that do not look.
         """
+        return self._look_at(self._normalized(crops))
+
+    def _look_at(self, images: tf.Tensor) -> dict[str, np.ndarray]:
         if self._members:
-            looks = [found for one in self._members if (found := one.look(crops))]
-            return {c: np.mean([found[c] for found in looks], axis=0) for c in (looks or [{}])[0]}
+            looks = [
+                found for prepare, one in self._members if (found := one._look_at(prepare(images)))
+            ]
+            return {c: _mean_map([found[c] for found in looks]) for c in (looks or [{}])[0]}
         if not self._look:
             return {}
-        found = self._look(normalize(tf.constant(crops), self._normalization)).numpy()
+        found = self._look(images).numpy()
         return {c: _up_to_1(found[..., k]) for k, c in enumerate(self._looking)}
+
+    def _normalized(self, crops: np.ndarray) -> tf.Tensor:
+        return normalize(tf.constant(crops), self._normalization)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -299,10 +322,17 @@ def _looker(model: keras.Model, attention: AttentionPooling):
     return look.get_concrete_function()
 
 
-def _members(model: keras.Model) -> list[keras.Model]:
-    """Lists the models that an ensemble averages; none where it is a single one."""
-    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [part for part in parts if isinstance(part.output, dict)]
+def _mean_map(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Computes the mean of the members' maps, ``[..., rows, columns]``, as fine as the finest."""
+    sides = max(found.shape[-2:] for found in maps)
+
+    def enlarge(found: np.ndarray) -> np.ndarray:
+        if found.shape[-2:] == sides:
+            return found
+        plain = found.reshape(-1, *found.shape[-2:], 1)
+        return tf.image.resize(plain, sides).numpy().reshape(*found.shape[:-2], *sides)
+
+    return np.mean([enlarge(found) for found in maps], axis=0)
 
 
 def _feature_map(network: keras.Model, stage: int):

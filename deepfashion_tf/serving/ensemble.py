@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import layers
 from rich.table import Table
 
+from deepfashion_tf.data.images import renormalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
@@ -19,12 +18,11 @@ from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import absolute, write_atomically
+from deepfashion_tf.models.ensemble import MemberImages, average_models
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import ENSEMBLE_FILE, Run
 from deepfashion_tf.training.train import train
-
-ENSEMBLE_FILE = "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -42,37 +40,49 @@ class Member:
     seconds: float
 
 
-def ensemble_runs(runs: Sequence[Run], directory: Path) -> Run:
+def ensemble_runs(runs: Sequence[Run], directory: Path, recall_price: float | None = None) -> Run:
     """Makes a run directory whose model averages the probabilities of several runs.
 
-    It is a run like any other: evaluated, exported, asked. Its data are those of the first one.
+    It is a run like any other: evaluated, exported, asked. Its crops, normalization and
+    configuration are those of the member with the largest images. Inside the model each other
+    member resizes and normalizes them as its own.
 
     Args:
-        runs: at least two, of the same categories, image size, normalization and views.
+        runs: at least two, of the same categories, crops and views.
         directory: to make.
+        recall_price: points of mean accuracy that mean class recall may cost; None = as of the
+            member with the largest images.
 
     Raises:
         InputError: they do not go together, or the directory holds something already.
     """
     check_runs(runs)
-    first = runs[0]
-    config = replace(first.config, output_dir=directory)
-    images = keras.Input(first.load_model().input_shape[1:], name="images")
-    answers = []
-    for number, run in enumerate(runs, start=1):
-        model = run.load_model()
-        # Layers of one model need names of their own.
-        member = keras.Model(model.inputs, model.output, name=f"member-{number}")
-        answers.append(member(images))
-    outputs = {
-        category: layers.Average(name=category)([found[category] for found in answers])
-        for category in first.schema
+    largest = _largest(runs)
+    config = replace(largest.config, output_dir=directory)
+    if recall_price is not None:
+        config = replace(config, recall_price=recall_price)
+    members = [(run.load_model(), _images_of(run, largest)) for run in runs]
+    together = Run.create(config, largest.schema)
+    together.save_model(average_models(members))
+    document = {
+        "members": [str(run.directory) for run in runs],
+        "networks": [run.network for run in runs],
     }
-    together = Run.create(config, first.schema)
-    together.save_model(keras.Model(images, outputs, name="ensemble"))
-    members = [str(run.directory) for run in runs]
-    write_atomically(directory / ENSEMBLE_FILE, json.dumps({"members": members}, indent=2) + "\n")
+    write_atomically(directory / ENSEMBLE_FILE, json.dumps(document, indent=2) + "\n")
     return together
+
+
+def _largest(runs: Sequence[Run]) -> Run:
+    """Finds the run of the largest images; of several, the first."""
+    return max(runs, key=lambda run: run.config.image_size)
+
+
+def _images_of(run: Run, largest: Run) -> MemberImages | None:
+    """Makes what turns the images of the largest member into those of a run."""
+    size = run.config.image_size
+    if run.normalization != largest.normalization:
+        return MemberImages(size, *renormalization(largest.normalization, run.normalization))
+    return MemberImages(size) if size != largest.config.image_size else None
 
 
 def check_runs(runs: Sequence[Run]) -> None:
@@ -89,8 +99,6 @@ def check_runs(runs: Sequence[Run]) -> None:
         for what, one, other in (
             ("--crop", first.config.crop, run.config.crop),
             ("--box-padding", first.config.box_padding, run.config.box_padding),
-            ("the image size", first.config.image_size, run.config.image_size),
-            ("the normalization", first.normalization, run.normalization),
             ("--tta", first.config.tta, run.config.tta),
             ("the categories that were learnt", first.trained, run.trained),
         ):
@@ -98,8 +106,9 @@ def check_runs(runs: Sequence[Run]) -> None:
                 differences = [*differences, f"{what} is {one} here and {other} there"]
         if not differences and _data_of(first) != _data_of(run):
             differences = ["their validation or test images are others"]
-        if (run.directory / ENSEMBLE_FILE).is_file():
-            differences = [*differences, "the second is an ensemble: name its members"]
+        for name, one in (("first", first), ("second", run)):
+            if one.is_ensemble:
+                differences = [*differences, f"the {name} is an ensemble: name its members"]
         if differences:
             raise InputError(
                 f"{first.directory} and {run.directory} cannot answer together: "
@@ -128,16 +137,29 @@ def score_runs(runs: Sequence[Run], split: Split) -> list[Member]:
     return found
 
 
-def distil(together: Run, directory: Path) -> Run:
+def distil(together: Run, first: Run, directory: Path) -> Run:
     """Trains one network, as the ensemble's first run was trained, on the ensemble's answers.
+
+    Args:
+        together: the ensemble.
+        first: its first run.
+        directory: to make.
 
     Raises:
         InputError: as of `train`; or Ctrl-C has ended it.
     """
-    teacher = absolute(together.directory)
-    trained = train(replace(together.config, output_dir=directory, teacher=teacher))
+    config = replace(
+        first.config,
+        output_dir=directory,
+        teacher=absolute(together.directory),
+        recall_price=together.config.recall_price,
+    )
+    trained = train(config)
     finish_run(trained.run, trained.val, not trained.interrupted, export_run)
     return trained.run
+
+
+_SCORES = ("mean_accuracy", "mean_class_recall", "exact_match")
 
 
 def members_table(alone: Sequence[Member], others: Sequence[Member]) -> Table:
@@ -148,40 +170,36 @@ def members_table(alone: Sequence[Member], others: Sequence[Member]) -> Table:
         others: the ensemble, and what was distilled of it.
     """
     scores = alone[0].scores
+    names = [name for name in _SCORES if getattr(scores, name) is not None]
     table = Table(title=f"{scores.images} {scores.split} images")
-    for name in ("", "mean accuracy", "gain", "mean class recall", "gain", "seconds", "times"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=not name)
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(member.scores, name) for member in alone]))
-
+    table.add_column("", overflow="fold")
+    for title in (*(name.replace("_", " ") for name in names), "seconds", "times"):
+        table.add_column(title, justify="right", min_width=7)
+    means = [float(np.mean([getattr(member.scores, name) for member in alone])) for name in names]
     seconds = float(np.mean([member.seconds for member in alone]))
+
+    def add_row(title: str, values: Sequence[float], taken: float, times: str = "") -> None:
+        table.add_row(title, *(f"{value:.4f}" for value in values), f"{taken:.1f}", times)
+
     for member in alone:
-        accuracy, recall = member.scores.mean_accuracy, member.scores.mean_class_recall
-        table.add_row(member.name, f"{accuracy:.4f}", "", f"{recall:.4f}", "", _told(member), "")
-    accuracy, recall = mean("mean_accuracy"), mean("mean_class_recall")
+        add_row(member.name, [getattr(member.scores, name) for name in names], member.seconds)
     table.add_section()
-    table.add_row("their mean", f"{accuracy:.4f}", "", f"{recall:.4f}", "", f"{seconds:.1f}", "")
+    add_row("their mean", means, seconds)
     for member in others:
-        found = member.scores
-        table.add_row(
-            member.name,
-            f"{found.mean_accuracy:.4f}",
-            f"{found.mean_accuracy - accuracy:+.4f}",
-            f"{found.mean_class_recall:.4f}",
-            f"{found.mean_class_recall - recall:+.4f}",
-            _told(member),
-            f"{member.seconds / seconds:.1f}",
-        )
+        table.add_section()
+        values = [getattr(member.scores, name) for name in names]
+        add_row(member.name, values, member.seconds, f"{member.seconds / seconds:.1f}")
+        gains = (f"{value - mean:+.4f}" for value, mean in zip(values, means, strict=True))
+        table.add_row("gain", *gains)
     return table
 
 
-def _told(member: Member) -> str:
-    return f"{member.seconds:.1f}"
-
-
 def ensemble_command(
-    paths: Sequence[Path], directory: Path, splits: Sequence[str], distilled: Path | None
+    paths: Sequence[Path],
+    directory: Path,
+    splits: Sequence[str],
+    distilled: Path | None,
+    recall_price: float | None = None,
 ) -> None:
     """Does what scripts/ensemble.py is asked for.
 
@@ -195,9 +213,9 @@ def ensemble_command(
     known = [split for split in known if set(split.labelled_categories()) & set(first.trained)]
     if left := [name for name in splits if name not in {split.name for split in known}]:
         console.print(f"Nothing is labelled in {', '.join(left)}: not compared there.")
-    together = ensemble_runs(runs, directory)
+    together = ensemble_runs(runs, directory, recall_price)
     finish_run(together, first.read_split("val"), export=export_run)
-    made = [together, distil(together, distilled)] if distilled else [together]
+    made = [together, distil(together, first, distilled)] if distilled else [together]
     for split in known:
         console.print(members_table(score_runs(runs, split), score_runs(made, split)))
     console.print(f"Ensemble: {together.directory}/", soft_wrap=True, markup=False)

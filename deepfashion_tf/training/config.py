@@ -138,8 +138,8 @@ class TrainConfig:
     alpha: float = 1.0
     """Weight of the loss, the same for all attributes."""
     teacher: Path | None = None
-    """Run, such as an ensemble, whose answers for the training images are learnt besides their
-    labels (Hinton et al. 2015)."""
+    """Run, such as an ensemble, of any image size, whose answers for the training images are learnt
+    besides their labels (Hinton et al. 2015)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all attributes of its category (Szegedy et al.
     2016)."""

@@ -58,7 +58,11 @@ def open_readers(
 
 
 def plain_reader(
-    split: Split, reader: Reader, config: TrainConfig, skipped: SkippedImages
+    split: Split,
+    reader: Reader,
+    config: TrainConfig,
+    skipped: SkippedImages,
+    image_size: int | None = None,
 ) -> Reader:
     """Gives a reader of training images as they are validated: without the margin.
 
@@ -70,13 +74,15 @@ def plain_reader(
         reader: of the training, which serves if it has no margin.
         config: as of `open_readers`.
         skipped: as of `open_readers`.
+        image_size: side of the crops; None = the config's, which `reader` has.
     """
-    if not reader.margin:
+    size = image_size or config.image_size
+    if not reader.margin and size == config.image_size:
         return reader
     split = replace(split, margin=0.0)
     if config.on_bad_image == "skip" and not config.cache:
-        return SkippingReader(split, config.image_size, skipped.note_later)
-    return DirectReader(split, config.image_size)
+        return SkippingReader(split, size, skipped.note_later)
+    return DirectReader(split, size)
 
 
 def _open_cached(split: Split, config: TrainConfig, skipped: SkippedImages) -> tuple[Split, Reader]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, is_folder, remove_unfinished, whole_or_nothing
 
 # Registers the layers that model.keras names.
-from deepfashion_tf.models import backbones  # noqa: F401
+from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: F401
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
 from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 
 BAD_IMAGES_FILE = "bad_images.txt"
+ENSEMBLE_FILE = "ensemble.json"  # names the runs that an ensemble was made of
 HISTORY_FILE = "history.csv"
 MODEL_FILE = "model.keras"
 SCHEMA_FILE = "schema.yaml"
@@ -134,6 +136,19 @@ class Run:
     def trained(self) -> list[str]:
         """The categories that the model was trained in."""
         return [category for category in self.schema if category not in self.config.untrained]
+
+    @property
+    def is_ensemble(self) -> bool:
+        return (self.directory / ENSEMBLE_FILE).is_file()
+
+    @property
+    def network(self) -> str:
+        """Names the backbone and its image size; of an ensemble, those of all members."""
+        if self.is_ensemble:
+            document = json.loads((self.directory / ENSEMBLE_FILE).read_text(encoding="utf-8"))
+            if networks := document.get("networks"):
+                return " + ".join(networks)
+        return f"{self.config.backbone}, {self.config.image_size} px"
 
     @property
     def model_path(self) -> Path:

@@ -167,13 +167,15 @@ def _train(
         config = check_labels(train_split, val_split, config)
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
-    if config.teacher:
-        config = replace(config, teacher=absolute(config.teacher))
-    if config.cache_dir:
-        config = replace(config, cache_dir=absolute(config.cache_dir))
+    for name in ("teacher", "cache_dir"):
+        if path := getattr(config, name):
+            config = replace(config, **{name: absolute(path)})
     targets = None
     if config.teacher:
-        plain = plain_reader(splits[0], train_reader, config, skipped)
+
+        def plain(image_size: int) -> Reader:
+            return plain_reader(splits[0], train_reader, config, skipped, image_size)
+
         targets = taught_labels(config, splits[0], plain)
     config = replace(config, **located(config))
     if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):
