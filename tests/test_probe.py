@@ -112,7 +112,7 @@ def test_a_probe_is_trained_resumed_and_scored(challenge, tmp_path, monkeypatch,
     assert sorted(map(len, kept)) == [6, 6]
     assert any(np.allclose(layer.mean, each.mean((0, 1)), atol=1e-5) for each in kept)
     # A second run computes no features, and a run that goes on neither.
-    monkeypatch.setattr(features_module, "_views_of", None)
+    monkeypatch.setattr(features_module, "normalized_batches", None)
     train(dataclasses.replace(config, output_dir=tmp_path / "second"))
     resumed = dataclasses.replace(run.config, output_dir=run.directory)
     train(resumed, RuntimeOptions(resume=run.directory))
