@@ -176,10 +176,11 @@ def release_of(application: Application, top: bool) -> Release:
     def stop(fname: str, origin: str, file_hash: str | None = None, **options) -> None:
         raise _Asked(Release(fname, origin, file_hash))
 
+    build, side = getattr(keras.applications, application.function), application.image_size
     get_file = file_utils.get_file
     file_utils.get_file = stop
     try:
-        getattr(keras.applications, application.function)(weights="imagenet", include_top=top)
+        build(weights="imagenet", include_top=top, input_shape=(side, side, 3))
     except _Asked as asked:
         return asked.release
     finally:

@@ -80,7 +80,9 @@ def _save_model(
         for asset in Path(folder).iterdir():
             setattr(module, asset.stem, tf.saved_model.Asset(str(asset)))
         try:
-            tf.saved_model.save(module, str(path), signatures=module.endpoints)
+            # Swish has a custom gradient that cannot be saved, and an export has no use for any.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(module, str(path), signatures=module.endpoints, options=options)
         except tf.errors.OpError as error:
             raise InputError(
                 f"{path.parent} cannot be written to ({error.message}): free some space, or name "
