@@ -158,8 +158,10 @@ def test_without_a_price_answers_stay_and_unlabelled_categories_do_not_count():
         Calibration.fit(probabilities, labels, None, 3.0)
 
 
-def test_an_attribute_without_training_images_stays_finite():
+def test_an_attribute_without_training_images_is_finite_and_never_favoured():
     shares = {"sleeve": shares_of(np.array([500, 10, 0])), "fit": SHARES["fit"]}
+    for offsets in (recall_offsets(shares, ONES, 0.9), power_offsets(shares, 1.0)):
+        assert offsets["sleeve"][2] == offsets["sleeve"].min() == offsets["sleeve"][0]
     probabilities, labels = drawn(500)
     probabilities["sleeve"][:, 2] = 0
     labels["sleeve"][labels["sleeve"] == 2] = -1

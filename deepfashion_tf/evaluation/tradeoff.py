@@ -1,5 +1,6 @@
 """The figure of what mean class recall costs in mean accuracy."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -66,7 +67,7 @@ def save_tradeoff(answered: Answered, scores: Scores, title: str, path: Path) ->
     figure = plot_tradeoff(answered, scores)
     if figure is None:
         return
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(textwrap.fill(title, 80), x=0.01, ha="left", fontweight="bold")
     with whole_or_nothing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)

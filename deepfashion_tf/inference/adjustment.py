@@ -19,13 +19,17 @@ TAUS = tuple(np.linspace(0, 1.5, 31).round(2).tolist())
 def shares_of(counts: np.ndarray) -> np.ndarray:
     """Returns the shares of a category's attributes; each has one image more than were counted.
 
+    An attribute without training images has the share of the commonest one. No adjustment must
+    favour what the network has never seen.
+
     Args:
         counts: int ``[classes]``, training images of each.
 
     Returns:
-        float ``[classes]``, of sum 1, none of them 0.
+        float ``[classes]``, none of them 0; of sum 1 where all attributes have images.
     """
-    return (counts + 1) / (counts + 1).sum()
+    shares = (counts + 1) / (counts + 1).sum()
+    return np.where(counts > 0, shares, shares.max())
 
 
 def recall_offsets(shares: Offsets, temperatures: Mapping[str, float], weight: float) -> Offsets:
