@@ -98,8 +98,7 @@ _LITE = "efficientnetlite0"
 
 def _instead(recipe: TrainConfig) -> dict:
     """Returns the options in which a recipe differs from what the pretrained studies change."""
-    usual = asdict(replace(finetune(_LITE), weights="imagenet"))
-    recipe = replace(recipe, weights=recipe.weights or "imagenet")
+    usual = asdict(finetune(_LITE))
     return {name: value for name, value in asdict(recipe).items() if value != usual[name]}
 
 
@@ -199,7 +198,7 @@ STUDIES: dict[str, Study] = {
         {name: options for name, (_, options) in _PRETRAINED.items()},
         {name: label for name, (label, _) in _PRETRAINED.items()},
         {"wardrobe_train": 300, "wardrobe_test": 1000},
-        recipe=lambda: replace(finetune(_LITE), weights="imagenet"),
+        recipe=lambda: finetune(_LITE),
         on_both=True,
     ),
     "finetune": Study(
@@ -208,7 +207,7 @@ STUDIES: dict[str, Study] = {
         {name: options for name, (_, options) in _FINETUNE.items()},
         {name: label for name, (label, _) in _FINETUNE.items()},
         {"wardrobe_train": 300, "wardrobe_test": 1000},
-        recipe=lambda: replace(finetune(_LITE), weights="imagenet"),
+        recipe=lambda: finetune(_LITE),
         on_both=True,
     ),
 }

@@ -39,6 +39,7 @@ def probe(backbone: str = "seresnet50") -> TrainConfig:
     return TrainConfig(
         recipe="probe",
         backbone=backbone,
+        weights="imagenet",
         representation="pooled",
         heads="multiscale",
         image_size=image_size_of(known_backbone(backbone)),
@@ -64,6 +65,7 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
     return TrainConfig(
         recipe="finetune",
         backbone=backbone,
+        weights="imagenet",
         representation="pooled",
         heads="multiscale",
         image_size=image_size_of(known_backbone(backbone)),

@@ -243,10 +243,12 @@ def _begin(
     with runtime.scope():
         is_begun = _is_begun(schema, config, options)
         config, model = build_initial_model(schema, config, with_weights=not is_begun)
-        run = Run(config.output_dir or Path(), config, schema)
-        config, readers = prepare(
-            model, config, run.normalization, splits, readers, skipped, targets, is_begun
-        )
+    run = Run(config.output_dir or Path(), config, schema)
+    # On one device: what it computes is little, and the same in every process.
+    config, readers = prepare(
+        model, config, run.normalization, splits, readers, skipped, targets, is_begun
+    )
+    with runtime.scope():
         optimizer = build_optimizer(model, config, steps)
         task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
