@@ -102,15 +102,18 @@ def test_the_report_recipe_is_the_reports():
         (["--backbone", "efficientnetlite2"], "finetune", "efficientnetlite2"),
         (["--backbone", "seresnet50"], "probe", "seresnet50"),
         (["--recipe", "finetune"], "finetune", "seresnet50"),
+        (["--weights", "none"], "strong", "seresnet50"),
         (["--recipe", "probe", "--backbone=efficientnetlite1"], "probe", "efficientnetlite1"),
     ],
 )
 def test_a_cpu_gets_what_it_trains_in_a_quarter_of_an_hour(options, recipe, backbone, capsys):
     config = parse_config(["--data-dir", "somewhere", *options])
-    assert config == dataclasses.replace(RECIPES[recipe](backbone), data_dir=Path("somewhere"))
-    said = capsys.readouterr().out
-    assert (f"--recipe {recipe} --backbone {backbone}" in said) == ("--recipe" not in options)
-    assert config.image_size == {"2": 260, "1": 240}.get(backbone[-1], 224)
+    expected = RECIPES[recipe](backbone)
+    if "--weights" in options:
+        expected = dataclasses.replace(expected, weights="none")
+    assert config == dataclasses.replace(expected, data_dir=Path("somewhere"))
+    is_told = not {"--recipe", "--weights"}.intersection(options)
+    assert (f"--recipe {recipe} --backbone {backbone}" in capsys.readouterr().out) == is_told
 
 
 def test_a_run_of_the_recipe_that_finetune_replaced_is_read():

@@ -191,7 +191,7 @@ def test_the_precision_that_was_chosen_is_the_runs_and_goes_on(challenge, tmp_pa
     monkeypatch.setattr(choosing, "bfloat16_units", lambda: "units")
     options = ["--precision", "auto", "--output-dir", str(tmp_path / "run")]
     small = ["--image-size", "32", "--batch-size", "4", "--epochs", "1", "--weights", "none"]
-    command = parse_command("", ["--data-dir", str(challenge), *small, *options])
+    command = parse_command("", ["--recipe=demo", "--data-dir", str(challenge), *small, *options])
     assert command.config.precision == "auto"
     run = train(command.config).run
     assert run.config.precision == TrainConfig.load(run.directory / "config.json").precision

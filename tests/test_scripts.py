@@ -165,6 +165,7 @@ def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path, run_here, monkeypa
     weights = trained.run.model_path
     options = ["--data-dir", wardrobe, "--weights", weights, "--image-size", 32, "--epochs", 2]
     options += ["--freeze-epochs", 1, "--backbone-lr-scale", 0.1, "--freeze-batch-norm"]
+    options += ["--recipe", "demo"]
     code, out, err = run_here("train", *options, "--output-dir", "run", cwd=tmp_path)
     assert code == 0, err
     assert out.index("is frozen") < out.index("epoch 1/2") < out.index("is trained")

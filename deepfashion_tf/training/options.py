@@ -82,7 +82,8 @@ def parse_with_recipe(
     backbone = early.backbone or values.get("backbone")
     recipe = early.recipe or values.get("recipe")
     if recipe is None:
-        recipe, backbone = _usual(data, backbone)
+        weights = early.weights or values.get("weights")
+        recipe, backbone = _usual(data, backbone, weights)
     try:
         backbone = known_backbone(backbone or _BACKBONE)
     except ValueError as error:
@@ -100,13 +101,15 @@ def parse_with_recipe(
     return dataclasses.replace(command, config=config), given | values.keys()
 
 
-def _usual(data: Path | str | None, backbone: str | None) -> tuple[str, str]:
-    """Chooses recipe and backbone by the data and the machine.
+def _usual(data: Path | str | None, backbone: str | None, weights: str | None) -> tuple[str, str]:
+    """Chooses recipe and backbone by the data, the weights and the machine.
 
     On a CPU it is what reaches the best accuracy in a quarter of an hour for 5,000 images.
     """
     if not data or str(data) in WARDROBES:
         return "demo", backbone or _BACKBONE
+    if weights in ("none", "wardrobe"):
+        return "strong", backbone or _BACKBONE  # random features must not be frozen
     if Path("/proc/driver/nvidia").exists():
         return "finetune", backbone or _BACKBONE
     if (backbone or _FOR_CPU).startswith("efficientnet"):
@@ -170,6 +173,7 @@ def _look_ahead(args: list[str]) -> argparse.Namespace:
     early.add_argument("--data-dir", "--data_dir")
     early.add_argument("--data")
     early.add_argument("--backbone")
+    early.add_argument("--weights")
     early.add_argument("--config")
     try:
         return early.parse_known_args(args)[0]
