@@ -16,6 +16,7 @@ from deepfashion_tf.evaluation import jobs
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.statistics import over_seeds
 from deepfashion_tf.reproduction.grid import Grid, quick
 from deepfashion_tf.reproduction.reproduce import epochs_to_train
 from deepfashion_tf.reproduction.results import collect
@@ -310,3 +311,28 @@ def test_the_readme_tells_what_the_runs_in_docs_gave():
         for score in ("mean_accuracy", "mean_class_recall"):
             gain = 100 * (means[name, score] - means["plain", score])
             assert f"{gain:+.1f} (".replace("-", "−") in row, (name, score, gain)
+
+
+def test_the_readme_tells_what_imagenet_weights_give():
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text()
+
+    def cells_of(name: str) -> dict:
+        path = root / "docs" / name / "photographs" / "results.json"
+        return json.loads(path.read_text())["cells"]
+
+    found, strong = cells_of("pretrained"), cells_of("strong")["strong"]["seeds"]
+    for name, label in (
+        ("finetune-lite2", "`finetune`, EfficientNet-Lite2, 260 px"),
+        ("finetune", "`finetune`, EfficientNet-Lite0, 224 px"),
+        ("probe-lite2", "`probe`, EfficientNet-Lite2, 260 px"),
+        ("probe", "`probe`, EfficientNet-Lite0, 224 px"),
+    ):
+        row, seeds = f"| {label} |", found[name]["seeds"]
+        assert len(seeds) == 3
+        for score in ("mean_accuracy", "mean_class_recall"):
+            gain = over_seeds([100 * (seeds[s][score] - strong[s][score]) for s in sorted(seeds)])
+            row += f" {np.mean([run[score] for run in seeds.values()]):.4f} |"
+            told = f" {gain.mean:+.1f} ({gain.low:+.1f} … {gain.high:+.1f}) |"
+            row += told.replace("-", "−")
+        assert f"{row}\n" in readme, row

@@ -82,7 +82,9 @@ def recipe_text(config: TrainConfig) -> str:
         for name, value in dataclasses.asdict(config).items()
         if name not in ("output_dir", "untrained") and value != usual[name]
     }
-    return yaml.safe_dump({"recipe": config.recipe, **values}, sort_keys=False, allow_unicode=True)
+    # The recipe's own values hang on the backbone.
+    chosen = {"recipe": config.recipe, "backbone": config.backbone}
+    return yaml.safe_dump({**chosen, **values}, sort_keys=False, allow_unicode=True)
 
 
 def _load(path: Path) -> tuple[dict, dict[str, int]]:
