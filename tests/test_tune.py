@@ -395,7 +395,7 @@ def one_split(name: str) -> Split:
 def test_options_of_the_search(tmp_path):
     command = parse_tune_command("", ["--backbone", "resnet50", "--data", "shop.csv"])
     assert command.search == SearchOptions(trials=20, prune=True)
-    assert command.config.output_dir == Path("tuning/resnet50-photographs")
+    assert command.config.output_dir == Path("tuning/resnet50-probe")
     (tmp_path / "mine.yaml").write_text("gamma: 1.5\noutput_dir: here")
     options = ["--config", str(tmp_path / "mine.yaml"), "--trials", "7", "--no-prune"]
     command = parse_tune_command("", options)
