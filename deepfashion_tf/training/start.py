@@ -107,7 +107,7 @@ def _search(
 def _report(found: list[Heads], images: int) -> None:
     best, worst = found[0], found[-1]
     console.print(
-        f"Heads on frozen features: {len(found)} settings, validation mean accuracy "
+        f"Heads on frozen features: {len(found)} settings, validation accuracy "
         f"{worst.mean_accuracy:.4f} to {best.mean_accuracy:.4f} ({images} images). Chosen by it: "
         f"weight decay {best.weight_decay:g}, dropout {best.dropout:g}.",
         soft_wrap=True,
