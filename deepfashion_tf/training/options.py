@@ -114,7 +114,7 @@ def _usual(data: Path | str | None, backbone: str | None, weights: str | None) -
         return "finetune", backbone or _BACKBONE
     if (backbone or _FOR_CPU).startswith("efficientnet"):
         recipe, backbone = "finetune", backbone or _FOR_CPU
-        why = "the best accuracy within a quarter of an hour for 5,000 images on a CPU"
+        why = "sized for a quarter of an hour with 5,000 images on two CPU cores"
     else:
         recipe, why = "probe", f"a CPU needs hours to train more of {backbone} than its heads"
     console.print(

@@ -3,7 +3,7 @@
 from deepfashion_tf.models.variants import KERAS, image_size_of, known_backbone
 from deepfashion_tf.training.config import TrainConfig
 
-# As many as two CPU cores train on 5,000 images in a quarter of an hour (lite0) or an hour.
+# Sized for two idle CPU cores and 5,000 images: a quarter of an hour (lite0), an hour (others).
 _FINETUNE_EPOCHS = {"efficientnetlite0": 10, "efficientnetlite1": 16, "efficientnetlite2": 20}
 
 
@@ -59,8 +59,8 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
 
         python scripts/train.py --recipe finetune --backbone efficientnetlite0 --data-dir DIR
 
-    Lower stages and the statistics of batch norm stay those of ImageNet. On two CPU cores
-    5,000 images take a quarter of an hour with efficientnetlite0.
+    Lower stages and the statistics of batch norm stay those of ImageNet. The epochs of
+    efficientnetlite0 are sized for a quarter of an hour with 5,000 images on two idle CPU cores.
     """
     return TrainConfig(
         recipe="finetune",
