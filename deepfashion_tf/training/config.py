@@ -188,9 +188,8 @@ class TrainConfig:
     """Share of the learning rate by which kernels shrink in each step (AdamW, Loshchilov and Hutter
     2019); batch norm and biases do not."""
     freeze_stages: int = 0
-    """First stages of the backbone that are not trained: 4 are half of the time of an
-    EfficientNet-Lite, 3 of a ResNet-50. 0: none; -1: all, and features are computed once; -3: all
-    but the last two, and so on."""
+    """First stages of the backbone that are not trained, which saves their gradients. 0: none; -1:
+    all, and features are computed once; -3: all but the last two."""
     search_heads: bool = False
     """Train heads on the features of the weights first, for several values of weight decay and
     dropout, and begin with those that are best on the validation images."""
