@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,11 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 
 UNLABELLED: Final[int] = -1
+# What people write into a table where they know nothing. "none" is no such word: it is an answer.
+NOT_LABELLED: Final = (
+    *("n/a", "na", "n.a.", "#n/a", "nan", "null", "nil", "unknown", "unlabelled", "unlabeled"),
+    *("not labelled", "not labeled", "-", "--", "?", "-1"),
+)
 
 # What a Keras layer, an output of a SavedModel and a column of a table can all be called.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
@@ -45,17 +50,25 @@ class Category:
         attributes: at least two, in the order of their class ids.
         description: for people.
         loss_weight: of the category in the total loss, >= 0 (the report's eq. 7).
+        column: of a table that holds its labels; None = one that is called as the category.
+        synonyms: attribute -> other words that tables have for it.
     """
 
     name: str
     attributes: tuple[str, ...]
     description: str = ""
     loss_weight: float = 1.0
+    column: str | None = field(default=None, compare=False)
+    synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, hash=False)
 
 
 @dataclass(frozen=True)
 class Schema(Mapping):
     """Categories in order; read as a mapping, category -> its attributes.
+
+    Attributes:
+        categories: in order.
+        not_labelled: words of tables that mean "nobody said"; None = NOT_LABELLED.
 
     Example:
         schema = Schema.of({"season": ["summer", "winter"], "collar": ["none", "polo", "shirt"]})
@@ -67,6 +80,7 @@ class Schema(Mapping):
     """
 
     categories: tuple[Category, ...]
+    not_labelled: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for _, fault in faults_of(self.categories):
@@ -114,7 +128,7 @@ class Schema(Mapping):
     def select(self, names: Iterable[str]) -> "Schema":
         """Gives a schema of some of the categories."""
         by_name = {category.name: category for category in self.categories}
-        return Schema(tuple(by_name[name] for name in names))
+        return replace(self, categories=tuple(by_name[name] for name in names))
 
     def find_attribute(self, name: str) -> tuple[str, str]:
         """Finds what ``attribute`` or ``category.attribute`` means.
@@ -164,11 +178,16 @@ class Schema(Mapping):
             entry = {"description": category.description} if category.description else {}
             if category.loss_weight != 1.0:
                 entry["loss_weight"] = float(category.loss_weight)
+            if category.column is not None:
+                entry["column"] = category.column
+            if category.synonyms:
+                entry["synonyms"] = {name: list(w) for name, w in category.synonyms.items()}
             attributes = list(category.attributes)
             entries[category.name] = {**entry, "attributes": attributes} if entry else attributes
-        text = yaml.safe_dump(
-            {"categories": entries}, sort_keys=False, allow_unicode=True, default_flow_style=None
-        )
+        content: dict = {"categories": entries}
+        if self.not_labelled is not None:
+            content["not_labelled"] = list(self.not_labelled)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(path, text)
 
 
@@ -221,8 +240,26 @@ def _faults_of_attributes(category: Category) -> Iterator[str]:
                 f"{category.name} has the attribute {attribute!r}: give it a name that can be "
                 f"printed, without spaces around it"
             )
+    yield from _faults_of_synonyms(category)
     if not (0 <= category.loss_weight < math.inf):
         yield f"{category.name} has the loss weight {category.loss_weight}: give a number >= 0"
+
+
+def _faults_of_synonyms(category: Category) -> Iterator[str]:
+    meant = {fold_word(attribute): attribute for attribute in category.attributes}
+    for attribute, words in category.synonyms.items():
+        if attribute not in category.attributes:
+            yield f"{category.name} has synonyms of {attribute}, which is none of its attributes"
+        for word in words:
+            other = meant.setdefault(fold_word(word), attribute)
+            if other != attribute:
+                yield f"{category.name} has {word!r} as a synonym of {attribute} and for {other}"
+
+
+def fold_word(word: str) -> str:
+    """Returns what two spellings of a word have in common: no case, and one kind of space."""
+    # Not at the start, where a hyphen is the sign of a number.
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", word.casefold().replace("_", " ").strip())
 
 
 def _list(attributes: tuple[str, ...]) -> str:

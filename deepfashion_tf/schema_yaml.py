@@ -7,7 +7,8 @@ import yaml
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import Category, Schema, faults_of
 
-_KEYS = ("attributes", "description", "loss_weight")
+_TEXTS = ("description", "loss_weight", "column")
+_KEYS = ("attributes", *_TEXTS, "synonyms")
 _HELP = 'a schema is "categories:" and below it "NAME: [ATTRIBUTE, ATTRIBUTE, …]", one a category'
 
 
@@ -32,34 +33,39 @@ def read_schema(path: Path) -> Schema:
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise InputError(f"{where}: this is no YAML ({reason}); {_HELP}.") from error
     entries = _mapping(root, path, "the file")
-    unknown = [key for key, _, _ in entries if key != "categories"]
-    if len(entries) != 1 or unknown:
+    nodes = {key: node for key, _, node in entries}
+    unknown = [key for key, _, _ in entries if key not in ("categories", "not_labelled")]
+    if "categories" not in nodes or unknown or len(nodes) != len(entries):
         line = entries[0][1] if entries else 1
         raise InputError(
             f"{path}, line {line}: {', '.join(unknown) or 'nothing'} stands there; {_HELP}."
         )
+    words = nodes.get("not_labelled")
+    not_labelled = None if words is None else _words(words, path, "the words of not_labelled")
     categories, lines = [], []
-    for name, line, node in _mapping(entries[0][2], path, "categories"):
+    for name, line, node in _mapping(nodes["categories"], path, "categories"):
         categories.append(_category(name, node, path))
         lines.append(line)
     for number, fault in faults_of(tuple(categories)):
         raise InputError(f"{path}, line {(lines or [1])[number]}: {fault}.")
-    return Schema(tuple(categories))
+    return Schema(tuple(categories), not_labelled)
 
 
 def _category(name: str, node: yaml.Node, path: Path) -> Category:
     if isinstance(node, yaml.SequenceNode):
-        return Category(name, _words(node, path, name))
+        return Category(name, _words(node, path, f"the attributes of {name}"))
     values: dict[str, yaml.Node] = {}
     for key, line, value in _mapping(node, path, name):
         if key not in _KEYS or key in values:
             fault = "is there twice" if key in values else f"is none of {', '.join(_KEYS)}"
             raise InputError(f"{path}, line {line}: {key} of {name} {fault}.")
         values[key] = value
-    attributes = _words(values["attributes"], path, name) if "attributes" in values else ()
-    texts = {
-        key: _word(values[key], path, f"{key} of {name}") for key in _KEYS[1:] if key in values
-    }
+    attributes = (
+        _words(values["attributes"], path, f"the attributes of {name}")
+        if "attributes" in values
+        else ()
+    )
+    texts = {key: _word(values[key], path, f"{key} of {name}") for key in _TEXTS if key in values}
     if "loss_weight" in texts:
         try:
             texts["loss_weight"] = float(texts["loss_weight"])
@@ -68,7 +74,15 @@ def _category(name: str, node: yaml.Node, path: Path) -> Category:
                 f"{_at(values['loss_weight'], path)}: the loss weight of {name} is "
                 f"{texts['loss_weight']}: give a number >= 0."
             ) from error
-    return Category(name, attributes, **texts)
+    synonyms = {
+        attribute: _words(words, path, f"the synonyms of {attribute}")
+        for attribute, _, words in (
+            _mapping(values["synonyms"], path, f"synonyms of {name}")
+            if "synonyms" in values
+            else ()
+        )
+    }
+    return Category(name, attributes, synonyms=synonyms, **texts)
 
 
 def _at(node: yaml.Node, path: Path) -> str:
@@ -86,12 +100,10 @@ def _mapping(node: yaml.Node | None, path: Path, name: str) -> list[tuple[str, i
     ]
 
 
-def _words(node: yaml.Node, path: Path, name: str) -> tuple[str, ...]:
+def _words(node: yaml.Node, path: Path, what: str) -> tuple[str, ...]:
     if not isinstance(node, yaml.SequenceNode):
-        raise InputError(
-            f"{_at(node, path)}: the attributes of {name} are no list: write [ONE, TWO, …]."
-        )
-    return tuple(_word(item, path, f"an attribute of {name}") for item in node.value)
+        raise InputError(f"{_at(node, path)}: {what} are no list: write [ONE, TWO, …].")
+    return tuple(_word(item, path, f"one of {what}") for item in node.value)
 
 
 def _word(node: yaml.Node, path: Path, what: str) -> str:

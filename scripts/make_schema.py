@@ -1,4 +1,4 @@
-"""Proposes a schema for a table of images: its columns, and the values that stand in them."""
+"""Proposes a schema for a table of images: its columns, and the words that stand in them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +7,14 @@ from typing import Annotated
 import tyro
 
 from deepfashion_tf.command_line import run
-from deepfashion_tf.data.table import infer_schema
+from deepfashion_tf.data.schema_proposal import propose_schema
+from deepfashion_tf.data.table_options import TableOptions
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TableOptions):
     table: Annotated[Path, tyro.conf.Positional]
-    """Table (.csv, .parquet) with a column image."""
+    """Table: CSV, a spreadsheet (.xlsx, .ods) or Parquet."""
     columns: tuple[str, ...] = ()
     """Columns that are categories. None: all with 2 to 60 values that repeat."""
     output: Path = Path("schema.yaml")
@@ -22,12 +23,14 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
-    schema, left_out = infer_schema(options.table, options.columns)
-    schema.save(options.output)
-    for category, attributes in schema.items():
-        print(f"{category}: {', '.join(attributes)}")
-    for column, reason in left_out.items():
+    proposal = propose_schema(options.table, options.columns, options)
+    proposal.schema.save(options.output)
+    for category, counts in proposal.counts.items():
+        print(f"{category}: {', '.join(f'{name} ({count})' for name, count in counts.items())}")
+    for column, reason in proposal.left_out.items():
         print(f"left out: {column} ({reason})")
+    for warning in proposal.warnings:
+        print(f"look at {warning}")
     print(f"Schema: {options.output}")
 
 

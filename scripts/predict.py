@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TableOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made, its model.keras, or an export."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Images (JPEG, PNG, GIF, BMP, WebP), folders, patterns in quotes, or tables (.csv, .tsv,
-    .parquet) with a column image and, where you wish, x1, y1, x2, y2; none where --data is
-    given."""
+    """Images, folders, patterns in quotes, or tables (CSV, .xlsx, .parquet) with a column image and
+    where you wish x1, y1, x2, y2; none where --data is given."""
     box: str | None = None
     """Where the garment is in each image, x1,y1,x2,y2 in half-open pixels. None: everywhere."""
     data: str | None = None

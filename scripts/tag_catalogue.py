@@ -7,16 +7,17 @@ from typing import Annotated
 import tyro
 
 from deepfashion_tf.command_line import run
+from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TableOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made, its model.keras, or an export."""
     input: tuple[str, ...]
-    """Images, folders, patterns in quotes, or tables (.csv, .tsv, .parquet) with a column image
-    and, where you wish, x1, y1, x2, y2."""
+    """Images, folders, patterns in quotes, or tables (CSV, .xlsx, .parquet) with a column image and
+    where you wish x1, y1, x2, y2."""
     output: Path
     """Folder for the Parquet files, on a disk that all workers share."""
     shard_size: int = 1000

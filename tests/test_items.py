@@ -5,10 +5,12 @@ import io
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
+from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items
 from deepfashion_tf.progress import count_aside
@@ -21,6 +23,12 @@ def folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     return tmp_path / "photos"
+
+
+def encoded_png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    return file.getvalue()
 
 
 def names(items, folder):
@@ -42,6 +50,55 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder):
     path.write_bytes(b"")
     (item,) = find_items([str(path)])
     assert item.path == str(path) and item.fault is None
+
+
+def test_files_of_a_folder_are_judged_by_their_content(tmp_path):
+    jpeg = b"\xff\xd8\xff\xe0 and so on"
+    for name in ("a.jpg", "b.JPG", "c.jfif", "d.jpe", "e.tif", "f.avif", "g.heic", "h.jp2"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("noext", "photo.download", "._a.jpg", "Thumbs.db", ".DS_Store", "__MACOSX/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg)
+    (tmp_path / "notes.txt").write_text("about the photographs")
+    found = find_items([str(tmp_path)])
+    assert names(found, tmp_path) == [
+        *("a.jpg", "b.JPG", "c.jfif", "d.jpe", "e.tif", "f.avif", "g.heic", "h.jp2"),
+        *("noext", "photo.download"),
+    ]
+    tally = found.tally
+    assert (tally.files, tally.hidden, tally.others) == (10, 3, 1)
+    tally.add([None] * 8 + ["is missing", "is 3 x 4 pixels: the box 1,2,3,4 is empty"])
+    assert tally.lines() == [
+        "10 files: 8 answered; 2 left out (1 is missing, 1 is … x … pixels); ignored: 3 hidden "
+        f"files, 1 files that are no images ({tmp_path}/notes.txt)"
+    ]
+
+
+def test_the_rows_of_a_table_are_counted_whatever_they_hold(folder):
+    rows = [f"b/1.png,{i},{i}" for i in range(48)]
+    rows[5] = 'b/1.png,"never closed,1'
+    rows[9:11] = [",,", "b/1.png,1"]
+    (folder / "t.csv").write_text("\n".join(["image,text,number", *rows]))
+    found = find_items([str(folder / "t.csv")])
+    faults = [item.fault for item in found]
+    assert (len(faults), found.tally.rows, found.tally.empty) == (47, 47, 1)
+    assert [place for place, fault in enumerate(faults) if fault] == [5, 9]
+
+
+@pytest.mark.parametrize("box", ["0,0,1,1", "0.1,0.1,0.5,0.9"])
+def test_shares_of_the_sides_are_no_pixels(folder, box):
+    (folder / "t.csv").write_text("image,x1,y1,x2,y2\n" + f"b/1.png,{box}\n" * 4)
+    with pytest.raises(InputError, match="say --boxes normalised"):
+        list(find_items([str(folder / "t.csv")]))
+
+
+def test_boxes_in_shares_are_pixels_of_their_images(folder):
+    (folder / "b" / "3.png").write_bytes(encoded_png(40, 60))
+    (folder / "t.csv").write_text("image,x1,y1,x2,y2\nb/3.png,0.1,0.5,1,1\nb/1.png,0,0,1,2\n")
+    options = TableOptions(boxes="normalised")
+    good, bad = find_items([str(folder / "t.csv")], options=options)
+    assert good.box == (4, 30, 40, 60)
+    assert "no share of the sides" in bad.fault
 
 
 def test_an_empty_folder_is_told(tmp_path):
@@ -84,7 +141,7 @@ def test_a_table_that_is_none_is_refused(folder):
     with pytest.raises(InputError, match="no column image"):
         list(find_items([str(folder / "no.csv")]))
     (folder / "no.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match="cannot be read as a Parquet table"):
         list(find_items([str(folder / "no.parquet")]))
     with pytest.raises(InputError, match="No image is named"):
         find_items([])

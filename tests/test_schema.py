@@ -64,7 +64,7 @@ def test_what_it_writes_it_reads(tmp_path):
         ("categories:\n  a: [x, y]\n  a_dropout: [x, y]", "line 3: the categories a and a_drop"),
         ("categories:\n  a: {attributes: [x, y], colour: red}", "line 2: colour of a is none of"),
         ("categories:\n  a: {attributes: x}", "line 2: the attributes of a are no list"),
-        ("categories:\n  a: [x, [y]]", "line 2: an attribute of a is a list"),
+        ("categories:\n  a: [x, [y]]", "line 2: one of the attributes of a is a list"),
         ("categories:\n  a: {loss_weight: 2}", "line 2: a has 0 attribute"),
         ("categories:\n  a: {attributes: [x, y], loss_weight: heavy}", "the loss weight of a is h"),
         ("categories:\n  a: {attributes: [x, y], loss_weight: inf}", "a has the loss weight inf"),

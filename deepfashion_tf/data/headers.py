@@ -18,6 +18,7 @@ MAX_PARTS = 100_000  # segments, chunks or blocks that are walked before giving 
 EXIF_BYTES = 2**16  # what a JPEG has room for
 
 SAVE_AS = "save it as JPEG or PNG"
+MISSING = "is missing"
 UNREADABLE = "is not a readable image"
 OTHER_KIND = f"is no JPEG, PNG, GIF, BMP or WebP image: {SAVE_AS}"
 TOO_LARGE = f"has more than {MAX_PIXELS // 10**6} million pixels: make it smaller"
@@ -71,7 +72,7 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
     except _HeaderFault as fault:
         return str(fault)
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     except ValueError as error:  # NUL, or half a surrogate pair, in the name
@@ -81,6 +82,18 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
     if width * height > MAX_PIXELS:
         return TOO_LARGE
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def image_kind(path: str | os.PathLike) -> str | None:
+    """Returns what kind of image a file is by its first bytes, None where it is none."""
+    try:
+        with _open(path) as file:
+            head = file.read(64)
+    except (OSError, ValueError):
+        return None
+    kinds = ((0, b"\xff\xd8\xff", "JPEG"), (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"GIF8", "GIF"))
+    kinds += ((8, b"WEBP", "WebP"), (0, b"BM", "BMP"), *_OTHER_KINDS)
+    return next((kind for place, text, kind in kinds if head.startswith(text, place)), None)
 
 
 def _open(image: str | os.PathLike | bytes) -> BinaryIO:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from deepfashion_tf.data.headers import image_size
+from deepfashion_tf.data.headers import MISSING, image_size
 from deepfashion_tf.files import is_file
 from deepfashion_tf.progress import progress_bar
 
@@ -12,17 +12,23 @@ HEADERS = 200_000
 _SLOW = 20_000
 
 
-def inspect_images(paths: Sequence[str]) -> list[tuple[int, int] | str | None]:
+def inspect_images(
+    paths: Sequence[str], always: bool = False
+) -> list[tuple[int, int] | str | None]:
     """Reads the sizes of image files off their headers.
 
     A file that is listed several times is looked at once.
+
+    Args:
+        paths: of the files.
+        always: looks into more than HEADERS files, too.
 
     Returns:
         For each path (width, height), what is wrong with the file in words, or None if it is
         there and was not looked into, since there are more than HEADERS files.
     """
     unique = list(dict.fromkeys(paths))
-    if len(unique) > HEADERS:
+    if len(unique) > HEADERS and not always:
         found = dict(zip(unique, _look_up(unique), strict=True))
     elif len(unique) > _SLOW:
         with progress_bar("checking images", len(unique)) as on_progress:
@@ -30,6 +36,13 @@ def inspect_images(paths: Sequence[str]) -> list[tuple[int, int] | str | None]:
     else:
         found = _read_sizes(unique, lambda done, total: None)
     return [found[path] for path in paths]
+
+
+def find_missing(paths: Sequence[str]) -> list[int]:
+    """Returns the positions of the files that are not there."""
+    unique = list(dict.fromkeys(paths))
+    missing = {path for path, answer in zip(unique, _look_up(unique), strict=True) if answer}
+    return [place for place, path in enumerate(paths) if path in missing] if missing else []
 
 
 def _read_sizes(paths: list[str], on_progress) -> dict[str, tuple[int, int] | str]:
@@ -52,7 +65,7 @@ def _look_up(paths: list[str]) -> list[str | None]:
             listed[folder] = _list_folder(folder)
         # A name that stands there otherwise, such as one with .. in it, is asked for itself.
         is_there = name in listed[folder] or is_file(path)
-        answers.append(None if is_there else "is missing")
+        answers.append(None if is_there else MISSING)
     return answers
 
 

@@ -22,8 +22,14 @@ from deepfashion_tf.schema import Schema, builtin_schema
 
 
 class Source(Protocol):
-    """The options that name a data set; `TrainConfig` has them."""
+    """The options that name a data set, those of tables included; `TrainConfig` has them."""
 
+    image_column: str | None
+    image_pattern: str | None
+    group_column: str | None
+    split_column: str | None
+    boxes: str | None
+    on_bad_row: str
     data_name: str
     schema: Path | None
     split_seed: int
@@ -71,7 +77,7 @@ def open_splits(
         )
     elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
         path = absolute(expand_user(Path(data), "--data"))
-        found = read_table(path, names, schema, source.split_seed, check_images)
+        found = read_table(path, names, schema, source.split_seed, check_images, source)
     else:
         if data == "wardrobe":
             _check_drawable(schema)

@@ -32,6 +32,7 @@ class Split:
         padding: share of a box's sides by which whoever reads its image enlarges it.
         margin: share of the enlarged box's sides that readers keep around it besides, for boxes
             that move; only training images have one.
+        left_out: what the source lists and no split has: its place and what is wrong with it.
     """
 
     schema: Schema
@@ -44,6 +45,7 @@ class Split:
     groups: np.ndarray | None = None
     padding: float = 0.0
     margin: float = 0.0
+    left_out: Sequence[tuple[str, str]] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

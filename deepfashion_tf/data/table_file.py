@@ -1,151 +1,227 @@
-"""Reads the columns of a CSV or Parquet file as texts, and tells what is wrong with the file."""
+"""Opens a table of any format, finds its columns and counts its rows."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import glob
+import math
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
-
-from deepfashion_tf.data.faults import Faults
+from deepfashion_tf.data.columns import Columns
+from deepfashion_tf.data.csv_rows import CsvRows
+from deepfashion_tf.data.excel_rows import ExcelRows
+from deepfashion_tf.data.parquet_rows import ParquetRows
+from deepfashion_tf.data.row import Row, Rows
+from deepfashion_tf.data.row_boxes import BoxReader, Corners, box_columns
+from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.text_encoding import has_invalid_bytes
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_file
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 BOX = ("x1", "y1", "x2", "y2")
 # Columns that are no categories.
 OWN = ("image", *BOX, "split", "group")
-_HELP = (
+HELP = (
     "a table has a column image (paths relative to the table), a column a category with names of "
     "attributes (empty: not labelled), and where you wish x1, y1, x2, y2 (pixels counted from 0, "
     "the end excluded), split (train, val, test) and group"
 )
 
 
-@dataclass(frozen=True)
-class Table:
-    """The columns of a file as texts, and how its rows are called in messages."""
+class Entry(NamedTuple):
+    """A row of a table, read.
 
-    path: Path
-    columns: dict[str, pa.Array]
-    rows: int
-    has_lines: bool
+    Attributes:
+        number: of the row or line, from 1.
+        image: the text that names it, or its embedded bytes; None where there is a fault.
+        box: four floats by the table's convention, or None: the whole image.
+        values: one cell a wanted column, texts or None.
+        fault: why the row cannot be used, without its full stop.
+    """
 
-    def place(self, row: int) -> tuple[str, int]:
-        """Gives a row's unit and number: the file's line where that is known."""
-        return ("line", row + 2) if self.has_lines else ("row", row + 1)
+    number: int
+    image: str | bytes | None
+    box: Corners | None
+    values: list
+    fault: str | None = None
 
 
-def read_columns(path: Path, categories: Sequence[str] | None) -> Table:
-    """Reads a table's columns.
+class TableFile:
+    """A table of CSV, a spreadsheet or Parquet, judged by its content, not by its name.
 
     Args:
-        path: ``.csv`` (separated by commas, semicolons or tabs) or ``.parquet``.
-        categories: columns that have to be there, beside ``image``, and those of OWN that may be;
-            None = all columns, whatever they are.
+        path: of the file; of Parquet also a pattern of several.
+        options: names of columns and the convention of boxes.
+        wanted: name -> column for each further column that is needed; None = all others.
+        optional: likewise, for columns that may be missing.
+
+    Attributes:
+        path: as given.
+        columns: of the file.
+        names: of the wanted columns, those of `Entry.values`.
+        boxes: reads the boxes; None where the table has none.
+        rows, faulty, empty: rows counted in the last pass. Each row but the empty ones is an
+            `Entry`; `faulty` of them have a fault.
 
     Raises:
         InputError: the file is missing or broken, or lacks a column.
     """
-    if not is_file(path):
-        raise InputError(f"There is no table {path}: {_HELP}.")
-    reader = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    try:
-        table, has_lines = reader(path, categories)
-    except (pa.ArrowException, ValueError, OSError, csv.Error) as error:
-        if isinstance(error, OSError) and error.filename:
-            raise
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} cannot be read as a {path.suffix.lstrip('.')} table ({reason}): save it anew, "
-            f"CSV as UTF-8; {_HELP}."
-        ) from error
-    if not table.num_rows:
-        raise InputError(f"{path} has no row below its header: {_HELP}.")
-    columns = {
-        name: _as_text(table.column(name).combine_chunks(), path, name)
-        for name in table.column_names
-    }
-    return Table(path, columns, table.num_rows, has_lines)
 
+    def __init__(
+        self,
+        path: Path,
+        options: TableOptions | None = None,
+        wanted: Mapping[str, str] | None = None,
+        optional: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path, self._options = path, options or TableOptions()
+        self.format = open_rows(path)
+        self.columns = Columns(path, self.format.names)
+        self._image, self._literals = self._name_image()
+        self.boxes: BoxReader | None = box_columns(self.columns, self._options.boxes)
+        self._wanted = self._places(wanted, optional or {})
+        self.names = list(self._wanted)
+        self.rows = self.faulty = self.empty = 0
 
-def _choose(path: Path, found: list[str], categories: Sequence[str] | None) -> list[str]:
-    """Picks the columns that are read, and refuses a table that lacks some of them."""
-    wanted = found if categories is None else [*OWN, *categories]
-    twice = sorted({name for name in found if found.count(name) > 1 and name in wanted})
-    if twice:
-        raise InputError(f"{path} has several columns {', '.join(twice)}: keep one of each.")
-    missing = [name for name in ("image", *(categories or ())) if name not in found]
-    if missing:
-        raise InputError(
-            f"{path} has no column {', '.join(missing)}; its columns are "
-            f"{list_some([repr(name) for name in found], most=30)}. Name the --schema whose "
-            f"categories are columns of this table; {_HELP}."
+    def place(self, number: int) -> tuple[str, int]:
+        """Returns the unit and the number by which messages name a row."""
+        return self.format.unit, number
+
+    def __iter__(self) -> Iterator[Entry]:
+        first = len(self._image)
+        last = first + (len(self.boxes.columns) if self.boxes else 0)
+        boxes = self.boxes.columns if self.boxes else []
+        self.format.choose(
+            [*self._image, *boxes, *self._wanted.values()], 0 if self._literals is None else None
         )
-    if any(name in found for name in BOX) and not all(name in found for name in BOX):
-        raise InputError(f"{path} has only some of the columns x1, y1, x2, y2: give all or none.")
-    return [name for name in found if name in wanted]
+        self.rows = self.faulty = 0
+        for row in self.format:
+            self.rows += 1
+            entry = self._entry(row, first, last)
+            self.faulty += entry.fault is not None
+            yield entry
+        self.empty = self.format.empty
+
+    def notes(self) -> list[str]:
+        """Says, after a pass, what a user should know of the file: encoding, sheets, boxes."""
+        notes = list(self.format.notes)
+        if spanning := getattr(self.format, "spanning", None):
+            notes.append(
+                f"has {len(spanning)} cells with line ends, the first in line {spanning[0]}"
+            )
+        if self.empty:
+            notes.append(f"has {self.empty} rows that hold nothing, which are ignored")
+        if self.boxes and self.boxes.rounded:
+            notes.append(
+                f"has {self.boxes.rounded} boxes with decimals, which are rounded outwards"
+            )
+        if self.boxes is None and self.columns.find("bbox") is not None:
+            notes.append("has a column bbox, which is not read: say --boxes coco, xywh or xyxy")
+        return [f"{self.path} {note}" for note in notes]
+
+    def _entry(self, row: Row, first: int, last: int) -> Entry:
+        number, cells, fault = row
+        if fault:
+            return Entry(number, None, None, [], fault)
+        image, fault = self._read_image(cells[:first])
+        faults, box = [fault], None
+        if self.boxes:
+            box, fault = self.boxes.read(cells[first:last])
+            faults.append(fault)
+        values = [_as_text(cell) for cell in cells[last:]]
+        for name, value in zip(self._wanted, values, strict=True):
+            if value is not None and not value.isascii() and has_invalid_bytes(value):
+                faults.append(f"{name} holds bytes that are no UTF-8")
+        return Entry(number, image, box, values, "; ".join(filter(None, faults)) or None)
+
+    def _read_image(self, cells: list) -> tuple[str | bytes | None, str | None]:
+        if self._literals is None and isinstance(cells[0], bytes):
+            return cells[0], None
+        texts = [_as_text(cell) for cell in cells]
+        if None in texts:
+            return None, "names no image"
+        if self._literals is None:
+            (name,) = texts
+        else:
+            name = "".join(a + b for a, b in zip(self._literals, [*texts, ""], strict=True))
+        if not name.isascii() and has_invalid_bytes(name):
+            return None, "names an image by bytes that are no UTF-8"
+        return name, None
+
+    def _name_image(self) -> tuple[list[int], list[str] | None]:
+        """Finds the columns that name an image, and what a pattern has around them."""
+        pattern = self._options.image_pattern
+        if pattern is None:
+            column = self._options.image_column or "image"
+            return [self._required([column])[0]], None
+        try:
+            parts = list(string.Formatter().parse(pattern))
+        except ValueError as error:
+            raise InputError(f"--image-pattern {pattern!r} is no pattern ({error}).") from error
+        fields = [name for _, name, _, _ in parts if name is not None]
+        if not fields or any(spec or conversion for _, _, spec, conversion in parts):
+            raise InputError(
+                f"--image-pattern {pattern!r} names no column in plain braces: write it as in "
+                f"'photos/{{id}}.jpg'."
+            )
+        literals = [text for text, _, _, _ in parts]
+        return self._required(fields), literals + [""] * (len(literals) == len(fields))
+
+    def _places(
+        self, wanted: Mapping[str, str] | None, optional: Mapping[str, str]
+    ) -> dict[str, int]:
+        if wanted is None:
+            taken = {*self._image, *(self.boxes.columns if self.boxes else ())}
+            names = enumerate(self.format.names)
+            found = {name: place for place, name in names if name and place not in taken}
+        else:
+            found = dict(zip(wanted, self._required(list(wanted.values())), strict=True))
+        there = {name: self.columns.find(column) for name, column in optional.items()}
+        return found | {name: place for name, place in there.items() if place is not None}
+
+    def _required(self, names: Sequence[str]) -> list[int]:
+        found = [self.columns.find(name) for name in names]
+        missing = [name for name, place in zip(names, found, strict=True) if place is None]
+        if missing:
+            raise InputError(
+                f"{self.path} has no column {', '.join(missing)}; its columns are "
+                f"{list_some([repr(name) for name in self.format.names], most=30)}. Name the "
+                f"--schema whose categories are columns of this table, or the --image-column; "
+                f"{HELP}."
+            )
+        return found
 
 
-def _read_parquet(path: Path, categories: Sequence[str] | None) -> tuple[pa.Table, bool]:
-    with pa.parquet.ParquetFile(path) as file:
-        return file.read(columns=_choose(path, file.schema_arrow.names, categories)), False
+def open_rows(path: Path) -> Rows:
+    """Opens a table by what is in it, whatever its name ends in.
+
+    Raises:
+        InputError: it is missing, or is no table.
+    """
+    if not is_file(path):
+        paths = [Path(found) for found in sorted(glob.glob(str(path)))]  # noqa: PTH207
+        if not paths or not all(one.suffix.lower() == ".parquet" for one in paths):
+            raise InputError(f"There is no table {path}: {HELP}.")
+        return ParquetRows(paths)
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+        return ParquetRows([path])
+    if head.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        return ExcelRows(path)
+    return CsvRows(path)
 
 
-def _read_csv(path: Path, categories: Sequence[str] | None) -> tuple[pa.Table, bool]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(1_000_000)
-    delimiter = max(",;\t|", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
-    chosen = _choose(path, names, categories)
-    lines = _count_lines(path)
-    bad: list[tuple[int, int]] = []
-
-    def skip(row: pa.csv.InvalidRow) -> str:
-        bad.append((row.number, row.actual_columns))
-        return "skip"
-
-    table = pa.csv.read_csv(
-        path,
-        # Rows have numbers where one thread reads them.
-        read_options=pa.csv.ReadOptions(use_threads=False),
-        parse_options=pa.csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
-        ),
-        convert_options=pa.csv.ConvertOptions(
-            check_utf8=True,
-            column_types=dict.fromkeys(chosen, pa.string()),
-            include_columns=chosen,
-        ),
-    )
-    if bad:
-        faults = Faults()
-        for number, columns in bad:
-            text = f"has {columns} values where the header has {len(names)}"
-            faults.add(path, number, text)
-        faults.raise_if_any(f"{path} cannot be used")
-    return table, lines in (table.num_rows, table.num_rows + 1)
-
-
-def _count_lines(path: Path) -> int:
-    """Counts the lines of a file, all of which has to be UTF-8: pyarrow looks at some columns."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(block.count("\n") for block in iter(lambda: file.read(2**20), ""))
-
-
-def _as_text(column: pa.Array, path: Path, name: str) -> pa.Array:
-    """Gives a column as trimmed texts, null where it is empty."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    try:
-        text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{path} has values of type {column.type} in the column {name}: give texts or numbers."
-        ) from error
-    return pc.if_else(pc.equal(text, ""), None, text)
+def _as_text(cell: object) -> str | None:
+    """Returns a cell as trimmed text, None where it is empty or holds no text or number."""
+    if isinstance(cell, str):
+        return cell.strip() or None
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return None
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    # Neither bytes nor anything nested is shown.
+    return f"<{type(cell).__name__}>" if isinstance(cell, bytes | list | dict) else str(cell)

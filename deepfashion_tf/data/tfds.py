@@ -1,6 +1,5 @@
 """TensorFlow Datasets: any data set with an image and class labels, through the same door."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ import numpy as np
 from deepfashion_tf.data.division import divide
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.split import SPLITS, Split, whole_images
+from deepfashion_tf.data.spool import Spool
 from deepfashion_tf.errors import InputError, MissingSplit, list_some
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import Schema, builtin_schema
@@ -172,7 +172,7 @@ def _read(
         ),
         read_config=tfds.ReadConfig(add_tfds_id=True, try_autocache=False),
     )
-    spool = _Spool()
+    spool = Spool()
     names, ids, shares = [], [], []
     with progress_bar(f"reading {label}", info.num_examples) as on_progress:
         for example in rows.as_numpy_iterator():
@@ -197,28 +197,6 @@ def _read(
     if not box:
         return split
     return replace(split, boxes=_boxes_in_pixels(split, np.array(shares), check_images))
-
-
-class _Spool:
-    """Byte strings in a temporary file, which goes when nobody reads it any more."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the split
-        self._ends = [0]
-
-    def append(self, encoded: bytes) -> None:
-        """Puts one byte string at the end."""
-        self._file.write(encoded)
-        self._ends.append(self._ends[-1] + len(encoded))
-
-    def flush(self) -> None:
-        """Has to be called before the first byte string is read."""
-        self._file.flush()
-
-    def read(self, row: int) -> bytes:
-        """Gives one back; threads may do so at the same time."""
-        start, end = self._ends[row], self._ends[row + 1]
-        return os.pread(self._file.fileno(), end - start, start)
 
 
 def _boxes_in_pixels(split: Split, shares: np.ndarray, check_images: bool) -> np.ndarray:

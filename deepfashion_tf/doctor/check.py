@@ -1,9 +1,12 @@
 """What scripts/check_data.py does: looks, tells, draws, mends."""
 
+from dataclasses import fields
+
 from rich.markup import escape
 from rich.table import Table
 
 from deepfashion_tf.data.table import write_table
+from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.doctor import page
 from deepfashion_tf.doctor.examination import Examined, describe, examine, existing_splits, notes
 from deepfashion_tf.doctor.findings import KINDS, RARE, Rows, count_labels
@@ -38,6 +41,7 @@ def check_data(options: Options) -> int:
         schema=options.schema,
         split_seed=options.split_seed,
         offline=options.offline,
+        **{field.name: getattr(options, field.name) for field in fields(RowOptions)},
         # The run is asked about images as it knows them.
         box_padding=run.config.box_padding if run else 0.0,
     )

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import tyro
 
+from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RowOptions):
     """What to look at, and what to write of it.
 
     Raises:

@@ -4,24 +4,35 @@ Images are looked for on the way, so that a list of ten million images takes no 
 one of ten. No TensorFlow.
 """
 
-import csv
 import glob
+import mimetypes
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
-
+from deepfashion_tf.data.headers import image_kind, image_size
+from deepfashion_tf.data.image_paths import find_image
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
-from deepfashion_tf.data.table_file import BOX
+from deepfashion_tf.data.table_file import SUFFIXES, Entry, TableFile
+from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_file, is_folder
+from deepfashion_tf.inference.tally import Tally
 
 Box = tuple[int, int, int, int]
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"})
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+# Files that are images whatever is in them: a broken one is a fault, not another kind of file.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+    | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg"}
+)
+# Folders and files that operating systems put beside photographs.
+_COMPANIONS = frozenset(
+    {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"}
+)
+_SAMPLE = 1000  # rows whose boxes tell their convention
+_LOOKED_AT = 100  # images, likewise
 
 
 @dataclass(frozen=True)
@@ -52,47 +63,65 @@ class Item:
         return self.encoded if self.path is None else read_file(self.path)
 
 
-class Found(Iterable[Item]):
-    """The images that some inputs stand for, looked for anew whenever they are asked for."""
+class Found:
+    """The images that some inputs stand for, looked for anew whenever they are asked for.
 
-    def __init__(self, inputs: Sequence[str], box: Box | None) -> None:
-        self._inputs, self._box = inputs, box
+    Attributes:
+        tally: of the last pass that has come to its end.
+    """
+
+    def __init__(self, inputs: Sequence[str], box: Box | None, options: TableOptions) -> None:
+        self._inputs, self._box, self._options = inputs, box, options
+        self.tally = Tally()
 
     def __iter__(self) -> Iterator[Item]:
-        return _find(self._inputs, self._box)
+        tally = Tally()
+        for text in self._inputs:
+            for item in self._find(text, tally):
+                own = item.box != WHOLE_IMAGE or self._box is None
+                yield (
+                    item
+                    if own
+                    else Item(item.image, self._box, item.path, item.encoded, item.fault)
+                )
+        self.tally = tally
+
+    def _find(self, text: str, tally: Tally) -> Iterator[Item]:
+        if is_folder(text):
+            yield from _in_folder(text, tally)
+        elif _is_table(text):
+            yield from _in_table(Path(text), self._options, tally)
+        elif not is_file(text) and glob.has_magic(text):
+            paths = sorted(glob.iglob(text, recursive=True))  # noqa: PTH207
+            files = [path for path in paths if is_file(path)]
+            if not files:
+                tally.files += 1
+                yield Item(text, fault="is a pattern that no file fits")
+            for path in files:
+                yield from self._find(path, tally)
+        else:
+            tally.files += 1
+            yield Item(text, path=text)
 
 
-def find_items(inputs: Sequence[str], box: Box | None = None) -> Found:
+def find_items(
+    inputs: Sequence[str], box: Box | None = None, options: TableOptions | None = None
+) -> Found:
     """Finds the images that inputs stand for, in their order.
 
     Args:
         inputs: image files; folders, with all images below them, in the order of their names;
-            patterns with ``*``, ``?`` or ``**``; and tables (.csv, .tsv, .parquet) with a column
-            ``image`` (paths relative to the table) and, where one wishes, x1, y1, x2, y2.
+            patterns with ``*``, ``?`` or ``**``; and tables (CSV, spreadsheets, Parquet) with a
+            column of images and, where one wishes, of boxes.
         box: of every image that has none of its own; None = the whole image.
+        options: names of the tables' columns and the convention of their boxes.
 
     Raises:
         InputError: nothing is named; later, on the way: a table cannot be read.
     """
     if not inputs:
         raise InputError("No image is named: give images, folders, patterns or tables of them.")
-    return Found(inputs, box)
-
-
-def _find(inputs: Sequence[str], box: Box | None) -> Iterator[Item]:
-    for text in inputs:
-        if is_folder(text):
-            yield from _with_box(_in_folder(text), box)
-        elif Path(text).suffix.lower() in TABLE_SUFFIXES:
-            yield from _with_box(_in_table(Path(text)), box)
-        elif not is_file(text) and glob.has_magic(text):
-            paths = sorted(glob.iglob(text, recursive=True))  # noqa: PTH207
-            files = [path for path in paths if is_file(path)]
-            missing = [Item(text, fault="is a pattern that no file fits")]
-            found = [Item(path, path=path) for path in files] or missing
-            yield from _with_box(found, box)
-        else:
-            yield from _with_box([Item(text, path=text)], box)
+    return Found(inputs, box, options or TableOptions())
 
 
 def items_of(split: Split) -> Iterator[Item]:
@@ -107,100 +136,97 @@ def items_of(split: Split) -> Iterator[Item]:
 
 def has_boxes(inputs: Sequence[str]) -> bool:
     """Whether some input is a table, whose images may have boxes of their own."""
-    return any(Path(text).suffix.lower() in TABLE_SUFFIXES for text in inputs)
+    return any(map(_is_table, inputs))
 
 
-def _with_box(items: Iterable[Item], box: Box | None) -> Iterator[Item]:
-    for item in items:
-        own = item.box != WHOLE_IMAGE or box is None
-        yield item if own else Item(item.image, box, item.path, item.encoded, item.fault)
+def _is_table(text: str) -> bool:
+    return Path(text).suffix.lower() in SUFFIXES
 
 
-def _in_folder(folder: str) -> Iterator[Item]:
+def _in_folder(folder: str, tally: Tally) -> Iterator[Item]:
     empty = True
     for place, folders, names in os.walk(folder):
-        folders.sort()  # where to go next
+        # Where to go next.
+        folders[:] = sorted(name for name in folders if not _is_companion(name))
         for name in sorted(names):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            path = os.path.join(place, name)  # noqa: PTH118
+            if _is_companion(name):
+                tally.hidden += 1
+            elif _is_image(path):
                 empty = False
-                path = os.path.join(place, name)  # noqa: PTH118
+                tally.files += 1
                 yield Item(path, path=path)
+            else:
+                tally.others += 1
+                tally.other = tally.other or path
     if empty:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        yield Item(folder, fault=f"is a folder without an image ({kinds})")
+        tally.files += 1
+        yield Item(folder, fault="is a folder without an image")
 
 
-def _in_table(path: Path) -> Iterator[Item]:
+def _is_companion(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _COMPANIONS
+
+
+def _is_image(path: str) -> bool:
+    """Whether a file is an image, or is called like one, so that its faults are told."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    if suffix in IMAGE_SUFFIXES or (mimetypes.guess_type(path)[0] or "").startswith("image/"):
+        return True
+    return image_kind(path) is not None
+
+
+def _in_table(path: Path, options: TableOptions, tally: Tally) -> Iterator[Item]:
     if not is_file(path):
+        tally.files += 1
         yield Item(str(path), fault="is missing")
         return
-    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    try:
-        for place, row in rows:
-            yield _item_of(path, place, row)
-    except (csv.Error, pa.ArrowException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} cannot be read as a table ({reason}): save it anew, CSV as UTF-8."
-        ) from error
+    table = TableFile(path, options, {})
+    _check_convention(table)
+    # Looked up once: Path.resolve asks the disk.
+    folder = path.resolve().parent
+    for entry in table:
+        tally.rows += 1
+        yield _item_of(table, folder, entry)
+    tally.empty += table.empty
+    tally.notes += table.notes()
 
 
-def _item_of(path: Path, place: str, row: dict[str, str | None]) -> Item:
-    image = row["image"]
-    if not image:
-        return Item(f"{path}, {place}", fault="names no image")
-    file = os.path.join(path.parent, image)  # noqa: PTH118, an absolute one stays as it is
-    texts = [row.get(name) for name in BOX]
-    if not any(texts):
-        return Item(image, path=file)
-    try:
-        box = tuple(_whole_number(text or "") for text in texts)
-    except ValueError:
-        spelled = ",".join(text or "" for text in texts)
-        return Item(image, path=file, fault=f"has the box {spelled}: give four whole numbers")
-    return Item(image, box, file)
+def _check_convention(table: TableFile) -> None:
+    """Refuses a table whose first boxes follow another convention than the one they are read by.
+
+    Raises:
+        InputError: names the likely convention.
+    """
+    if not table.boxes:
+        return
+    folder = table.path.resolve().parent
+    some = [entry for entry in islice(table, _SAMPLE) if entry.box]
+    if contradiction := table.boxes.contradiction():
+        raise InputError(f"{table.path}: {contradiction}.")
+    sizes = [(entry, _size(folder, entry)) for entry in some if not entry.fault][:_LOOKED_AT]
+    found = [(entry.box, size) for entry, size in sizes if isinstance(size, tuple)]
+    if found:
+        boxes = [table.boxes.pixels(box, size) for box, size in found]
+        table.boxes.outside(table.path, boxes, [size for _, size in found])
 
 
-def _whole_number(text: str) -> int:
-    number = float(text)
-    if number != int(number) or abs(number) >= 2**31:
-        raise ValueError(text)
-    return int(number)
+def _size(folder: Path, entry: Entry) -> tuple[int, int] | str:
+    if isinstance(entry.image, bytes):
+        return image_size(entry.image)
+    return image_size(find_image(folder, entry.image)[0])
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(1_000_000)
-        delimiter = max(",;\t|", key=first.count)
-        file.seek(0)
-        reader = csv.DictReader(file, delimiter=delimiter)
-        _require_image(path, reader.fieldnames or [])
-        for row in reader:
-            values = {
-                name: (row[name] or "").strip() or None for name in ("image", *BOX) if name in row
-            }
-            yield f"line {reader.line_num}", values
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
-    with pa.parquet.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        _require_image(path, names)
-        chosen = [name for name in ("image", *BOX) if name in names]
-        number = 0
-        for batch in file.iter_batches(batch_size=4096, columns=chosen):
-            for row in batch.to_pylist():
-                number += 1
-                texts = {
-                    name: None if value is None or value != value else str(value)
-                    for name, value in row.items()
-                }
-                yield f"row {number}", texts
-
-
-def _require_image(path: Path, names: Sequence[str]) -> None:
-    if "image" not in names:
-        raise InputError(
-            f"{path} has no column image; its columns are {', '.join(map(repr, names))}: name the "
-            f"column of the paths image."
-        )
+def _item_of(table: TableFile, folder: Path, entry: Entry) -> Item:
+    place = f"{table.path}, {' '.join(map(str, table.place(entry.number)))}"
+    embedded = entry.image if isinstance(entry.image, bytes) else None
+    image = place if embedded is not None or entry.image is None else entry.image
+    if entry.fault:
+        return Item(image, fault=entry.fault if image == place else f"({place}) {entry.fault}")
+    path, fault = (None, None) if embedded is not None else find_image(folder, entry.image)
+    box = WHOLE_IMAGE
+    if entry.box and not fault:
+        size = image_size(embedded or path) if table.boxes.is_share else None
+        if not isinstance(size, str):
+            box = table.boxes.pixels(entry.box, size)
+    return Item(image, box, path, embedded, fault)

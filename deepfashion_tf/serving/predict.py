@@ -12,9 +12,10 @@ from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
-from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
+from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.progress import console, count_aside, make_progress
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
@@ -43,7 +44,7 @@ def parse_box(text: str, name: str = "--box") -> Box:
 
 
 class Options(Protocol):
-    """The options of scripts/predict.py."""
+    """The options of scripts/predict.py, those of tables included."""
 
     run: Path
     images: tuple[str, ...]
@@ -71,7 +72,7 @@ def predict_command(options: Options) -> int:
         items = items_of(run.read_split(options.split, options.data, options.schema))
     else:
         box = parse_box(options.box) if options.box is not None else None
-        items = find_items(options.images, box)
+        items = find_items(options.images, box, options)
     predictor = Predictor.load(options.run, options.engine)
     wanted = Wanted(
         predictor.schema,
@@ -157,11 +158,12 @@ def predict(
         InputError: no image could be answered at all.
     """
     faults: list[str] = []
+    tally = Tally()
     if output is None:
-        count = _write_all(predictor, items, [Terminal(wanted), montages], faults)
+        count = _write_all(predictor, items, [Terminal(wanted), montages], faults, tally)
     else:
         with open_writer(output, wanted) as writer:
-            count = _write_all(predictor, items, [writer, montages], faults)
+            count = _write_all(predictor, items, [writer, montages], faults, tally)
             if not count:
                 raise _nothing(faults)
         console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
@@ -173,6 +175,9 @@ def predict(
         told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
         for fault in faults:
             told.print(f"  {escape(fault)}", soft_wrap=True)
+    came = items.tally if isinstance(items, Found) else Tally(files=count + len(faults))
+    for line in came.with_answers(tally).lines():
+        console.print(line, style="dim", markup=False, soft_wrap=True)
     return 1 if faults else 0
 
 
@@ -186,6 +191,7 @@ def _write_all(
     items: Iterable[Item],
     writers: Sequence[Writer | None],
     faults: list[str],
+    tally: Tally,
 ) -> int:
     count = 0
     with make_progress() as progress:
@@ -195,6 +201,7 @@ def _write_all(
             for writer in filter(None, writers):
                 writer.write(batch)
             faults += _faults(batch)
+            tally.add(batch.faults)
             count += len(batch.answered)
             progress.update(task, advance=len(batch.items))
     return count

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import tyro
 
+from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
@@ -24,7 +25,7 @@ _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(RowOptions):
     """Everything that decides what a training run computes.
 
     Raises:

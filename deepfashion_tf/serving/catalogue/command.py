@@ -21,7 +21,7 @@ from deepfashion_tf.serving.catalogue.workers import Crew, Workers
 
 
 class Options(Protocol):
-    """The options of scripts/tag_catalogue.py."""
+    """The options of scripts/tag_catalogue.py, those of tables included."""
 
     run: Path
     input: tuple[str, ...]
@@ -66,8 +66,9 @@ def catalogue_command(options: Options) -> int:
             **describe(options.run),
         }
         with opened(options.output, plan | columns_of(wanted)):
+            found = find_items(options.input, options=options)
             answered, faulty = tag_catalogue(
-                workers, find_items(options.input), wanted, options.output, options.shard_size
+                workers, found, wanted, options.output, options.shard_size
             )
     tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0

@@ -1,0 +1,119 @@
+"""Rows of Parquet files, those of Hugging Face ``datasets`` with embedded images included."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from deepfashion_tf.data.row import Row
+from deepfashion_tf.errors import InputError
+
+_AT_ONCE = 256  # rows, which may hold images
+
+
+class ParquetRows:
+    """The rows of one Parquet file, or of several with the same columns; see `row.Rows`.
+
+    An embedded image, a column of bytes or of ``{bytes, path}``, is a cell of bytes; where only
+    its path is given, it is a text. The class labels of Hugging Face become their names.
+
+    Attributes:
+        labels: column -> the names of its class labels, as the file's metadata list them.
+        left_out: column -> why it cannot be read: it is nested.
+
+    Raises:
+        InputError: a file is broken, or its columns differ from the first one's.
+    """
+
+    unit = "row"
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths, self.notes, self.empty, self._columns = list(paths), [], 0, None
+        schema = self._schema(self.paths[0])
+        for path in self.paths[1:]:
+            if (names := self._schema(path).names) != schema.names:
+                different = sorted(set(names) ^ set(schema.names))
+                raise InputError(
+                    f"{path} has other columns than {self.paths[0]} ({', '.join(different)}): "
+                    f"name files of one table."
+                )
+        self.names = schema.names
+        self.labels = _class_labels(schema)
+        self.left_out = {field.name: "it is nested" for field in schema if _is_nested(field.type)}
+
+    def choose(self, columns: list[int], image: int | None) -> None:
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[Row]:
+        chosen = [self.names[c] for c in self._columns] if self._columns else self.names
+        number = 0
+        for path in self.paths:
+            try:
+                with pa.parquet.ParquetFile(path) as file:
+                    expected = number + file.metadata.num_rows
+                    for batch in file.iter_batches(batch_size=_AT_ONCE, columns=chosen):
+                        columns = [self._cells(name, batch.column(name)) for name in chosen]
+                        for cells in zip(*columns, strict=True):
+                            number += 1
+                            yield Row(number, list(cells))
+                    if number != expected:
+                        raise ValueError(f"it says {expected} rows and holds {number}")
+            except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+                raise _broken(path, error) from error
+
+    def _schema(self, path: Path) -> pa.Schema:
+        try:
+            with pa.parquet.ParquetFile(path) as file:
+                return file.schema_arrow
+        except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+            raise _broken(path, error) from error
+
+    def _cells(self, name: str, column: pa.Array) -> list:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        values = column.to_pylist()
+        if pa.types.is_struct(column.type):
+            return [_embedded(value) for value in values]
+        if names := self.labels.get(name):
+            return [
+                names[v] if isinstance(v, int) and 0 <= v < len(names) else None if v == -1 else v
+                for v in values
+            ]
+        return values
+
+
+def _embedded(value: dict | None) -> bytes | str | None:
+    if not value:
+        return None
+    return value.get("bytes") or value.get("path")
+
+
+def is_image(type_: pa.DataType) -> bool:
+    """Whether a column may hold embedded images."""
+    if pa.types.is_struct(type_):
+        return any(type_.field(n).name == "bytes" for n in range(type_.num_fields))
+    return pa.types.is_binary(type_) or pa.types.is_large_binary(type_)
+
+
+def _is_nested(type_: pa.DataType) -> bool:
+    return pa.types.is_nested(type_) and not is_image(type_)
+
+
+def _class_labels(schema: pa.Schema) -> dict[str, list[str]]:
+    """Reads the names of class labels from the metadata that ``datasets`` writes."""
+    try:
+        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            name: [str(one) for one in feature["names"]]
+            for name, feature in found.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(f"{path} cannot be read as a Parquet table ({reason}): save it anew.")
