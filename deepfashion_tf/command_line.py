@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import is_disk_full
 from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 
@@ -42,7 +42,8 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    lines = "\n".join(map(printable, sentence.split("\n")))
+    print(f"error: {lines}", file=sys.stderr)
     return 2
 
 

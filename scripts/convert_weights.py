@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def main() -> None:
         options.source, options.backbone, variant=options.variant, offline=options.offline
     )
     convert_weights(weights, options.output)
-    print(f"Weights of {weights.variant}: {options.output}")
+    print(f"Weights of {weights.variant}: {printable(options.output)}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, FileReader, Split
 from deepfashion_tf.data.table_file import BOX, OWN, Table, read_columns
 from deepfashion_tf.errors import InputError, MissingSplit, list_some
+from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Category, Schema, builtin_schema, faults_of
@@ -95,13 +96,13 @@ def write_table(path: Path, splits: Sequence[Split]) -> None:
     for split in splits:
         for key, box, labels in zip(split.keys, split.boxes, split.labels, strict=True):
             names = [
-                attributes[label] if label != UNLABELLED else ""
+                cell_text(attributes[label]) if label != UNLABELLED else ""
                 for label, attributes in zip(labels, split.schema.values(), strict=True)
             ]
             corners = ["" if value < 0 else value for value in box]
             image = Path(key)
             image = image.relative_to(folder) if image.is_relative_to(folder) else image
-            writer.writerow([image, *corners, *([split.name] * several), *names])
+            writer.writerow([cell_text(image), *corners, *([split.name] * several), *names])
     write_atomically(path, text.getvalue())
 
 
@@ -268,8 +269,9 @@ def _warn_of_cut_groups(table: Table, groups: np.ndarray, split_of: np.ndarray) 
     if cut:
         what = "groups" if "group" in table.columns else "images"
         console.print(
-            f"[yellow]{cut} {what} of {table.path} stand in several splits: scores will be too "
-            f"good, since the model is asked what it was taught.[/yellow]",
+            f"{cut} {what} of {table.path} stand in several splits: scores will be too "
+            f"good, since the model is asked what it was taught.",
+            style="yellow",
             soft_wrap=True,
         )
 

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.escaping import read_cells
 from deepfashion_tf.files import is_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -69,6 +70,8 @@ def read_columns(path: Path, categories: Sequence[str] | None) -> Table:
         name: _as_text(table.column(name).combine_chunks(), path, name)
         for name in table.column_names
     }
+    if reader is _read_csv:
+        columns = {name: read_cells(column) for name, column in columns.items()}
     return Table(path, columns, table.num_rows, has_lines)
 
 

@@ -1,7 +1,7 @@
 """What scripts/check_data.py does: looks, tells, draws, mends."""
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.doctor import page
@@ -18,6 +18,7 @@ from deepfashion_tf.doctor.noise import (
 )
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.doctor.suggest import Suggested, suggest, write_suggestions
+from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
@@ -113,10 +114,11 @@ def tell(examined: Examined) -> None:
     """Prints counts and findings."""
     rows = examined.rows
     counts = ", ".join(f"{len(split)} {split.name}" for split in rows.splits)
-    console.print(f"\n[bold]{escape(examined.name)}[/bold]: {counts} images", soft_wrap=True)
+    name = Text(printable(examined.name), "bold")
+    console.print(Text.assemble("\n", name, f": {counts} images"), soft_wrap=True)
     console.print(_count_table(rows))
     for note in notes(examined):
-        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+        console.print(note, style="dim", soft_wrap=True)
     if not examined.findings:
         console.print("Nothing is wrong with the images, the boxes or the splits.")
     for kind, about in KINDS.items():
@@ -124,11 +126,10 @@ def tell(examined: Examined) -> None:
         if not found:
             continue
         colour = "red" if about.spoils else "yellow"
-        console.print(
-            f"\n[{colour}]{len(found)} {about.title}[/{colour}]: {about.advice}.", soft_wrap=True
-        )
+        title = Text(f"{len(found)} {about.title}", colour)
+        console.print(Text.assemble("\n", title, f": {about.advice}."), soft_wrap=True)
         for finding in found[:_NAMED]:
-            console.print(f"  {escape(describe(rows, finding))}", soft_wrap=True)
+            console.print(f"  {describe(rows, finding)}", soft_wrap=True)
         if len(found) > _NAMED:
             console.print(f"  … and {len(found) - _NAMED} more (--html shows some of them)")
     if examined.is_spoilt:

@@ -72,7 +72,7 @@ def evaluate_command(options: Options) -> None:
         for kind, suffix in (("answers", ".csv"), ("report", ".html"))
     )
     answered.save(answers)
-    console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True, markup=False)
+    console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True)
     if calibrate and answered.engine == "tensorflow":
         title = f"{run.directory.name}: {scores.images} {scores.split} images"
         save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
@@ -82,7 +82,7 @@ def evaluate_command(options: Options) -> None:
         _print_outdated(run)
     if options.report:
         write_report(run, answered, scores, report)
-        console.print(f"Report: {report}", soft_wrap=True, markup=False)
+        console.print(f"Report: {report}", soft_wrap=True)
 
 
 def _print_outdated(run: Run) -> None:

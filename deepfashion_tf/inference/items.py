@@ -17,6 +17,7 @@ import pyarrow.parquet
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.files import is_file, is_folder
 
 Box = tuple[int, int, int, int]
@@ -179,6 +180,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
             values = {
                 name: (row[name] or "").strip() or None for name in ("image", *BOX) if name in row
             }
+            values["image"] = read_cell(values["image"] or "") or None
             yield f"line {reader.line_num}", values
 
 

@@ -218,4 +218,4 @@ def ensemble_command(
     made = [together, distil(together, first, distilled)] if distilled else [together]
     for split in known:
         console.print(members_table(score_runs(runs, split), score_runs(made, split)))
-    console.print(f"Ensemble: {together.directory}/", soft_wrap=True, markup=False)
+    console.print(f"Ensemble: {together.directory}/", soft_wrap=True)

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console
-from rich.markup import escape
-
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing
@@ -15,7 +12,7 @@ from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.progress import console, count_aside, make_progress
+from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
     Terminal,
@@ -164,15 +161,15 @@ def predict(
             count = _write_all(predictor, items, [writer, montages], faults)
             if not count:
                 raise _nothing(faults)
-        console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
+        console.print(f"{count} predictions: {output}", soft_wrap=True)
     if not count:
         raise _nothing(faults)
-    console.print(f"[dim]answered by {predictor.engine}[/dim]")
+    console.print(f"answered by {predictor.engine}", style="dim")
     if faults:
-        told = Console(stderr=True, highlight=False)
+        told = PlainConsole(stderr=True)
         told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
         for fault in faults:
-            told.print(f"  {escape(fault)}", soft_wrap=True)
+            told.print(f"  {fault}", soft_wrap=True)
     return 1 if faults else 0
 
 

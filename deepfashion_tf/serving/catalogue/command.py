@@ -59,7 +59,7 @@ def catalogue_command(options: Options) -> int:
             options.top,
             with_boxes=has_boxes(options.input),
         )
-        console.print(f"[dim]answered by {model.engine}[/dim]")
+        console.print(f"answered by {model.engine}", style="dim")
         plan = {
             "shard_size": options.shard_size,
             "engine": f"{model.engine.name}, {model.engine.precision}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet
 
-from deepfashion_tf.errors import printable
+from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
@@ -100,7 +100,7 @@ def tag_shard(
                 ]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
             faults += [
-                (printable(item.image), printable(fault))
+                (cell_text(item.image), cell_text(fault))
                 for item, fault in zip(batch.items, batch.faults, strict=True)
                 if fault
             ]
