@@ -8,6 +8,7 @@ import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.outputs import check_outputs
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def main() -> None:
         raise InputError(f"{options.output} must end in .weights.h5, as Keras wants it.")
     if not options.output.parent.is_dir():
         raise InputError(f"The folder of {options.output} does not exist: make it first.")
+    check_outputs({"The output": options.output}, [options.source])
     import_tensorflow()
     from deepfashion_tf.models.weights import convert_weights, find_weights
 

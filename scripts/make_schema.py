@@ -8,6 +8,7 @@ import tyro
 
 from deepfashion_tf.command_line import run
 from deepfashion_tf.data.table import infer_schema
+from deepfashion_tf.outputs import check_outputs
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    check_outputs({"--output": options.output}, [options.table])
     schema, left_out = infer_schema(options.table, options.columns)
     schema.save(options.output)
     for category, attributes in schema.items():

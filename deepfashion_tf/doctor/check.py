@@ -20,9 +20,10 @@ from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.doctor.suggest import Suggested, suggest, write_suggestions
 from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 _NAMED = 5  # findings of a kind that the terminal shows
 
@@ -33,6 +34,7 @@ def check_data(options: Options) -> int:
     Raises:
         InputError: the data set, the run or a path cannot be used.
     """
+    _check_outputs(options)
     run = Run.load(options.run) if options.run else None
     config = TrainConfig(
         data=options.data,
@@ -62,6 +64,23 @@ def check_data(options: Options) -> int:
             soft_wrap=True,
         )
     return 1 if examined.is_spoilt else 0
+
+
+def _check_outputs(options: Options) -> None:
+    models = options.noise_dir if options.folds else None
+    check_outputs(
+        {
+            "--html": options.html,
+            "--fix": options.fix,
+            "--suggestions": options.suggestions if options.suggest else None,
+            "--export": options.export if options.folds else None,
+            "--noise-dir": models,
+            # The models are trained by it.
+            "The schema of --noise-dir,": models and models / SCHEMA_FILE,
+        },
+        [options.data, options.schema, options.relabel, options.run],
+        [options.run],
+    )
 
 
 def tell_next(options: Options, run: Run, examined: Examined) -> Suggested:

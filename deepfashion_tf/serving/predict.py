@@ -7,11 +7,12 @@ from typing import Protocol
 
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import colours
-from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.outputs import check_outputs, is_within
 from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
@@ -84,6 +85,17 @@ def predict_command(options: Options) -> int:
 def _check(options: Options) -> None:
     if options.output:
         check_output(options.output)
+    check_outputs(
+        {"--output": options.output, "--explain": options.explain},
+        [*options.images, options.data, options.schema],
+        [options.run],
+    )
+    for folder in filter(is_folder, options.images):
+        if options.explain and is_within(options.explain, folder):
+            raise InputError(
+                f"--explain {options.explain} lies in {folder}, whose images are read: name a "
+                f"folder outside of it."
+            )
     if options.data is not None and (options.images or options.box is not None):
         raise InputError("--data brings images and boxes of its own: leave the others out.")
     if options.top < 1:

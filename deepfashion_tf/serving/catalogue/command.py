@@ -2,11 +2,13 @@
 
 import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.inference.items import find_items, has_boxes
+from deepfashion_tf.inference.items import Item, find_items, has_boxes
+from deepfashion_tf.outputs import is_within
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import Wanted
@@ -36,6 +38,23 @@ class Options(Protocol):
     engine: str
 
 
+class _Outside(Iterable[Item]):
+    """The images that inputs stand for, without the catalogue's own files, which patterns fit."""
+
+    def __init__(self, inputs: Sequence[str], folder: Path) -> None:
+        self._items = find_items(inputs)
+        self._folders = tuple({f"{make(folder)}{os.sep}" for make in (_absolute, os.path.realpath)})
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
+            if item.path is None or not _absolute(item.path).startswith(self._folders):
+                yield item
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100, links stay as they are
+
+
 def catalogue_command(options: Options) -> int:
     """Tags a catalogue and gives the exit code: 1 where some images could not be answered.
 
@@ -47,6 +66,12 @@ def catalogue_command(options: Options) -> int:
         if getattr(options, name) is not None and getattr(options, name) < 1:
             option = name.replace("_", "-")
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
+    for text in options.input:
+        if is_within(text, options.output):
+            raise InputError(
+                f"--input {text} lies in --output {options.output}, whose files are answers: name "
+                f"another folder."
+            )
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
     crew = Crew(options.workers, threads, options.address, options.engine)
@@ -67,7 +92,11 @@ def catalogue_command(options: Options) -> int:
         }
         with opened(options.output, plan | columns_of(wanted)):
             answered, faulty = tag_catalogue(
-                workers, find_items(options.input), wanted, options.output, options.shard_size
+                workers,
+                _Outside(options.input, options.output),
+                wanted,
+                options.output,
+                options.shard_size,
             )
     tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0
