@@ -36,6 +36,7 @@ class Options(Protocol):
     threshold: float | None
     accept_accuracy: float | None
     engine: str
+    check_content: bool
 
 
 class _Outside(Iterable[Item]):
@@ -97,6 +98,7 @@ def catalogue_command(options: Options) -> int:
                 wanted,
                 options.output,
                 options.shard_size,
+                options.check_content,
             )
     tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0
