@@ -38,6 +38,11 @@ def run(main: Callable[[], int | None]) -> None:
         code = 141
     except OSError as error:
         code = _fail(_explain(error))
+    except UnicodeEncodeError as error:
+        # The bytes of a file's name, which Python keeps as half of a pair.
+        if not 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
+            raise
+        code = _fail(f"{error.object} holds bytes that are no UTF-8: give it another name.")
     sys.exit(code)
 
 
