@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import is_disk_full
 from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 
@@ -38,11 +38,17 @@ def run(main: Callable[[], int | None]) -> None:
         code = 141
     except OSError as error:
         code = _fail(_explain(error))
+    except UnicodeEncodeError as error:
+        # The bytes of a file's name, which Python keeps as half of a pair.
+        if not 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
+            raise
+        code = _fail(f"{error.object} holds bytes that are no UTF-8: give it another name.")
     sys.exit(code)
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    lines = "\n".join(map(printable, sentence.split("\n")))
+    print(f"error: {lines}", file=sys.stderr)
     return 2
 
 

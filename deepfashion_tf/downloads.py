@@ -86,7 +86,7 @@ def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> 
         raise _failure(repository, error, advice) from error
     sha256 = f"sha256:{etag}" if re.fullmatch("[0-9a-f]{64}", etag) else None
     if not sha256:
-        console.print(f"[yellow]{url} comes without a SHA-256: it is not verified.[/yellow]")
+        console.print(f"{url} comes without a SHA-256: it is not verified.", style="yellow")
     _fetch(url, path, sha256, advice, headers=hub.utils.build_hf_headers())
     return path
 
@@ -95,7 +95,7 @@ def _fetch(url: str, path: Path, known_hash: str | None, advice: str, **options)
     import pooch
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.print(f"[dim]downloading {url}[/dim]", soft_wrap=True)
+    console.print(f"downloading {url}", style="dim", soft_wrap=True)
     pooch.get_logger().setLevel("WARNING")
     downloader = pooch.HTTPDownloader(
         progressbar=console.is_terminal, chunk_size=2**16, timeout=_TIMEOUT, **options

@@ -26,6 +26,15 @@ def list_some(items: list[str], separator: str = ", ", most: int = 10) -> str:
     return separator.join([*items[:most], *([f"… and {more} more"] if more > 0 else [])])
 
 
-def printable(text: str) -> str:
-    """Escapes what a terminal cannot show or would obey, as in the names that a file holds."""
-    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()
+def printable(value: object) -> str:
+    """Shows what a terminal cannot show or would obey as an escape, such as ``\\x1b``.
+
+    Brackets stay: `deepfashion_tf.progress.console` reads no markup.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode()
+        for sign in text
+    )

@@ -98,6 +98,21 @@ def expand_user(path: Path, option: str) -> Path:
         raise InputError(f"{option} {path}: there is no such user's home folder.") from error
 
 
+def check_utf8(path: Path, option: str) -> None:
+    """Refuses a folder that TensorFlow cannot write into.
+
+    Raises:
+        InputError: its name is no UTF-8.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{option} {path} holds bytes that are no UTF-8, and TensorFlow writes into no such "
+            f"folder: name another."
+        ) from error
+
+
 def absolute(path: Path) -> Path:
     """Makes a path absolute, links resolved where that is possible."""
     return Path(os.path.realpath(path))

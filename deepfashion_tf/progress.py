@@ -9,26 +9,56 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 
-console = Console(highlight=False)
+
+class PlainConsole(Console):
+    """Prints words as they stand, in tables too: it reads no markup and no names of emoji.
+
+    Colour comes from `style=`, or from a `rich.text.Text` without names in it. A text may have
+    several lines; every other control character is shown as an escape.
+    """
+
+    def __init__(self, **options) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options) -> Text:
+        lines = "\n".join(map(printable, text.split("\n")))
+        return super().render_str(lines, **options)
+
+
+console = PlainConsole()
+
+
+class _PlainColumn(TextColumn):
+    """Shows a text as `PlainConsole` does."""
+
+    def __init__(self, text_format: str, style: str = "none") -> None:
+        super().__init__(text_format, style=style, markup=False)
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.plain = printable(text.plain)
+        return text
 
 
 def make_progress(unit: str = "images") -> Progress:
     """Makes a bar with count, rate and time left; it shows nothing where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        _PlainColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}" if unit == "steps" else "[dim]" + unit),
+        _PlainColumn("{task.fields[rate]}") if unit == "steps" else _PlainColumn(unit, "dim"),
         TimeElapsedColumn(),
-        TextColumn("[dim]left"),
+        _PlainColumn("left", "dim"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
@@ -62,7 +92,7 @@ def count_aside(progress: Progress, task: TaskID, items: Iterable) -> threading.
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """Shows a bar while the block runs; the block reports ``(done, total)``."""
-    console.print(f"[dim]{description}: {total} images[/dim]")
+    console.print(f"{description}: {total} images", style="dim")
     with make_progress() as progress:
         task = progress.add_task(description, total=total)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from deepfashion_tf.command_line import run
+from deepfashion_tf.errors import printable
 from deepfashion_tf.inference.items import find_items
 from deepfashion_tf.serving.client import ask, read_attributes
 
@@ -26,9 +27,9 @@ def main() -> None:
     attributes = read_attributes(options.export)
     for item in find_items(options.images):
         (answers,) = ask(options.url, [item], attributes)
-        print(item.image)
+        print(printable(item.image))
         for category, (attribute, probability) in answers.items():
-            print(f"  {category} {attribute} {probability:.0%}")
+            print(f"  {category} {printable(attribute)} {probability:.0%}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.outputs import check_outputs
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def main() -> None:
         raise InputError(f"{options.output} must end in .weights.h5, as Keras wants it.")
     if not options.output.parent.is_dir():
         raise InputError(f"The folder of {options.output} does not exist: make it first.")
+    check_outputs({"The output": options.output}, [options.source])
     import_tensorflow()
     from deepfashion_tf.models.weights import convert_weights, find_weights
 
@@ -37,7 +39,7 @@ def main() -> None:
         options.source, options.backbone, variant=options.variant, offline=options.offline
     )
     convert_weights(weights, options.output)
-    print(f"Weights of {weights.variant}: {options.output}")
+    print(f"Weights of {weights.variant}: {printable(options.output)}")
 
 
 if __name__ == "__main__":

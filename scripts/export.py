@@ -36,13 +36,14 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
+    from deepfashion_tf.errors import printable
     from deepfashion_tf.inference.engines import ENGINES
     from deepfashion_tf.serving.export.formats import EXPORTERS, agreement
     from deepfashion_tf.training.run import Run
 
     trained = Run.load(options.run)
     for name in dict.fromkeys(options.formats):
-        print(f"{name}: {EXPORTERS[name](trained)}")
+        print(f"{name}: {printable(EXPORTERS[name](trained))}")
         if name.endswith("int8") and ENGINES[name].is_installed:
             images, share = agreement(trained, name)
             print(f"  answers as the model does in {share:.1%}, on {images} validation images")

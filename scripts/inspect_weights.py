@@ -18,10 +18,11 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
+    from deepfashion_tf.errors import printable
     from deepfashion_tf.models.weights.describe import describe
 
     for heading, text in describe(options.file):
-        print(f"{heading:<16}{text}")
+        print(f"{heading:<16}{printable(text)}")
 
 
 if __name__ == "__main__":

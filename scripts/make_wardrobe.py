@@ -11,7 +11,7 @@ from deepfashion_tf.command_line import run
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.data.wardrobe import draw_contact_sheet, write_wardrobe
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.progress import progress_bar
 
@@ -47,12 +47,12 @@ def main() -> None:
         if options.table:
             splits = [read_split(options.directory, name) for name, n in counts.items() if n]
             write_table(options.directory / "table.csv", splits)
-        print(f"Wardrobe: {options.directory} ({sum(counts.values())} images)")
+        print(f"Wardrobe: {printable(options.directory)} ({sum(counts.values())} images)")
     if options.contact_sheet:
         sheet = draw_contact_sheet(options.seed)
         with whole_or_nothing(options.contact_sheet) as temporary:
             cv2.imwrite(str(temporary), sheet[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 85))
-        print(f"Contact sheet: {options.contact_sheet}")
+        print(f"Contact sheet: {printable(options.contact_sheet)}")
 
 
 if __name__ == "__main__":

@@ -153,3 +153,60 @@ def labelled(labels: np.ndarray, name: str = "val", schema: Schema | None = None
     """Makes a split that has labels and no images."""
     schema = schema or builtin_schema()
     return Split(schema, name, None, range(len(labels)), whole_images(len(labels)), labels, "here")
+
+
+# Names that some kind of output would read as more than words.
+NASTY = (
+    *("[/b]x", "[red]", "$0_$9", "![x](http://x.invalid/a.png)", "[y](http://x.invalid)", "a|b"),
+    *("`c`", "<script>alert(1)</script>", "&lt;", "=1+1", "+x", "-x", "@y", "'=z", "_hidden"),
+    *(":heart:", "*a*", "\\", "# h", "<http://x.invalid/>", "{body}", "$", "%s", "-1"),
+)
+
+
+@pytest.fixture(scope="session")
+def nasty(tmp_path_factory) -> tuple[Path, Path]:
+    """A table of drawings whose categories have the attributes `NASTY`, and its schema."""
+    folder = tmp_path_factory.mktemp("nasty") / "runs [/x] $a_$b ![p](http:)"
+    (folder / "<i>").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    half = len(NASTY) // 2
+    schema = Schema.of({"first": NASTY[:half], "second": NASTY[half:]})
+    schema.save(folder / "schema.yaml")
+    lines = ["image\tsplit\tfirst\tsecond"]
+    for split, count in (("train", 24), ("val", 12), ("test", 6)):
+        for number in range(count):
+            name = f"<i>/=[/b]{split} $a_$b `{number}` ![x](http:).jpg"
+            name = name.replace("/b", "b").replace("//", "")
+            cv2.imwrite(str(folder / name), rng.integers(0, 256, (40, 40, 3), np.uint8))
+            first, second = NASTY[number % half], NASTY[half + number % (len(NASTY) - half)]
+            # As `cell_text` writes them: one apostrophe more.
+            signs = ("=", "'=", "+", "-x", "@")
+            cells = [f"'{word}" if word.startswith(signs) else word for word in (first, second)]
+            lines.append("\t".join([name, split, *cells]))
+    (folder / "t $0_$9 [red] :heart:.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "t $0_$9 [red] :heart:.csv", folder / "schema.yaml"
+
+
+@pytest.fixture(scope="session")
+def nasty_run(nasty):
+    """A narrow run of two epochs on the table `nasty`, in a folder of its kind of name."""
+    from deepfashion_tf.evaluation.finish import finish_run
+    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.training.train import train
+
+    table, schema = nasty
+    with pytest.MonkeyPatch.context() as patch:
+        make_narrow(patch)
+        trained = train(
+            TrainConfig(
+                data=str(table),
+                schema=schema,
+                weights="none",
+                output_dir=table.parent / "run [/bold] $x_$y :heart:",
+                image_size=32,
+                epochs=2,
+                batch_size=12,
+            )
+        )
+        finish_run(trained.run, trained.val)
+    return trained.run

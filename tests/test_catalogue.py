@@ -2,12 +2,14 @@
 
 import contextlib
 import csv
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +115,41 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         open_and_close(folder, {"model": "a", "top": 2})
     with pytest.raises(InputError, match="not empty"):
         open_and_close(tmp_path, {"model": "a"})
+
+
+@pytest.mark.parametrize("by_content", [False, True])
+def test_a_shard_is_done_again_where_a_file_has_changed(predictor, images, tmp_path, by_content):
+    wanted = Wanted(predictor.schema)
+
+    def shards():
+        return list(shards_of(find_items([str(images)]), 20, by_content))
+
+    def undone():
+        return [shard.number for shard in shards() if not count_done(shard, tmp_path)]
+
+    for shard in shards():
+        tag_shard(predictor, wanted, shard, tmp_path)
+    assert not undone()
+    first, other, missing = (sorted(images.iterdir())[n] for n in (3, 25, 45))
+    # The same name, another picture of another size.
+    shutil.copy(other, first)
+    assert undone() == [0]
+    tag_shard(predictor, wanted, shards()[0], tmp_path)
+    assert not undone()
+    # The same bytes written anew: another time.
+    other.write_bytes(other.read_bytes())
+    os.utime(other, ns=(1, 1))
+    assert undone() == ([] if by_content else [1])
+    tag_shard(predictor, wanted, shards()[1], tmp_path)
+    # Other bytes of the same size and time: the content alone says so.
+    times = first.stat()
+    first.write_bytes(first.read_bytes()[:-3] + b"xyz")
+    os.utime(first, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert undone() == ([0] if by_content else [])
+    missing.write_bytes(b"")
+    assert 2 in undone()
+    # A catalogue of the other kind is done again.
+    assert not count_done(replace(shards()[1], by_content=not by_content), tmp_path)
 
 
 def test_nobody_works_on_a_folder_of_somebody_else(tmp_path):

@@ -165,7 +165,7 @@ def _compare(
 def _finish(jobs: Sequence[Job]) -> None:
     waiting = [job for job in jobs if not job.is_done]
     for job in waiting:
-        console.print(f"[dim]training {job.directory}[/dim]", soft_wrap=True)
+        console.print(f"training {job.directory}", style="dim", soft_wrap=True)
     if waiting:
         run_jobs(waiting, len(waiting), lambda running: None)
 

@@ -42,7 +42,7 @@ def benchmark_precision(config: TrainConfig, rounds: int) -> Iterator[list[Rate]
     if tf.config.list_physical_devices("GPU"):
         precisions.append("mixed_float16")
     else:
-        console.print("[dim]mixed_float16 is for GPUs, and there is none: not measured[/dim]")
+        console.print("mixed_float16 is for GPUs, and there is none: not measured", style="dim")
     contestants = {}
     for jit in (False, True):
         for precision in precisions:

@@ -57,7 +57,7 @@ def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> Iterato
     values: dict[str, list[float]] = {name: [] for name in contests}
     for number in range(rounds):
         for name, measure in contests.items():
-            console.print(f"[dim]round {number + 1} of {rounds}: {name}[/dim]")
+            console.print(f"round {number + 1} of {rounds}: {name}", style="dim")
             values[name] += measure()
         yield [Rate(name, tuple(rates)) for name, rates in values.items()]
 

@@ -60,7 +60,7 @@ def benchmark_first_step(
     """
     found: dict[str, list[float]] = {}
     for number in range(rounds):
-        console.print(f"[dim]round {number + 1} of {rounds}[/dim]")
+        console.print(f"round {number + 1} of {rounds}", style="dim")
         for name, own in _jobs(config).items():
             with Worker(name, own, own=True) as worker:
                 found.setdefault(name, []).append(worker.seconds)
@@ -103,7 +103,7 @@ def benchmark_memory(
 def _peak_memory(name: str, worker: Worker) -> int:
     worker.work()
     size = worker.peak_memory()
-    console.print(f"[dim]{name}: {size} MiB[/dim]")
+    console.print(f"{name}: {size} MiB", style="dim")
     return size
 
 

@@ -106,8 +106,9 @@ def open_peers(
         ) from error
     if not is_there:
         console.print(
-            f"[dim]{', '.join(packages)} not installed, so there are no peers: pip install -r "
-            f"requirements-bench.txt, here or where --peer-python points[/dim]",
+            f"{', '.join(packages)} not installed, so there are no peers: pip install -r "
+            f"requirements-bench.txt, here or where --peer-python points",
+            style="dim",
             soft_wrap=True,
         )
         return {}

@@ -15,6 +15,7 @@ from typing import TextIO
 from deepfashion_tf.data.row import Row
 from deepfashion_tf.data.text_encoding import detect_encoding
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import read_cell
 
 _DELIMITERS = ",;\t|"
 _MOST_LINES = 500  # lines that one cell may span
@@ -69,7 +70,8 @@ class CsvRows:
                     text = f"has {len(cells)} values where the header has {width}"
                     yield Row(number, [], text)
                 else:
-                    yield Row(number, [cells[c] for c in columns] if columns else cells[:width])
+                    chosen = [cells[c] for c in columns] if columns else cells[:width]
+                    yield Row(number, [read_cell(c) if c[:1] == "'" else c for c in chosen])
 
     def _open(self) -> TextIO:
         encoding = self._encoding

@@ -14,6 +14,7 @@ from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.data.table_rows import TableRows
 from deepfashion_tf.errors import InputError, MissingSplit
+from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
@@ -100,13 +101,13 @@ def write_table(path: Path, splits: Sequence[Split]) -> None:
     for split in splits:
         for key, box, labels in zip(split.keys, split.boxes, split.labels, strict=True):
             names = [
-                attributes[label] if label != UNLABELLED else ""
+                cell_text(attributes[label]) if label != UNLABELLED else ""
                 for label, attributes in zip(labels, split.schema.values(), strict=True)
             ]
             corners = ["" if value < 0 else value for value in box]
             image = Path(key)
             image = image.relative_to(folder) if image.is_relative_to(folder) else image
-            writer.writerow([image, *corners, *([split.name] * several), *names])
+            writer.writerow([cell_text(image), *corners, *([split.name] * several), *names])
     write_atomically(path, text.getvalue())
 
 
@@ -131,6 +132,5 @@ def _warn_of_cut_groups(path: Path, what: str, groups: np.ndarray, split_of: np.
             f"{cut} {what} of {path} stand in several splits: scores will be too good, since the "
             f"model is asked what it was taught.",
             style="yellow",
-            markup=False,
             soft_wrap=True,
         )

@@ -215,18 +215,17 @@ class TableRows:
         """Prints how many rows there are, how many are used, and what was read otherwise."""
         notes = [f"{self.path} reads {note}" for reader in self._readers for note in reader.notes()]
         for note in [*self.table.notes(), *notes]:
-            console.print(note, style="dim", markup=False, soft_wrap=True)
+            console.print(note, style="dim", soft_wrap=True)
         repaired = f"; files of {self._repaired} have other names" * (self._repaired > 0)
         console.print(
             f"{self.path}: {len(self)} rows, {used} read, {len(self) - used} left out{repaired}",
             style="dim",
-            markup=False,
             soft_wrap=True,
         )
         found = [f"  {place}: {printable(fault)}" for place, fault in self.left_out()]
         if found:
             shown = list_some(found, separator="\n")
-            console.print(shown, style="yellow", markup=False, soft_wrap=True)
+            console.print(shown, style="yellow", soft_wrap=True)
 
     def _add(self, entry: Entry) -> None:
         row = len(self._numbers)

@@ -100,8 +100,9 @@ def _prepare(data: str, offline: bool):
                     f"leave --offline out, or prepare it elsewhere and name its folder."
                 )
             console.print(
-                f"[dim]preparing {data}: TensorFlow Datasets draws it, reads what you have put "
-                f"there, or downloads it (and tries again for some minutes)[/dim]",
+                f"preparing {data}: TensorFlow Datasets draws it, reads what you have put "
+                f"there, or downloads it (and tries again for some minutes)",
+                style="dim",
                 soft_wrap=True,
             )
             builder.download_and_prepare()
@@ -217,8 +218,9 @@ def _boxes_in_pixels(split: Split, shares: np.ndarray, check_images: bool) -> np
             empty += 1
     if empty:
         console.print(
-            f"[yellow]{empty} boxes of {split.source} have no area inside their images, which "
-            f"are used whole.[/yellow]",
+            f"{empty} boxes of {split.source} have no area inside their images, which "
+            f"are used whole.",
+            style="yellow",
             soft_wrap=True,
         )
     return boxes

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.data.table_options import RowOptions
@@ -21,10 +21,12 @@ from deepfashion_tf.doctor.noise import (
 )
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.doctor.suggest import Suggested, suggest, write_suggestions
+from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 _NAMED = 5  # findings of a kind that the terminal shows
 
@@ -35,6 +37,7 @@ def check_data(options: Options) -> int:
     Raises:
         InputError: the data set, the run or a path cannot be used.
     """
+    _check_outputs(options)
     run = Run.load(options.run) if options.run else None
     config = TrainConfig(
         data=options.data,
@@ -65,6 +68,23 @@ def check_data(options: Options) -> int:
             soft_wrap=True,
         )
     return 1 if examined.is_spoilt else 0
+
+
+def _check_outputs(options: Options) -> None:
+    models = options.noise_dir if options.folds else None
+    check_outputs(
+        {
+            "--html": options.html,
+            "--fix": options.fix,
+            "--suggestions": options.suggestions if options.suggest else None,
+            "--export": options.export if options.folds else None,
+            "--noise-dir": models,
+            # The models are trained by it.
+            "The schema of --noise-dir,": models and models / SCHEMA_FILE,
+        },
+        [options.data, options.schema, options.relabel, options.run],
+        [options.run],
+    )
 
 
 def tell_next(options: Options, run: Run, examined: Examined) -> Suggested:
@@ -117,10 +137,11 @@ def tell(examined: Examined) -> None:
     """Prints counts and findings."""
     rows = examined.rows
     counts = ", ".join(f"{len(split)} {split.name}" for split in rows.splits)
-    console.print(f"\n[bold]{escape(examined.name)}[/bold]: {counts} images", soft_wrap=True)
+    name = Text(printable(examined.name), "bold")
+    console.print(Text.assemble("\n", name, f": {counts} images"), soft_wrap=True)
     console.print(_count_table(rows))
     for note in notes(examined):
-        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+        console.print(note, style="dim", soft_wrap=True)
     if not examined.findings:
         console.print("Nothing is wrong with the images, the boxes or the splits.")
     for kind, about in KINDS.items():
@@ -128,11 +149,10 @@ def tell(examined: Examined) -> None:
         if not found:
             continue
         colour = "red" if about.spoils else "yellow"
-        console.print(
-            f"\n[{colour}]{len(found)} {about.title}[/{colour}]: {about.advice}.", soft_wrap=True
-        )
+        title = Text(f"{len(found)} {about.title}", colour)
+        console.print(Text.assemble("\n", title, f": {about.advice}."), soft_wrap=True)
         for finding in found[:_NAMED]:
-            console.print(f"  {escape(describe(rows, finding))}", soft_wrap=True)
+            console.print(f"  {describe(rows, finding)}", soft_wrap=True)
         if len(found) > _NAMED:
             console.print(f"  … and {len(found) - _NAMED} more (--html shows some of them)")
     if examined.is_spoilt:

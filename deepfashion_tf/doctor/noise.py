@@ -14,7 +14,8 @@ from scipy import stats
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import write_table
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.evaluation.jobs import Job, run_jobs
 from deepfashion_tf.files import whole_or_nothing, write_atomically
@@ -24,6 +25,7 @@ from deepfashion_tf.training.run import Run
 
 VAL_SHARE = 0.1  # of the images that a fold's model is trained on: choose its best epoch
 RESAMPLES = 200
+_DOUBT = ("image", "category", "label", "answer", "correct")
 _ANSWERS = "out-of-sample.npz"
 
 
@@ -166,7 +168,7 @@ def _train(jobs: Sequence[Job], parallel: int) -> None:
 
         if waiting:
             console.print(
-                f"[dim]training {len(waiting)} models in {jobs[0].directory.parent}[/dim]"
+                f"training {len(waiting)} models in {jobs[0].directory.parent}", style="dim"
             )
             run_jobs(waiting, parallel, tell)
     failed = [job for job in waiting if not job.is_done]
@@ -293,9 +295,8 @@ def write_doubts(path: Path, images: Split, doubts: Sequence[Doubt]) -> None:
     writer.writerow(["image", "category", "label", "answer", "belief", "correct"])
     for doubt in doubts:
         belief = f"{doubt.belief:.4f}"
-        writer.writerow(
-            [images.keys[doubt.row], doubt.category, doubt.label, doubt.answer, belief, doubt.label]
-        )
+        image, label, answer = map(cell_text, (images.keys[doubt.row], doubt.label, doubt.answer))
+        writer.writerow([image, doubt.category, label, answer, belief, label])
     write_atomically(path, text.getvalue())
 
 
@@ -307,10 +308,13 @@ def read_doubts(path: Path, splits: Sequence[Split]) -> list[Split]:
     """
     try:
         rows = pa.csv.read_csv(
-            path, convert_options=pa.csv.ConvertOptions(strings_can_be_null=False)
+            path,
+            convert_options=pa.csv.ConvertOptions(
+                strings_can_be_null=False, column_types=dict.fromkeys(_DOUBT, pa.string())
+            ),
         ).to_pylist()
         corrected = {
-            (str(row["image"]), row["category"]): (row["label"], row["correct"]) for row in rows
+            (read_cell(row["image"]), row["category"]): read_cell(row["correct"]) for row in rows
         }
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
@@ -323,8 +327,8 @@ def read_doubts(path: Path, splits: Sequence[Split]) -> list[Split]:
         labels = split.labels.copy()
         for row, key in enumerate(split.keys):
             for column, (category, attributes) in enumerate(split.schema.items()):
-                if change := corrected.get((str(key), category)):
-                    labels[row, column] = _corrected(path, key, attributes, change[1])
+                if (change := corrected.get((printable(key), category))) is not None:
+                    labels[row, column] = _corrected(path, key, attributes, change)
         found.append(replace(split, labels=labels))
     return found
 

@@ -15,6 +15,7 @@ from deepfashion_tf.doctor.findings import KINDS, Finding, Rows, conflicts, coun
 from deepfashion_tf.doctor.noise import Doubted
 from deepfashion_tf.doctor.suggest import Suggested
 from deepfashion_tf.errors import printable
+from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.page import render_page, table
 
@@ -37,9 +38,9 @@ def render(
     rows = examined.rows
     pictures = {"balance.svg": _encode(plot_balance(rows), "svg")}
     counts = ", ".join(f"{len(split):,} {split.name}" for split in rows.splits)
-    text = [f"# {examined.name}", f"{counts} images."]
+    text = [f"# {markdown_text(examined.name)}", f"{counts} images."]
     text.append(_verdict(examined))
-    text += [f"- {note}" for note in notes(examined)]
+    text += [f"- {markdown_text(note)}" for note in notes(examined)]
     for kind, about in KINDS.items():
         found = examined.of_kind(kind)
         if not found:
@@ -51,7 +52,7 @@ def render(
         if drawn:
             pictures[f"{kind.replace(' ', '-')}.jpg"] = _encode(_gallery(rows, drawn), "jpg")
             text.append(f"![{about.title}]({kind.replace(' ', '-')}.jpg)\n")
-        listed = [[describe(rows, finding)] for finding in found[:_LISTED]]
+        listed = [[markdown_text(describe(rows, finding))] for finding in found[:_LISTED]]
         text.append(table(["what"], listed))
         if len(found) > _LISTED:
             text.append(f"\n… and {len(found) - _LISTED:,} more.")
@@ -105,7 +106,7 @@ def plot_balance(rows: Rows) -> Figure:
             alpha=(1.0, 0.6, 0.35)[number],
             label=split.name,
         )
-    axis.set_yticks(range(len(names)), [attribute for _, attribute in names])
+    axis.set_yticks(range(len(names)), [figure_text(attribute) for _, attribute in names])
     for tick, (category, _) in zip(axis.get_yticklabels(), names, strict=True):
         tick.set_color(palette[category])
     axis.invert_yaxis()
@@ -149,7 +150,10 @@ def _plot_suggestions(suggested: Suggested) -> Figure:
     return _plot_some(
         suggested.split,
         [
-            (found.row, "\n".join([f"{found.uncertainty:.2f}", *found.answers.values()]))
+            (
+                found.row,
+                "\n".join([f"{found.uncertainty:.2f}", *map(figure_text, found.answers.values())]),
+            )
             for found in suggested.suggestions
         ],
     )
@@ -159,7 +163,10 @@ def _plot_doubts(doubted: Doubted) -> Figure:
     return _plot_some(
         doubted.images,
         [
-            (doubt.row, f"{doubt.label}?\n{doubt.belief:.3f}\n{doubt.answer}")
+            (
+                doubt.row,
+                f"{figure_text(doubt.label)}?\n{doubt.belief:.3f}\n{figure_text(doubt.answer)}",
+            )
             for doubt in doubted.doubts
         ],
     )
@@ -167,7 +174,7 @@ def _plot_doubts(doubted: Doubted) -> Figure:
 
 def _doubts(doubted: Doubted) -> str:
     lines = [
-        [category, f"{found.share:.1%}", f"{found.low:.1%} to {found.high:.1%}"]
+        [markdown_text(category), f"{found.share:.1%}", f"{found.low:.1%} to {found.high:.1%}"]
         for category, found in doubted.noise.items()
     ]
     estimates = table(["category", "labels that are wrong, estimated", "95 % interval"], lines)
@@ -200,9 +207,12 @@ def _plot_some(split: Split, captions: list[tuple[int, str]]) -> Figure:
 
 
 def _caption(rows: Rows, finding: Finding, row: int) -> str:
-    lines = [printable(rows.key(row)).rsplit("/", 1)[-1][-22:], rows.split_name(row)]
+    name = printable(rows.key(row)).rsplit("/", 1)[-1][-22:]
+    lines = [figure_text(name), rows.split_name(row)]
     if finding.kind == "conflict":
-        lines += [rows.attribute(row, c) for c in conflicts(rows, np.array(finding.rows))]
+        lines += [
+            figure_text(rows.attribute(row, c)) for c in conflicts(rows, np.array(finding.rows))
+        ]
     return "\n".join(lines)
 
 
@@ -224,7 +234,11 @@ def _counts(rows: Rows) -> str:
         counts = count_labels(rows, category)
         for number, attribute in enumerate([*attributes, "not labelled"]):
             lines.append(
-                [category if number == 0 else "", attribute, *(f"{n:,}" for n in counts[:, number])]
+                [
+                    markdown_text(category) if number == 0 else "",
+                    markdown_text(attribute),
+                    *(f"{n:,}" for n in counts[:, number]),
+                ]
             )
     return table(["category", "attribute", *(split.name for split in rows.splits)], lines)
 

@@ -14,6 +14,7 @@ from deepfashion_tf.data.images import normalize
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.data.table_file import BOX
+from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.progress import progress_bar
@@ -147,17 +148,17 @@ def write_suggestions(path: Path, split: Split, suggestions: list[Suggestion]) -
     for found in suggestions:
         box, labels = split.boxes[found.row], split.labels[found.row]
         names = [
-            values[label] if label != UNLABELLED else ""
+            cell_text(values[label]) if label != UNLABELLED else ""
             for label, values in zip(labels, split.schema.values(), strict=True)
         ]
         writer.writerow(
             [
-                split.keys[found.row],
+                cell_text(split.keys[found.row]),
                 *(["", "", "", ""] if box[0] == WHOLE_IMAGE[0] else box.tolist()),
                 split.name,
                 *names,
                 f"{found.uncertainty:.4f}",
-                *(found.answers.get(category, "") for category in split.schema),
+                *(cell_text(found.answers.get(category, "")) for category in split.schema),
             ]
         )
     write_atomically(path, text.getvalue())

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema import UNLABELLED, Schema
 
@@ -109,14 +110,14 @@ class Answers:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_columns(self.schema))
         for row, image in enumerate(self.images):
-            cells = [image]
+            cells = [cell_text(image)]
             for column, attributes in enumerate(self.schema.values()):
                 label = self.labels[row, column]
                 given = self.label_probabilities[row, column]
                 cells += [
-                    attributes[self.answers[row, column]],
+                    cell_text(attributes[self.answers[row, column]]),
                     f"{self.probabilities[row, column]:.6g}",
-                    "" if label == UNLABELLED else attributes[label],
+                    "" if label == UNLABELLED else cell_text(attributes[label]),
                     "" if math.isnan(given) else f"{given:.6g}",
                 ]
             writer.writerow(cells)
@@ -144,9 +145,9 @@ class Answers:
             table = [
                 [
                     (
-                        ids[name][row[name]],
+                        ids[name][read_cell(row[name])],
                         float(row[f"{name}_probability"]),
-                        ids[name][row[f"{name}_label"]],
+                        ids[name][read_cell(row[f"{name}_label"])],
                         float(row[f"{name}_label_probability"] or "nan"),
                     )
                     for name in found
@@ -154,7 +155,7 @@ class Answers:
                 for row in rows
             ]
             values = np.array(table).reshape(len(rows), len(found), 4)
-            images = [row["image"] for row in rows]
+            images = [read_cell(row["image"]) for row in rows]
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{path} cannot be read as the answers of a run ({error}): run "

@@ -13,6 +13,7 @@ from deepfashion_tf.evaluation.report import write_report
 from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.training.config import Views
 from deepfashion_tf.training.run import Run
@@ -61,18 +62,22 @@ def evaluate_command(options: Options) -> None:
         path = path.with_stem(f"{path.stem}-{answered.engine}")
     if tta != run.config.tta:
         path = path.with_stem(f"{path.stem}-{tta}")
+    answers, report = (
+        path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
+        for kind, suffix in (("answers", ".csv"), ("report", ".html"))
+    )
+    check_outputs(
+        {"The file": path, "The table": answers, "The page": report},
+        [options.data, options.data_dir, options.schema],
+    )
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), run.config.untrained, (len(skipped), which))
     if tta != run.config.tta:
         _print_gain(run, split, scores, tta, seconds)
     scores.save(path)
-    answers, report = (
-        path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
-        for kind, suffix in (("answers", ".csv"), ("report", ".html"))
-    )
     answered.save(answers)
-    console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True, markup=False)
+    console.print(f"Scores: {path}  Answers: {answers}", soft_wrap=True)
     if calibrate and answered.engine == "tensorflow":
         title = f"{run.directory.name}: {scores.images} {scores.split} images"
         save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
@@ -82,7 +87,7 @@ def evaluate_command(options: Options) -> None:
         _print_outdated(run)
     if options.report:
         write_report(run, answered, scores, report)
-        console.print(f"Report: {report}", soft_wrap=True, markup=False)
+        console.print(f"Report: {report}", soft_wrap=True)
 
 
 def _print_outdated(run: Run) -> None:

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.schema import UNLABELLED
@@ -102,8 +103,8 @@ def plot_confusions(answers: Answers, title: str) -> Figure:
         axis.set_visible(False)
     for axis, (category, colour) in zip(axes.flat, colours(categories).items(), strict=False):
         _draw(axis, confusion_matrix(answers, category), answers.schema[category], colour)
-        axis.set_title(category, color=colour, fontweight="bold", loc="left")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        axis.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
+    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -119,8 +120,9 @@ def _draw(axis: Axes, counts: np.ndarray, attributes: tuple[str, ...], colour: s
         ink = "black" if count else "0.7"
         axis.text(answer, label, count, ha="center", va="center", size=size, weight=bold, color=ink)
     ticks = range(len(attributes))
-    axis.set_xticks(ticks, attributes, rotation=45, ha="right", rotation_mode="anchor", size=size)
-    axis.set_yticks(ticks, attributes, size=size)
+    names = [figure_text(attribute) for attribute in attributes]
+    axis.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor", size=size)
+    axis.set_yticks(ticks, names, size=size)
     axis.set(xlabel="answered", ylabel="labelled")
     axis.set_xticks(np.arange(1, len(attributes)) - 0.5, minor=True)
     axis.set_yticks(np.arange(1, len(attributes)) - 0.5, minor=True)

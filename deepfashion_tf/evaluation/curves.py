@@ -12,6 +12,7 @@ from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import whole_or_nothing
 
@@ -107,7 +108,7 @@ def plot_curves(
         for axis in (accuracy, loss):
             _tidy(axis)
         _add_baseline(accuracy, scores.categories[category].majority_baseline)
-        accuracy.set_title(category, color=colour, fontweight="bold", loc="left")
+        accuracy.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
         if column == 0:
             accuracy.set_ylabel("accuracy")
             loss.set_ylabel("loss")
@@ -117,7 +118,7 @@ def plot_curves(
     for axis in axes[-2:].T.ravel():
         axis.set_visible(axis.has_data())
     _add_legend(figure, runs, smoothing)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -153,7 +154,7 @@ def plot_means(
         axis.set(xlabel="epoch", ylabel=label)
     _add_baseline(axes[0, 0], baseline)
     _add_legend(figure, runs, smoothing)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -221,7 +222,9 @@ def _add_legend(figure: Figure, runs: dict[str, list[History]], smoothing: float
     ]
     if len(runs) > 1:
         palette = run_colours(list(runs))
-        handles = [line([], [], color=palette[name], lw=3, label=name) for name in runs] + handles
+        names = {name: figure_text(name) for name in runs}
+        lines = [line([], [], color=palette[name], lw=3, label=names[name]) for name in runs]
+        handles = lines + handles
     best = "best epoch"
     if len(runs) == 1:
         best += f" ({best_epoch(next(iter(runs.values())))})"
@@ -245,12 +248,14 @@ def plot_weights(history: History, title: str) -> Figure:
     }
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     for category, colour in colours(list(found)).items():
-        axis.plot(history["epoch"], found[category], ".-", color=colour, label=category)
+        axis.plot(
+            history["epoch"], found[category], ".-", color=colour, label=figure_text(category)
+        )
     _tidy(axis)
     axis.set(xlabel="epoch", ylabel="weight of the loss at the end of the epoch")
     axis.set_ylim(bottom=0)
     figure.legend(loc="outside right upper", frameon=False)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 
 

@@ -244,7 +244,7 @@ def _answer_by(
     predictor: Predictor, run: Run, split: Split, skipped: SkippedImages | None
 ) -> Answered:
     """Answers as a shop's catalogue is answered: by an export, image by image as they come."""
-    console.print(f"[dim]answered by {predictor.engine}[/dim]")
+    console.print(f"answered by {predictor.engine}", style="dim")
     parts, faults, done = [], {}, 0
     with progress_bar(f"evaluating {split.name} images", len(split)) as on_progress:
         for batch in predictor.stream(items_of(split)):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from markdown_it import MarkdownIt
 
+from deepfashion_tf.escaping import html_text
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
@@ -24,6 +26,7 @@ img {{ max-width: 100%; margin: 1rem 0; }} code {{ background: #f4f4f4; padding:
 {body}
 </html>
 """
+_BAR = re.compile(r"(?<!\\)\|")
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -35,23 +38,27 @@ def render_page(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
         text: Markdown with tables; ``![words](NAME)`` stands for a picture.
         pictures: NAME, which ends in .svg, .png or .jpg -> the file's bytes.
     """
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
 
-    def inline(match: re.Match) -> str:
-        name = match[1]
+    def show(self, tokens, index, options, env) -> str:
+        name, words = tokens[index].attrs["src"], html_text(tokens[index].content)
         if name not in pictures:
-            return match[0]
+            return words
         kind = _KINDS[name[name.rindex(".") :]]
-        return f'src="data:{kind};base64,{base64.b64encode(pictures[name]).decode()}"'
+        data = base64.b64encode(pictures[name]).decode()
+        return f'<img src="data:{kind};base64,{data}" alt="{words}">'
 
-    body = re.sub(r'src="([^"]+)"', inline, body)
-    # Not str.format on the whole: a page may hold braces.
-    return _PAGE.format(title=title, body="{body}").replace("{body}", body)
+    # Neither links nor pictures from elsewhere, whatever a name in the text looks like.
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    reader.disable(["link", "autolink", "reference"])
+    reader.add_render_rule("image", show)
+    return _PAGE.format(title=html_text(title), body=reader.render(text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Makes a table of Markdown; a bar in a text does not end its cell."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |" for line in lines
-    )
+    """Makes a table of Markdown; a bar in a cell does not end it.
+
+    Cells may hold Markdown, so names come through `markdown_text`.
+    """
+    lines = [[_BAR.sub(r"\|", text) for text in line] for line in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

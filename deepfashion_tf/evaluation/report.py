@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepfashion_tf.data.reading import crop_batches
+from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.confusion import (
     Mistake,
@@ -55,7 +56,7 @@ def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> No
     pictures = {name: _encode(figure, name) for name, figure in figures.items()}
     title = f"{run.directory.name}: {scores.images} {scores.split} images"
     text = "\n\n".join(_sections(run, answered, answers, scores, mistakes))
-    write_atomically(path, render_page(title, f"# {title}\n\n{text}\n", pictures))
+    write_atomically(path, render_page(title, f"# {markdown_text(title)}\n\n{text}\n", pictures))
 
 
 def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figure:
@@ -89,7 +90,8 @@ def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figu
         for axis, found in zip(below, maps, strict=True):
             axis.imshow(overlay(crops[number], found[mistake.category][number]))
         above.set_title(
-            f"{mistake.answered} {mistake.probability:.2f}\nlabelled {mistake.labelled}",
+            f"{figure_text(mistake.answered)} {mistake.probability:.2f}\n"
+            f"labelled {figure_text(mistake.labelled)}",
             color=palette[mistake.category],
             size=8.5,
         )
@@ -102,12 +104,12 @@ def _sections(
     config = run.config
     data = "drawings of the wardrobe" if config.is_wardrobe else Path(config.data_name).name
     yield (
-        f"{run.network}, {config.epochs} epochs on {data}. Scored on "
-        f"the images listed in `{scores.source}`."
+        f"{markdown_text(run.network)}, {config.epochs} epochs on {markdown_text(data)}. Scored on "
+        f"the images listed in {markdown_text(scores.source)}."
     )
     yield "## Scores"
     yield _scores(answers, scores)
-    yield "\n".join(f"- {sentence}" for sentence in remarks(scores))
+    yield "\n".join(f"- {markdown_text(sentence)}" for sentence in remarks(scores))
     yield "## Which attribute is taken for which"
     yield (
         "A row is what the images are labelled, a column what was answered; the shade is the "
@@ -163,11 +165,11 @@ def _scores(answers: Answers, scores: Scores) -> str:
     rows = []
     for column, (category, score) in enumerate(scores.categories.items()):
         if not score.images:
-            rows.append([category, "0", *["—"] * 6])
+            rows.append([markdown_text(category), "0", *["—"] * 6])
             continue
         rows.append(
             [
-                category,
+                markdown_text(category),
                 str(score.images),
                 f"{score.accuracy:.4f}",
                 _spell(over_images(answers.hits[:, [column]])),
@@ -241,8 +243,8 @@ def _recalls(answers: Answers) -> str:
             right = counts[index, index]
             rows.append(
                 [
-                    category if index == 0 else "",
-                    attribute,
+                    markdown_text(category) if index == 0 else "",
+                    markdown_text(attribute),
                     str(labelled),
                     f"{right / labelled:.3f}" if labelled else "—",
                     str(answered),

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.progress import console
@@ -47,7 +47,7 @@ def print_scores(
             scores.majority_exact_match,
         ),
     ):
-        table.add_row(f"[bold]{name}[/bold]", count, *_compare(value, baseline))
+        table.add_row(Text(name, "bold"), count, *_compare(value, baseline))
     console.print(table)
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)
@@ -67,8 +67,8 @@ def print_scores(
     if count:
         images = "1 image" if count == 1 else f"{count} images"
         console.print(
-            f"[yellow]{images} could not be read and {'was' if count == 1 else 'were'} skipped: "
-            f"{escape(which)}[/yellow]",
+            f"{images} could not be read and {'was' if count == 1 else 'were'} skipped: {which}",
+            style="yellow",
             soft_wrap=True,
         )
 
@@ -113,14 +113,14 @@ def _describe(scores: Scores) -> str:
     )
 
 
-def _compare(value: float | None, baseline: float | None) -> tuple[str, str, str]:
+def _compare(value: float | None, baseline: float | None) -> tuple[str, str, str | Text]:
     if value is None:
         return "-", "-", "-"
     colour = "green" if value > baseline else "red"
-    return f"{value:.4f}", f"{baseline:.4f}", f"[{colour}]{value - baseline:+.4f}[/{colour}]"
+    return f"{value:.4f}", f"{baseline:.4f}", Text(f"{value - baseline:+.4f}", colour)
 
 
-def _mark(images: int, beats: bool) -> str:
+def _mark(images: int, beats: bool) -> str | Text:
     if not images:
         return "unlabelled"
-    return "" if beats else "[red]not above[/red]"
+    return "" if beats else Text("not above", "red")

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.evaluate import Answered
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import whole_or_nothing
@@ -67,7 +68,7 @@ def save_tradeoff(answered: Answered, scores: Scores, title: str, path: Path) ->
     figure = plot_tradeoff(answered, scores)
     if figure is None:
         return
-    figure.suptitle(textwrap.fill(title, 80), x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(textwrap.fill(figure_text(title), 80), x=0.01, ha="left", fontweight="bold")
     with whole_or_nothing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.evaluate import Answered
 from deepfashion_tf.inference.calibration import Coverage, Reliability
@@ -102,7 +103,7 @@ def _panels(categories: list[str], height: float, square: bool = False) -> tuple
     shown = list(axes.flat[: len(categories)])
     for category, axis in zip(categories, shown, strict=True):
         colour = colours(categories)[category]
-        axis.set_title(category, color=colour, fontweight="bold", loc="left")
+        axis.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(color="0.94")
         axis.set_axisbelow(True)

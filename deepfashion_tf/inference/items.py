@@ -70,8 +70,16 @@ class Found:
         tally: of the last pass that has come to its end.
     """
 
-    def __init__(self, inputs: Sequence[str], box: Box | None, options: TableOptions) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        box: Box | None,
+        options: TableOptions,
+        outside: Path | None = None,
+    ) -> None:
         self._inputs, self._box, self._options = inputs, box, options
+        forms = (_absolute, os.path.realpath) if outside else ()
+        self._outside = tuple(f"{form(outside)}{os.sep}" for form in forms)
         self.tally = Tally()
 
     def __iter__(self) -> Iterator[Item]:
@@ -88,12 +96,12 @@ class Found:
 
     def _find(self, text: str, tally: Tally) -> Iterator[Item]:
         if is_folder(text):
-            yield from _in_folder(text, tally)
+            yield from self._in_folder(text, tally)
         elif _is_table(text):
             yield from _in_table(Path(text), self._options, tally)
         elif not is_file(text) and glob.has_magic(text):
             paths = sorted(glob.iglob(text, recursive=True))  # noqa: PTH207
-            files = [path for path in paths if is_file(path)]
+            files = [path for path in paths if is_file(path) and not self._is_outside(path)]
             if not files:
                 tally.files += 1
                 yield Item(text, fault="is a pattern that no file fits")
@@ -103,9 +111,37 @@ class Found:
             tally.files += 1
             yield Item(text, path=text)
 
+    def _in_folder(self, folder: str, tally: Tally) -> Iterator[Item]:
+        empty = True
+        for place, folders, names in os.walk(folder):
+            # Where to go next.
+            folders[:] = sorted(name for name in folders if not _is_companion(name))
+            for name in sorted(names):
+                path = os.path.join(place, name)  # noqa: PTH118
+                if self._is_outside(path):
+                    continue
+                if _is_companion(name):
+                    tally.hidden += 1
+                elif _is_image(path):
+                    empty = False
+                    tally.files += 1
+                    yield Item(path, path=path)
+                else:
+                    tally.others += 1
+                    tally.other = tally.other or path
+        if empty:
+            tally.files += 1
+            yield Item(folder, fault="is a folder without an image")
+
+    def _is_outside(self, path: str) -> bool:
+        return bool(self._outside) and _absolute(path).startswith(self._outside)
+
 
 def find_items(
-    inputs: Sequence[str], box: Box | None = None, options: TableOptions | None = None
+    inputs: Sequence[str],
+    box: Box | None = None,
+    options: TableOptions | None = None,
+    outside: Path | None = None,
 ) -> Found:
     """Finds the images that inputs stand for, in their order.
 
@@ -115,13 +151,14 @@ def find_items(
             column of images and, where one wishes, of boxes.
         box: of every image that has none of its own; None = the whole image.
         options: names of the tables' columns and the convention of their boxes.
+        outside: a folder whose files are left out, such as the one that answers go to.
 
     Raises:
         InputError: nothing is named; later, on the way: a table cannot be read.
     """
     if not inputs:
         raise InputError("No image is named: give images, folders, patterns or tables of them.")
-    return Found(inputs, box, options or TableOptions())
+    return Found(inputs, box, options or TableOptions(), outside)
 
 
 def items_of(split: Split) -> Iterator[Item]:
@@ -143,25 +180,8 @@ def _is_table(text: str) -> bool:
     return Path(text).suffix.lower() in SUFFIXES
 
 
-def _in_folder(folder: str, tally: Tally) -> Iterator[Item]:
-    empty = True
-    for place, folders, names in os.walk(folder):
-        # Where to go next.
-        folders[:] = sorted(name for name in folders if not _is_companion(name))
-        for name in sorted(names):
-            path = os.path.join(place, name)  # noqa: PTH118
-            if _is_companion(name):
-                tally.hidden += 1
-            elif _is_image(path):
-                empty = False
-                tally.files += 1
-                yield Item(path, path=path)
-            else:
-                tally.others += 1
-                tally.other = tally.other or path
-    if empty:
-        tally.files += 1
-        yield Item(folder, fault="is a folder without an image")
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100, links stay as they are
 
 
 def _is_companion(name: str) -> bool:

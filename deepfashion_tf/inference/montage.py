@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
+from deepfashion_tf.errors import printable
 from deepfashion_tf.inference.explanations import overlay
 
 TILE = 224  # pixels
@@ -39,7 +40,7 @@ def draw_montage(
     tiles = [("what the model sees", "black", "yellow: what speaks for it", [large])]
     for category, heat in heats.items():
         text, probability = answers[category]
-        told = f"{text} {probability:.0%}"
+        told = f"{printable(text)} {probability:.0%}"
         maps = [heat, looks[category]] if looks else [heat]
         tiles.append((category, colours[category], told, [overlay(large, one) for one in maps]))
     columns = min(4, len(tiles)) if len(tiles) <= 12 else 6
@@ -50,7 +51,7 @@ def draw_montage(
     for number, (name, colour, told, parts) in enumerate(tiles):
         x = _GAP + number % columns * (TILE + _GAP)
         y = _GAP + number // columns * height
-        pen.text((x, y), name, fill=colour, font=_font("bold"))
+        pen.text((x, y), printable(name), fill=colour, font=_font("bold"))
         pen.text((x, y + _LINE), told, fill="black", font=_font("normal"))
         for part, tile in enumerate(parts):
             picture.paste(Image.fromarray(tile), (x, y + 2 * _LINE + part * (TILE + _GAP // 2)))

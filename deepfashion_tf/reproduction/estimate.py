@@ -34,7 +34,7 @@ def hours_of(jobs: Sequence[Job], train: int, val: int) -> float:
     for job in jobs:
         backbone = job.config.backbone
         if backbone not in rates:
-            console.print(f"[dim]measuring {backbone}, for an estimate[/dim]")
+            console.print(f"measuring {backbone}, for an estimate", style="dim")
             rates[backbone] = _measure(job.config)
         seconds += job.config.epochs * (train + _PASS * val) / rates[backbone]
     return seconds / 3600

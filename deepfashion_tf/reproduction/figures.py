@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.curves import colours, plot_curves, plot_means, run_colours
 from deepfashion_tf.evaluation.statistics import Interval
 from deepfashion_tf.files import whole_or_nothing
@@ -75,7 +76,7 @@ def plot_gains(results: Results) -> Figure:
     axis.plot([], [], "o", color="0.3", label="95 % over seeds")
     axis.plot([], [], "s", color="0.3", label="95 % over images")
     axis.axhline(0, color="0.3", lw=1)
-    axis.set_xticks(range(len(gains)), list(gains))
+    axis.set_xticks(range(len(gains)), [*map(figure_text, gains)])
     axis.set_ylabel("accuracy: SE-ResNet-50\nminus ResNet-50")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return finish(figure, [axis], f"Figure 9: what SE gains, by category · {results.source}")
@@ -95,7 +96,7 @@ def plot_losses(results: Results) -> Figure:
             mark(axis, place, gain.seeds, palette[cell])
         axis.plot([], [], "o", color=palette[cell], label=LOSSES[cell])
     axis.axhline(0, color="0.3", lw=1)
-    axis.set_xticks(range(len(gains)), list(gains))
+    axis.set_xticks(range(len(gains)), [*map(figure_text, gains)])
     axis.set_ylabel("accuracy minus that of\nfocal loss, γ = 2")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return finish(figure, [axis], f"Losses, by category · {results.source}")
@@ -122,7 +123,7 @@ def plot_verdicts(results: Results, found: list[Verdict]) -> Figure:
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="x", color="0.92")
-    figure.suptitle(f"Claims · {results.source}", x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(figure_text(f"Claims · {results.source}"), x=0.01, ha="left", fontweight="bold")
     return figure
 
 
@@ -163,7 +164,7 @@ def finish(figure: Figure, axes: list[Axes], title: str) -> Figure:
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="0.92")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 
 

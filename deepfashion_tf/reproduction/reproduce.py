@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import filelock
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deepfashion_tf.command_line import import_tensorflow
 from deepfashion_tf.data.sources import open_splits
@@ -192,7 +192,7 @@ def _run(jobs: list[Job], parallel: int) -> None:
         def on_change(running: list[Job]) -> None:
             done = {job: min(job.epochs_done(), epochs[job]) for job in jobs}
             here = ", ".join(f"{_name(job)} ({done[job]})" for job in running)
-            bar.update(task, completed=sum(done.values()), description=escape(here))
+            bar.update(task, completed=sum(done.values()), description=here)
             news = sum(done.values()) - sum(before.values())
             seconds = (time.monotonic() - began) / max(1, news) * (total - sum(done.values()))
             for job in jobs:
@@ -208,9 +208,9 @@ def _run(jobs: list[Job], parallel: int) -> None:
 def _tell(job: Job, number: int, count: int, left: float) -> None:
     head = f"[{number}/{count}] {_name(job)}"
     if job.is_done:
-        console.print(f"{escape(head)}: {job.seconds:.0f} s, about {left / 60:.0f} min left")
+        console.print(f"{head}: {job.seconds:.0f} s, about {left / 60:.0f} min left")
     else:
-        console.print(f"[red]{escape(f'{head} failed: {job.last_words()}')}[/red]", soft_wrap=True)
+        console.print(f"{head} failed: {job.last_words()}", style="red", soft_wrap=True)
 
 
 def _stop_if_hopeless(ended: list[Job]) -> None:
@@ -269,7 +269,7 @@ def _table(results: Results, found: list[Verdict]) -> Table:
             verdict.claim,
             "-" if verdict.reported is None else f"{verdict.reported:{digits}}",
             f"{verdict.seeds.mean:{digits}}" + (" epochs" if verdict.unit == "epochs" else ""),
-            f"[{shade}]{verdict.verdict}[/{shade}]",
+            Text(verdict.verdict, shade),
         )
     return table
 
@@ -278,7 +278,7 @@ def _print(results: Results, shown: Table | None, failures: dict[str, str]) -> N
     if shown:
         console.print(shown)
     for name, words in failures.items():
-        console.print(f"[red]{escape(f'{name} failed: {words}')}[/red]", soft_wrap=True)
+        console.print(f"{name} failed: {words}", style="red", soft_wrap=True)
     directory = results.grid.directory
     console.print(
         f"Results: {directory}/RESULTS.md, report.html, results.json, figures/, cells/",

@@ -8,7 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
+from rich.text import Text
 
+from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.evaluation import page
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import write_atomically
@@ -80,14 +82,15 @@ def write_study(
             f"Majority baseline: mean class recall {baseline.majority_class_recall:.4f}, mean "
             f"accuracy {baseline.majority_baseline:.4f}. A gain is real where both of its "
             f"intervals lie on one side of 0.",
-            f"![{study.title}: gains ({results.source})](figures/gains.png)",
+            f"![{study.title}: gains ({markdown_text(results.source)})](figures/gains.png)",
         ]
         if study.contrast in gains:
             save_figure(_plot_peaks(results, study), directory / "figures", "peaks")
             pictures["figures/peaks.svg"] = (directory / "figures" / "peaks.svg").read_bytes()
             parts += [
                 _peaks(results, study),
-                f"![When each category is at its best ({results.source})](figures/peaks.png)",
+                f"![When each category is at its best ({markdown_text(results.source)})]"
+                "(figures/peaks.png)",
             ]
     else:
         parts.append(f"No other cell can be compared with `{study.plain}` yet.")
@@ -131,9 +134,10 @@ def _peaks(results: Results, study: Study) -> str:
         means = {c: np.mean(values) for c, values in cell.best_epochs().items()}
         first, last = min(means, key=means.get), max(means, key=means.get)
         words.append(
-            f"{study.labels[name]}: {means[last] - means[first]:.1f} epochs apart ({first} "
-            f"{means[first]:.1f}, {last} {means[last]:.1f}), and the epoch that is kept for all "
-            f"costs each {100 * cell.shared_epoch_cost:.1f} points of its own best accuracy"
+            f"{study.labels[name]}: {means[last] - means[first]:.1f} epochs apart ("
+            f"{markdown_text(first)} {means[first]:.1f}, {markdown_text(last)} {means[last]:.1f}), "
+            f"and the epoch that is kept for all costs each {100 * cell.shared_epoch_cost:.1f} "
+            f"points of its own best accuracy"
         )
     return (
         f"**The categories' best epochs** in validation, means over seeds. {'; '.join(words)}. A "
@@ -150,7 +154,7 @@ def _plot_peaks(results: Results, study: Study) -> Figure:
         for row, (category, epochs) in enumerate(found.items()):
             axis.plot(epochs, [-row] * len(epochs), "o", color=of_category[category], alpha=0.5)
             axis.plot(np.mean(epochs), -row, "|", color=of_category[category], ms=14, mew=2)
-        axis.set_yticks([-row for row in range(len(found))], list(found))
+        axis.set_yticks([-row for row in range(len(found))], [*map(figure_text, found)])
         axis.set_ylim(0.5 - len(found), 0.5)
         axis.set_title(study.labels[name], loc="left")
     axes[-1].set_xlabel("epoch of the highest validation accuracy; a dot a seed, a bar their mean")
@@ -202,9 +206,9 @@ def _table(results: Results, study: Study, gains: dict[str, Gain]) -> Table:
     return found
 
 
-def _coloured(gain: Difference) -> str:
+def _coloured(gain: Difference) -> Text:
     shade = {1: "green", -1: "red", 0: "dim"}[gain.side]
-    return f"[{shade}]{gain.seeds.mean:+.4f}[/{shade}]"
+    return Text(f"{gain.seeds.mean:+.4f}", shade)
 
 
 def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:

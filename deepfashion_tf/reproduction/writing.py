@@ -4,6 +4,8 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from deepfashion_tf.errors import printable
+from deepfashion_tf.escaping import markdown_text
 from deepfashion_tf.evaluation import page
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_seeds
 from deepfashion_tf.files import write_atomically
@@ -110,7 +112,7 @@ def _markdown(
     for title, text, shown in sections:
         if text:
             pictures = [
-                f"![{title} ({results.source})](figures/{name}.png)"
+                f"![{title} ({markdown_text(results.source)})](figures/{name}.png)"
                 for name in shown
                 if name in figures
             ]
@@ -129,9 +131,10 @@ def introduction(results: Results, command: str) -> str:
         what = f"The tables and figures of {REPORT}, with {seeds}, intervals and verdicts."
     lines = [
         what,
-        f"**Images**: {results.source} ({counts}). **Scores**: on {results.split}. **Recipe**: "
-        f"{base.epochs} epochs, batches of {base.batch_size}, Adam at {base.learning_rate:g} "
-        f"({base.schedule}), weights: {base.weights or 'ImageNet'}, representation: "
+        f"**Images**: {markdown_text(results.source)} ({counts}). **Scores**: on "
+        f"{results.split}. **Recipe**: {base.epochs} epochs, batches of {base.batch_size}, Adam "
+        f"at {base.learning_rate:g} "
+        f"({base.schedule}), weights: {markdown_text(base.weights or 'ImageNet')}, representation: "
         f"{base.representation}.",
     ]
     if base.is_wardrobe:
@@ -154,14 +157,14 @@ def introduction(results: Results, command: str) -> str:
             "The test split has no labels, so scores are those of the split that chose the best "
             "epochs: a little too high, in all cells alike."
         )
-    return "\n\n".join([*lines, f"Made by `{command}`."])
+    return "\n\n".join([*lines, "Made by:", f"    {printable(command)}"])
 
 
 def failures_text(failures: dict[str, str]) -> list[str]:
     """Lists what failed: paragraphs, none where nothing did."""
     if not failures:
         return []
-    lines = [f"- `{name}`: {words}" for name, words in failures.items()]
+    lines = [f"- {markdown_text(name)}: {markdown_text(words)}" for name, words in failures.items()]
     return ["**Some runs failed**, and are missing below:", "\n".join(lines)]
 
 
@@ -239,7 +242,7 @@ def _speeds(results: Results) -> str:
         speed = over_seeds(values)
         rows.append(
             [
-                category,
+                markdown_text(category),
                 f"{speed.mean:.2f}",
                 "—" if speed.low is None else f"{speed.low:.2f} … {speed.high:.2f}",
                 ", ".join(f"{epoch:.0f}" for epoch in epochs),
@@ -267,7 +270,7 @@ def _gains(results: Results) -> str:
     gains = category_gains(results, "seresnet50-fc0", "resnet50-fc0")
     rows = [
         [
-            category,
+            markdown_text(category),
             f"{gain.seeds.mean:+.4f}",
             "—" if gain.seeds.low is None else f"{gain.seeds.low:+.4f} … {gain.seeds.high:+.4f}",
             f"{gain.images.low:+.4f} … {gain.images.high:+.4f}",
@@ -313,8 +316,9 @@ def _final(results: Results) -> str:
     best = final_seed(cell)
     return (
         f"`{FINAL}`: mean accuracy {mean_and_interval(cell.accuracy)} on {results.split} "
-        f"({results.source}). `prediction.txt`, zipped in `prediction.zip`, holds the answers for "
-        f"the test images of the seed that is best in validation, seed {best}, in the "
+        f"({markdown_text(results.source)}). `prediction.txt`, zipped in `prediction.zip`, "
+        f"holds the answers for the test images of the seed that is best in validation, seed "
+        f"{best}, in the "
         f"challenge's format: six class ids a row, in the order of `test.txt`."
     )
 
@@ -363,7 +367,7 @@ def mean_and_interval(interval: Interval) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     """Makes a table of Markdown that says below itself what its images are."""
-    return f"{page.table(header, rows)}\n\n*{caption}*"
+    return f"{page.table(header, rows)}\n\n*{markdown_text(caption)}*"
 
 
 _FLIP = {

@@ -16,11 +16,12 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from rich.markup import escape
+from rich.text import Text
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError, printable
+from deepfashion_tf.escaping import cell_text, encodable
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Item
@@ -112,9 +113,12 @@ def columns(wanted: Wanted) -> list[str]:
 
 
 def rows(batch: Batch, wanted: Wanted) -> Iterator[list]:
-    """Gives the rows of a table; a box is empty where the whole image was used."""
+    """Gives the rows of a table; a box is empty where the whole image was used.
+
+    Bytes of an image's name that are no UTF-8 stand there as escapes.
+    """
     for item, answers in answers_of(batch, wanted):
-        row: list = [item.image]
+        row: list = [encodable(item.image)]
         if wanted.with_boxes:
             row += [None] * 4 if item.box == WHOLE_IMAGE else item.box
         for category, answer in answers.items():
@@ -132,7 +136,10 @@ class _Csv:
         self._writer.writerow(columns(wanted))
 
     def write(self, batch: Batch) -> None:
-        self._writer.writerows(rows(batch, self._wanted))
+        self._writer.writerows(
+            [cell_text(value) if isinstance(value, str) else value for value in row]
+            for row in rows(batch, self._wanted)
+        )
 
 
 class _JsonLines:
@@ -226,16 +233,18 @@ class Terminal:
 
     def write(self, batch: Batch) -> None:
         for item, answers in answers_of(batch, self._wanted):
-            console.print(f"[bold]{escape(printable(item.image))}[/bold]", soft_wrap=True)
+            console.print(printable(item.image), style="bold", soft_wrap=True)
             for category, answer in answers.items():
                 if answer.attribute is None:
                     text = "not learnt"
                 else:
-                    text = escape(f"{answer.text:<{self._width}}{answer.probability:>5.0%}")
+                    text = Text(f"{answer.text:<{self._width}}{answer.probability:>5.0%}")
                     if not answer.is_sure:
-                        text = f"[dim]{text}  {answer.attribute}?[/dim]"
-                    text += "".join(f"   [dim]{n} {p:.0%}[/dim]" for n, p in answer.others)
-                console.print(f"  {category:<{self._name}} {text}", soft_wrap=True)
+                        text = Text(f"{text}  {answer.attribute}?", "dim")
+                    for name, probability in answer.others:
+                        text.append(f"   {name} {probability:.0%}", "dim")
+                line = Text.assemble(f"  {category:<{self._name}} ", text)
+                console.print(line, soft_wrap=True)
 
 
 FORMATS = (".csv", ".json", ".jsonl", ".parquet", ".txt", ".zip")

@@ -19,6 +19,7 @@ from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import absolute, write_atomically
 from deepfashion_tf.models.ensemble import MemberImages, average_models
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import ENSEMBLE_FILE, Run
@@ -206,6 +207,7 @@ def ensemble_command(
     Raises:
         InputError: the runs, the data or a directory cannot be used.
     """
+    check_outputs({"--output-dir": directory, "--distil": distilled}, paths)
     runs = [Run.load(path) for path in paths]
     check_runs(runs)
     first = runs[0]
@@ -218,4 +220,4 @@ def ensemble_command(
     made = [together, distil(together, first, distilled)] if distilled else [together]
     for split in known:
         console.print(members_table(score_runs(runs, split), score_runs(made, split)))
-    console.print(f"Ensemble: {together.directory}/", soft_wrap=True, markup=False)
+    console.print(f"Ensemble: {together.directory}/", soft_wrap=True)

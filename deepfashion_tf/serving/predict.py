@@ -5,18 +5,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console
-from rich.markup import escape
-
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import colours
-from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.inference.tally import Tally
-from deepfashion_tf.progress import console, count_aside, make_progress
+from deepfashion_tf.outputs import check_outputs, is_within
+from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
     Terminal,
@@ -88,6 +86,17 @@ def predict_command(options: Options) -> int:
 def _check(options: Options) -> None:
     if options.output:
         check_output(options.output)
+    check_outputs(
+        {"--output": options.output, "--explain": options.explain},
+        [*options.images, options.data, options.schema],
+        [options.run],
+    )
+    for folder in filter(is_folder, options.images):
+        if options.explain and is_within(options.explain, folder):
+            raise InputError(
+                f"--explain {options.explain} lies in {folder}, whose images are read: name a "
+                f"folder outside of it."
+            )
     if options.data is not None and (options.images or options.box is not None):
         raise InputError("--data brings images and boxes of its own: leave the others out.")
     if options.top < 1:
@@ -166,18 +175,18 @@ def predict(
             count = _write_all(predictor, items, [writer, montages], faults, tally)
             if not count:
                 raise _nothing(faults)
-        console.print(f"{count} predictions: {escape(str(output))}", soft_wrap=True)
+        console.print(f"{count} predictions: {output}", soft_wrap=True)
     if not count:
         raise _nothing(faults)
-    console.print(f"[dim]answered by {predictor.engine}[/dim]")
+    console.print(f"answered by {predictor.engine}", style="dim")
     if faults:
-        told = Console(stderr=True, highlight=False)
+        told = PlainConsole(stderr=True)
         told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
         for fault in faults:
-            told.print(f"  {escape(fault)}", soft_wrap=True)
+            told.print(f"  {fault}", soft_wrap=True)
     came = items.tally if isinstance(items, Found) else Tally(files=count + len(faults))
     for line in came.with_answers(tally).lines():
-        console.print(line, style="dim", markup=False, soft_wrap=True)
+        console.print(line, style="dim", soft_wrap=True)
     return 1 if faults else 0
 
 

@@ -68,7 +68,7 @@ def build_initial_model(
         config = replace(config, variant=weights.variant, weights_sha256=sha256)
     precision, why = choose_precision(config.precision, config.backbone)
     if why:
-        console.print(f"[dim]precision: {precision}, {why}[/dim]", soft_wrap=True)
+        console.print(f"precision: {precision}, {why}", style="dim", soft_wrap=True)
     variant = config.variant or default_variant(config.backbone)
     config = replace(config, weights=source, variant=variant, precision=precision)
     keras.utils.set_random_seed(config.seed)
@@ -78,7 +78,7 @@ def build_initial_model(
         if is_drawn:
             head_start.copy_heads(Run.load(path.parent), model, schema, config.untrained)
         console.print(
-            f"[dim]weights: {weights.file.path} for {config.variant}[/dim]", soft_wrap=True
+            f"weights: {weights.file.path} for {config.variant}", style="dim", soft_wrap=True
         )
     return config, model
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from rich.text import Text
 
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import write_atomically
@@ -315,7 +316,7 @@ class EpochLines(keras.callbacks.Callback):
         if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
             frozen = epoch < self.config.freeze_epochs
             console.print(
-                f"[dim]the backbone is {'frozen' if frozen else 'trained'} from here[/dim]"
+                f"the backbone is {'frozen' if frozen else 'trained'} from here", style="dim"
             )
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
@@ -323,7 +324,7 @@ class EpochLines(keras.callbacks.Callback):
         self.trained = time.monotonic()
         self.steps += 1
         self.losses += float(np.mean(logs["loss"]))
-        rate = f"[dim]loss[/dim] {self.losses / self.steps:.3f}"
+        rate = f"loss {self.losses / self.steps:.3f}"
         self.progress.update(self.task, advance=1, rate=rate)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
@@ -331,16 +332,15 @@ class EpochLines(keras.callbacks.Callback):
         rate = ""
         if self.steps:
             seconds = self.trained - self.began
-            rate = f"  [dim]{self.steps * self.images_a_step / seconds:.1f} images/s[/dim]"
-        mark = "  [green]best[/green]" if self.best.epoch == epoch + 1 else ""
-        console.print(
+            rate = f"  {self.steps * self.images_a_step / seconds:.1f} images/s"
+        mark = "  best" if self.best.epoch == epoch + 1 else ""
+        line = (
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['loss']:.3f}  acc {row['mean_accuracy']:.3f}"
-            f"  [dim]|[/dim]  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
+            f"  |  val loss {row['val_loss']:.3f}  acc {row['val_mean_accuracy']:.3f}"
             f"  recall {row['val_mean_class_recall']:.3f}"
-            f"{rate}{mark}",
-            soft_wrap=True,
         )
+        console.print(Text.assemble(line, (rate, "dim"), (mark, "green")), soft_wrap=True)
 
     def on_train_end(self, logs=None) -> None:
         self.close()

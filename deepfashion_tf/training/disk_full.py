@@ -27,4 +27,4 @@ def unless_disk_full(options: RuntimeOptions, path: Path | None, what: str) -> I
             raise InputError(
                 f"{sentence} Free some space and go on with --resume {path.parent}."
             ) from error
-        console.print(f"[yellow]{sentence} The training goes on.[/yellow]", soft_wrap=True)
+        console.print(f"{sentence} The training goes on.", style="yellow", soft_wrap=True)

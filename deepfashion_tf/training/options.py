@@ -118,8 +118,9 @@ def _usual(data: Path | str | None, backbone: str | None, weights: str | None) -
     else:
         recipe, why = "probe", f"a CPU needs hours to train more of {backbone} than its heads"
     console.print(
-        f"[dim]--recipe {recipe} --backbone {backbone}: {why}. On a GPU take --recipe finetune "
-        f"--backbone {_BACKBONE}.[/dim]",
+        f"--recipe {recipe} --backbone {backbone}: {why}. On a GPU take --recipe finetune "
+        f"--backbone {_BACKBONE}.",
+        style="dim",
         soft_wrap=True,
     )
     return recipe, backbone

@@ -50,8 +50,9 @@ def open_readers(
         )
     if skipped:
         console.print(
-            f"[yellow]{len(skipped)} {'image' if len(skipped) == 1 else 'images'} cannot be read "
-            f"and will be skipped: bad_images.txt in the run directory names them.[/yellow]",
+            f"{len(skipped)} {'image' if len(skipped) == 1 else 'images'} cannot be read "
+            f"and will be skipped: bad_images.txt in the run directory names them.",
+            style="yellow",
             soft_wrap=True,
         )
     return opened

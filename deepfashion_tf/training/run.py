@@ -14,7 +14,13 @@ from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import expand_user, is_folder, remove_unfinished, whole_or_nothing
+from deepfashion_tf.files import (
+    check_utf8,
+    expand_user,
+    is_folder,
+    remove_unfinished,
+    whole_or_nothing,
+)
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: F401
@@ -46,6 +52,8 @@ class Run:
             InputError: says so.
         """
         directory = config.output_dir
+        if directory:
+            check_utf8(directory, "--output-dir")
         if directory and os.path.lexists(directory) and not _is_empty_folder(directory):
             unfinished = (directory / CONFIG_FILE).is_file()
             advice = f", or go on with it by --resume {directory}" if unfinished else ""

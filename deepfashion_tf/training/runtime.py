@@ -230,7 +230,7 @@ def _multi_worker(options: RuntimeOptions) -> Runtime:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if options.devices and not tf.config.list_physical_devices("GPU"):
         _split_cpu(options.devices)
-    console.print(f"[dim]worker {worker}: waiting for all {len(addresses)} workers[/dim]")
+    console.print(f"worker {worker}: waiting for all {len(addresses)} workers", style="dim")
     try:
         with interruptible():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)

@@ -138,7 +138,7 @@ class Checkpoints:
             if not isinstance(found, str):
                 return found
             faults.append(found)
-            console.print(f"[yellow]{path} {found}: it is not used.[/yellow]", soft_wrap=True)
+            console.print(f"{path} {found}: it is not used.", style="yellow", soft_wrap=True)
         if faults and set(faults) == {_FOREIGN}:
             raise InputError(
                 f"{self.directory} holds checkpoints of other options or of other data than those "

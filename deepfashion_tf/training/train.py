@@ -89,7 +89,7 @@ def train(
     runtime.check_batch_size(config.batch_size)
     runtime.check_jit(config.jit)
     if runtime.replicas > 1:
-        console.print(f"[dim]{runtime.describe()}[/dim]")
+        console.print(f"{runtime.describe()}", style="dim")
     # The chief says it for all.
     console.quiet = not runtime.is_chief
     try:
@@ -338,8 +338,9 @@ def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
     untrained = tuple(category for category in train.schema if category not in known)
     if untrained:
         console.print(
-            f"[yellow]No training image is labelled in {', '.join(untrained)}: left out of the "
-            f"loss and of the scores; its answers will say that nothing is known.[/yellow]",
+            f"No training image is labelled in {', '.join(untrained)}: left out of the "
+            f"loss and of the scores; its answers will say that nothing is known.",
+            style="yellow",
             soft_wrap=True,
         )
     return replace(config, untrained=untrained)

@@ -9,8 +9,12 @@ import tyro
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.variants import layer_name
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.options import RecipeFile, parse_with_recipe
+
+# What a search writes into its folder.
+SEARCH_FILES = ("best.yaml", "trials.csv", "importance.png", "study.db")
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,11 @@ def parse_tune_command(description: str, args: Sequence[str] | None = None) -> T
         InputError: a value out of its range, or a recipe file that cannot be used.
     """
     command, _ = parse_with_recipe(TuneCommand, description, args, search=SearchOptions())
-    if command.config.output_dir:
-        return command
     config = command.config
-    folder = Path("tuning") / f"{layer_name(config.backbone)}-{config.recipe}"
-    return dataclasses.replace(command, config=dataclasses.replace(config, output_dir=folder))
+    if not config.output_dir:
+        folder = Path("tuning") / f"{layer_name(config.backbone)}-{config.recipe}"
+        config = dataclasses.replace(config, output_dir=folder)
+        command = dataclasses.replace(command, config=config)
+    written = {f"{name} of --output-dir,": config.output_dir / name for name in SEARCH_FILES}
+    check_outputs(written, [command.recipe_file, config.data, config.schema])
+    return command

@@ -8,10 +8,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.escaping import cell_text, figure_text
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.progress import console
@@ -66,7 +67,7 @@ def write_trials(study: Study) -> Path:
                 len(trial.intermediate_values),
                 round(trial.user_attrs.get("seconds", 0.0), 1),
                 *(values.get(name, "") for name in names),
-                failure(trial),
+                cell_text(failure(trial)),
             ]
         )
     path = study.directory / TRIALS_FILE
@@ -81,7 +82,9 @@ def plot_importance(study: Study) -> Figure:
     names = list(reversed(found))
     figure, axis = plt.subplots(figsize=(6.5, 1.3 + 0.32 * len(names)), layout="constrained")
     shades = [palette.get(name.partition(".")[2], "0.3") for name in names]
-    bars = axis.barh(names, [found[name] for name in names], color=shades, height=0.7)
+    bars = axis.barh(
+        [*map(figure_text, names)], [found[name] for name in names], color=shades, height=0.7
+    )
     axis.bar_label(bars, fmt="%.2f", padding=3)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="x", color="0.92")
@@ -118,7 +121,7 @@ def print_outcome(study: Study, splits: Sequence[Split]) -> None:
     files = [write_best(study), write_trials(study), save_importance(study)]
     console.print(_table(study))
     for sentence in remarks(study, len(splits[1])):
-        console.print(escape(sentence), soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     count = len(study.complete())
     importance = (
         f"{IMPORTANCE_FILE} is a hint: with {count} trials, what does nothing gets a share, too."
@@ -133,7 +136,7 @@ def print_outcome(study: Study, splits: Sequence[Split]) -> None:
         f"Search: {study.directory}/  {names}, trials/; the best trial's run: {best}/",
         f"To train with it: python scripts/train.py --config {files[0]}",
     ):
-        console.print(escape(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def remarks(study: Study, images: int) -> list[str]:
@@ -163,7 +166,7 @@ def _table(study: Study) -> Table:
     space, default = study.space, study.default()
     shown: list[FrozenTrial] = [t for t in study.complete() if not is_default(t)][:_COLUMNS]
     base = space.base
-    table = Table(title=escape(f"{base.backbone}, {base.image_size} px, {base.epochs} epochs"))
+    table = Table(title=f"{base.backbone}, {base.image_size} px, {base.epochs} epochs")
     table.add_column("")
     table.add_column("untuned", justify="right")
     for trial in shown:
@@ -180,6 +183,6 @@ def _table(study: Study) -> Table:
     return table
 
 
-def _difference(value: float) -> str:
+def _difference(value: float) -> Text:
     colour = "green" if value > 0 else "red"
-    return f"[{colour}]{value:+.4f}[/{colour}]"
+    return Text(f"{value:+.4f}", colour)

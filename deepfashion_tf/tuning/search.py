@@ -9,12 +9,12 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.markup import escape
+from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.jobs import Job, run_jobs, sigterm_raises
 from deepfashion_tf.files import absolute, remove_unfinished
@@ -98,7 +98,7 @@ def _search(study: Study, options: SearchOptions) -> None:
         trial = study.next_trial()
         study.space.suggest(trial)
         label = f"[{done + 1}/{options.trials}] trial {trial.number}"
-        console.print(f"[dim]{escape(f'{label}: {_values(study, trial)}')}[/dim]", soft_wrap=True)
+        console.print(f"{label}: {_values(study, trial)}", style="dim", soft_wrap=True)
         run_trial(study, trial, options.prune, label)
         _tidy(study)
         write_trials(study)
@@ -124,7 +124,7 @@ def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str) -> Non
     watch.look()
     if not watch.is_pruned and not job.is_done:
         with make_progress("epochs") as bar:
-            task = bar.add_task(escape(label), total=config.epochs)
+            task = bar.add_task(label, total=config.epochs)
 
             def on_change(running: list[Job]) -> None:
                 watch.look()
@@ -215,17 +215,17 @@ def _tell(study: Study, ended: Sequence[FrozenTrial], label: str, missing: int) 
     time = f"{_duration(seconds[-1])}, about {_duration(left)} left"
     untuned = " (untuned)" if is_default(trial) else ""
     if trial.state == TrialState.FAIL:
-        text = f"[red]failed: {escape(failure(trial))}[/red]"
+        text = Text(f"failed: {printable(failure(trial))}", "red")
     elif trial.state == TrialState.PRUNED:
         text = f"pruned after epoch {max(scores)} at {max(scores.values()):.4f}; {time}"
     else:
         best = study.complete()[0]
         is_best = best.number == trial.number
         other = f"best: {best.value:.4f}, trial {best.number}"
-        mark = "[green]the best so far[/green]" if is_best else other
+        mark = Text("the best so far", "green") if is_best else other
         epoch = max(scores, key=scores.get)
-        text = f"{trial.value:.4f} in epoch {epoch}, {mark}; {time}"
-    console.print(f"{escape(label)}{untuned}: {text}", soft_wrap=True)
+        text = Text.assemble(f"{trial.value:.4f} in epoch {epoch}, ", mark, f"; {time}")
+    console.print(Text.assemble(f"{printable(label)}{untuned}: ", text), soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

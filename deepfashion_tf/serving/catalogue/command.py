@@ -7,6 +7,7 @@ from typing import Protocol
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items, has_boxes
+from deepfashion_tf.outputs import is_within
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import Wanted
@@ -34,6 +35,7 @@ class Options(Protocol):
     threshold: float | None
     accept_accuracy: float | None
     engine: str
+    check_content: bool
 
 
 def catalogue_command(options: Options) -> int:
@@ -47,6 +49,12 @@ def catalogue_command(options: Options) -> int:
         if getattr(options, name) is not None and getattr(options, name) < 1:
             option = name.replace("_", "-")
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
+    for text in options.input:
+        if is_within(text, options.output):
+            raise InputError(
+                f"--input {text} lies in --output {options.output}, whose files are answers: name "
+                f"another folder."
+            )
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
     crew = Crew(options.workers, threads, options.address, options.engine)
@@ -59,16 +67,21 @@ def catalogue_command(options: Options) -> int:
             options.top,
             with_boxes=has_boxes(options.input),
         )
-        console.print(f"[dim]answered by {model.engine}[/dim]")
+        console.print(f"answered by {model.engine}", style="dim")
         plan = {
             "shard_size": options.shard_size,
             "engine": f"{model.engine.name}, {model.engine.precision}",
             **describe(options.run),
         }
         with opened(options.output, plan | columns_of(wanted)):
-            found = find_items(options.input, options=options)
+            found = find_items(options.input, options=options, outside=options.output)
             answered, faulty = tag_catalogue(
-                workers, found, wanted, options.output, options.shard_size
+                workers,
+                found,
+                wanted,
+                options.output,
+                options.shard_size,
+                options.check_content,
             )
     tell(answered, faulty, options.output, time.monotonic() - began)
     return 1 if faulty else 0

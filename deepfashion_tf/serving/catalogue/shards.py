@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet
 
-from deepfashion_tf.errors import printable
+from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
@@ -30,10 +30,12 @@ class Shard:
     Attributes:
         number: from 0 on.
         items: its images.
+        by_content: whether an image is known again by its bytes, not by its file's size and time.
     """
 
     number: int
     items: list[Item]
+    by_content: bool = False
 
     @property
     def name(self) -> str:
@@ -41,14 +43,39 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Tells it from a shard of other images."""
-        digest = hashlib.sha256()
+        """Computes what changes with the images: their names, boxes, and what is in their files.
+
+        Files are asked now: take it before they are read.
+        """
+        digest = hashlib.sha256(b"content" if self.by_content else b"size and time")
+        stamp = _content_of if self.by_content else _stamp_of
         for item in self.items:
-            digest.update(repr((item.image, item.box, item.path, item.fault)).encode())
+            known = item.image, item.box, item.path, item.fault, stamp(item)
+            digest.update(repr(known).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
-def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
+def _stamp_of(item: Item) -> tuple[int, int] | None:
+    """Returns the size of an image's file and the time of its last change in nanoseconds."""
+    if item.path is None or item.fault:
+        return None
+    try:
+        found = os.stat(item.path)  # noqa: PTH116, Path takes as long as the call itself
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _content_of(item: Item) -> bytes | None:
+    if item.fault:
+        return None
+    try:
+        return hashlib.sha256(item.read()).digest()
+    except (OSError, ValueError):
+        return None
+
+
+def shards_of(items: Iterable[Item], size: int, by_content: bool = False) -> Iterator[Shard]:
     """Divides images into shards, as they come."""
     # A worker may stand in another folder.
     items = (
@@ -59,7 +86,7 @@ def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
         some = list(itertools.islice(items, size))
         if not some:
             return
-        yield Shard(number, some)
+        yield Shard(number, some, by_content)
 
 
 def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
@@ -100,7 +127,7 @@ def tag_shard(
                 ]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
             faults += [
-                (printable(item.image), printable(fault))
+                (cell_text(item.image), cell_text(fault))
                 for item, fault in zip(batch.items, batch.faults, strict=True)
                 if fault
             ]

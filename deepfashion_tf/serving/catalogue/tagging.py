@@ -72,7 +72,12 @@ def _check_plan(path: Path, plan: dict) -> None:
 
 
 def tag_catalogue(
-    workers: Workers, items: Iterable[Item], wanted: Wanted, folder: Path, size: int
+    workers: Workers,
+    items: Iterable[Item],
+    wanted: Wanted,
+    folder: Path,
+    size: int,
+    by_content: bool = False,
 ) -> tuple[int, int]:
     """Tags images into a folder of Parquet files; what is there already is not done again.
 
@@ -82,6 +87,7 @@ def tag_catalogue(
         wanted: how answers are given.
         folder: of the catalogue, on a disk that all workers share.
         size: images of a shard.
+        by_content: whether images are known again by their bytes.
 
     Returns:
         How many images are answered, and how many could not be.
@@ -106,7 +112,7 @@ def tag_catalogue(
             rate = new / (time.monotonic() - began)
             progress.update(bar, advance=sum(counts), description=f"{rate:.0f} images/s")
 
-        for shard in shards_of(items, size):
+        for shard in shards_of(items, size, by_content):
             last = shard.number
             if done := count_done(shard, folder):
                 add(done, is_new=False)
