@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.boxes import Box, enlarged_box, window_around
+from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.plain import decode_plain, is_plain
@@ -52,6 +53,7 @@ def bad_images(
 
 def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
     faults: dict[int, str] = {}
+    damaged: dict[int, str] = {}
     plain: dict[int, tuple[bytes, Box]] = {}
     for row in rows:
         try:
@@ -61,6 +63,8 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             continue
         # `is_plain` may be asked only of what has a sound header.
         size = image_size(encoded)
+        if isinstance(size, tuple) and not split.accepts_damage:
+            damaged |= {row: fault for fault in [jpeg_damage(encoded)] if fault}
         if isinstance(size, tuple) and is_plain(encoded):
             box = enlarged_box(split.boxes[row], size, split.padding)
             plain[row] = encoded, window_around(box, size, split.margin)
@@ -76,7 +80,8 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
                 for row, (encoded, _) in plain.items()
             }
             faults |= {row: fault for row, fault in judged.items() if fault}
-    return dict(sorted(faults.items()))
+    # What cannot be decoded at all is told as that.
+    return dict(sorted((damaged | faults).items()))
 
 
 @tf.function(

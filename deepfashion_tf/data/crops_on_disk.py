@@ -18,7 +18,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
 
-_VERSION = 1  # to be raised when the same image gets other pixels
+_VERSION = 2  # to be raised when the same image gets other pixels
 _SHARD_BYTES = 2**26  # what a decoding that is interrupted has to do again, at most
 _AT_ONCE = os.cpu_count() or 1  # batches
 

@@ -18,6 +18,7 @@ from deepfashion_tf.data.byte_ops import (
     part,
     where64,
 )
+from deepfashion_tf.data.conversion import convert, needs_conversion
 from deepfashion_tf.data.gif import first_frame
 from deepfashion_tf.data.headers import (
     ANIMATED_WEBP,
@@ -127,8 +128,13 @@ def image_fault(
             return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"
         box = window_around(enlarged_box(box, size, padding), size, margin)
     try:
-        decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
-    except tf.errors.ResourceExhaustedError:
+        if needs_conversion(encoded):
+            convert(encoded, box)
+        else:
+            decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32))
+    except ValueError:
+        return UNREADABLE
+    except (tf.errors.ResourceExhaustedError, MemoryError):
         return "takes more memory than is free"
     except tf.errors.OpError:
         return UNREADABLE

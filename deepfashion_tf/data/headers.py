@@ -6,12 +6,13 @@ BMP packs its pixels, where a GIF's first frame lies), and raises whatever its p
 like on a broken file.
 """
 
+import functools
 import io
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GiB in RGB
 MAX_PARTS = 100_000  # segments, chunks or blocks that are walked before giving up
@@ -27,12 +28,15 @@ PARTIAL_GIF = f"is a GIF image whose first frame does not fill it: {SAVE_AS}"
 PACKED_BMP = f"is a BMP image of another kind than plain 24 or 32 bits: {SAVE_AS}"
 ANIMATED_WEBP = f"is an animated WebP image: {SAVE_AS}"
 
-# Where it stands, what stands there, what it is: kinds that people meet and we do not read.
+# Where it stands, what stands there, what it is: kinds that people meet. Pillow reads some.
 _OTHER_KINDS = (
     (0, b"II*\0", "a TIFF"),
     (0, b"MM\0*", "a TIFF"),
     (4, b"ftypavif", "an AVIF"),
+    (4, b"ftypavis", "an AVIF"),
     (4, b"ftyphei", "a HEIC"),
+    (4, b"ftyphev", "a HEIC"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (4, b"ftypmif1", "a HEIC"),
     (0, b"\xff\x0a", "a JPEG XL"),
     (4, b"JXL ", "a JPEG XL"),
@@ -43,8 +47,31 @@ _OTHER_KINDS = (
     *((0, b"P%d" % kind, "a PNM") for kind in range(1, 7)),
 )
 
+CONVERTED = ("a TIFF", "an AVIF", "a HEIC", "a JPEG 2000")  # by Pillow, into a PNG
+_OWN_KINDS = (
+    (0, b"\xff\xd8\xff", "a JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG"),
+    (0, b"GIF8", "a GIF"),
+    (8, b"WEBP", "a WebP"),
+    (0, b"BM", "a BMP"),
+)
+_STRAY = 2**16  # bytes between two markers of a JPEG that decoders skip
+
 # Gives the bytes from a position on, fewer where the file ends.
 _Read = Callable[[int, int], bytes]
+
+
+class _Header(NamedTuple):
+    """What a header says: the size as it is stored, the EXIF orientation, and the coding.
+
+    Attributes:
+        is_baseline: a JPEG that can be decoded at an eighth without holding all of it.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    is_baseline: bool = False
 
 
 class _HeaderFault(ValueError):
@@ -63,12 +90,7 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
     """
     try:
         with _open(image) as file:
-
-            def read(position: int, count: int) -> bytes:
-                file.seek(position)
-                return file.read(count)
-
-            width, height, orientation = _read_header(read)
+            width, height, orientation, is_baseline = _read_header(file)
     except _HeaderFault as fault:
         return str(fault)
     except FileNotFoundError:
@@ -79,7 +101,7 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
         return f"has a name that no file can have ({error})"
     if width < 1 or height < 1:
         return UNREADABLE
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS and not is_baseline:
         return TOO_LARGE
     return (height, width) if orientation >= 5 else (width, height)
 
@@ -88,11 +110,14 @@ def image_kind(path: str | os.PathLike) -> str | None:
     """Returns what kind of image a file is by its first bytes, None where it is none."""
     try:
         with _open(path) as file:
-            head = file.read(64)
+            return kind_of(file.read(64))
     except (OSError, ValueError):
         return None
-    kinds = ((0, b"\xff\xd8\xff", "JPEG"), (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"GIF8", "GIF"))
-    kinds += ((8, b"WEBP", "WebP"), (0, b"BM", "BMP"), *_OTHER_KINDS)
+
+
+def kind_of(head: bytes) -> str | None:
+    """Returns the kind of an image, such as "a TIFF", by its first 64 bytes."""
+    kinds = (*_OWN_KINDS, *_OTHER_KINDS)
     return next((kind for place, text, kind in kinds if head.startswith(text, place)), None)
 
 
@@ -107,8 +132,16 @@ def _open(image: str | os.PathLike | bytes) -> BinaryIO:
     return path.open("rb")
 
 
-def _read_header(read: _Read) -> tuple[int, int, int]:
-    """Gives width and height as they are stored, and the EXIF orientation."""
+def exif_orientation(encoded: bytes) -> int:
+    """Returns the EXIF orientation, 1 to 8, of an image that `image_size` accepts."""
+    return _read_header(io.BytesIO(encoded)).orientation
+
+
+def _read_header(file: BinaryIO) -> _Header:
+    def read(position: int, count: int) -> bytes:
+        file.seek(position)
+        return file.read(count)
+
     head = read(0, 64)
     if head.startswith(b"\xff\xd8\xff"):
         return _read_jpeg(read)
@@ -120,20 +153,54 @@ def _read_header(read: _Read) -> tuple[int, int, int]:
         return _read_bmp(head)
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return _read_webp(read, head)
-    for position, text, kind in _OTHER_KINDS:
-        if head.startswith(text, position):
-            raise _HeaderFault(f"is {kind} image: {SAVE_AS}")
-    raise _HeaderFault(UNREADABLE)
+    kind = kind_of(head)
+    if kind in CONVERTED:
+        return _read_by_pillow(file, kind)
+    raise _HeaderFault(f"is {kind} image: {SAVE_AS}" if kind else UNREADABLE)
 
 
-def _read_jpeg(read: _Read) -> tuple[int, int, int]:
-    position, size, orientation, adobe = 2, None, None, False
+def _read_by_pillow(file: BinaryIO, kind: str) -> _Header:
+    from PIL import Image
+
+    if kind == "a HEIC" and not register_heic():
+        raise _HeaderFault(f"is a HEIC image: {SAVE_AS}, or pip install 'deepfashion_tf[heic]'")
+    file.seek(0)
+    try:
+        with Image.open(file) as image:
+            # Of a TIFF it gives the size as people see it, of the others as it is stored.
+            turned = 1 if kind == "a TIFF" else image.getexif().get(0x0112, 1)
+            return _Header(*image.size, turned)
+    except Image.DecompressionBombError:
+        raise _HeaderFault(TOO_LARGE) from None
+    except Exception:  # the plugins raise what they like on broken files
+        raise _HeaderFault(UNREADABLE) from None
+
+
+@functools.cache
+def register_heic() -> bool:
+    """Teaches Pillow to read HEIC files; returns whether the package for it is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _read_jpeg(read: _Read) -> _Header:
+    position, size, orientation, adobe, is_baseline = 2, None, None, False, False
     for _ in range(MAX_PARTS):
         head = read(position, 10)
-        if len(head) < 10 or head[0] != 0xFF:
+        if head and head[0] != 0xFF:  # decoders skip what stands between segments
+            stray = read(position, _STRAY).find(b"\xff")
+            if stray < 0:
+                break
+            position += stray
+            continue
+        if len(head) < 10:
             break
         marker, length = head[1], int.from_bytes(head[2:4], "big")
-        if marker == 0xFF:  # a fill byte
+        if marker == 0xFF or marker == 0x00:  # a fill byte, or no marker
             position += 1
             continue
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # nothing follows on these
@@ -144,9 +211,10 @@ def _read_jpeg(read: _Read) -> tuple[int, int, int]:
                 break
             if size[2] == 4 and not adobe:
                 raise _HeaderFault(BARE_CMYK)
-            return size[0], size[1], orientation or 1
+            return _Header(size[0], size[1], orientation or 1, is_baseline)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             size = int.from_bytes(head[7:9], "big"), int.from_bytes(head[5:7], "big"), head[9]
+            is_baseline = marker in (0xC0, 0xC1)
         elif marker == 0xE1 and head[4:10] == b"Exif\0\0" and length >= 8 and orientation is None:
             orientation = tiff_orientation(read(position + 10, length - 8))
         elif marker == 0xEE and head[4:9] == b"Adobe" and length >= 14:
@@ -155,7 +223,7 @@ def _read_jpeg(read: _Read) -> tuple[int, int, int]:
     raise _HeaderFault(UNREADABLE)
 
 
-def _read_png(read: _Read, head: bytes) -> tuple[int, int, int]:
+def _read_png(read: _Read, head: bytes) -> _Header:
     if len(head) < 33 or head[8:16] != b"\0\0\0\x0dIHDR":
         raise _HeaderFault(UNREADABLE)
     orientation, position = 1, 33
@@ -168,10 +236,11 @@ def _read_png(read: _Read, head: bytes) -> tuple[int, int, int]:
             orientation = tiff_orientation(read(position + 8, min(length, EXIF_BYTES)))
             break
         position += 12 + length
-    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), orientation
+    sides = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    return _Header(*sides, orientation)
 
 
-def _read_gif(read: _Read, head: bytes) -> tuple[int, int, int]:
+def _read_gif(read: _Read, head: bytes) -> _Header:
     if len(head) < 13:
         raise _HeaderFault(UNREADABLE)
     position = 13 + _colour_table_bytes(head[10])
@@ -186,7 +255,7 @@ def _read_gif(read: _Read, head: bytes) -> tuple[int, int, int]:
         elif block[:1] == b"," and len(block) == 9:
             if block[1:] != b"\0\0\0\0" + head[6:10]:
                 raise _HeaderFault(PARTIAL_GIF)
-            return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little"), 1
+            return _Header(*(int.from_bytes(head[n : n + 2], "little") for n in (6, 8)))
         else:
             break
     raise _HeaderFault(UNREADABLE)
@@ -197,7 +266,7 @@ def _colour_table_bytes(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _read_bmp(head: bytes) -> tuple[int, int, int]:
+def _read_bmp(head: bytes) -> _Header:
     def number(start: int, stop: int, signed: bool = False) -> int:
         return int.from_bytes(head[start:stop], "little", signed=signed)
 
@@ -208,10 +277,10 @@ def _read_bmp(head: bytes) -> tuple[int, int, int]:
     if number(10, 14) < 14 + number(14, 18):  # pixels inside the header
         raise _HeaderFault(UNREADABLE)
     # A negative height: the rows go from top to bottom.
-    return number(18, 22, signed=True), abs(number(22, 26, signed=True)), 1
+    return _Header(number(18, 22, signed=True), abs(number(22, 26, signed=True)))
 
 
-def _read_webp(read: _Read, head: bytes) -> tuple[int, int, int]:
+def _read_webp(read: _Read, head: bytes) -> _Header:
     def number(start: int, stop: int) -> int:
         return int.from_bytes(head[start:stop], "little")
 
@@ -219,10 +288,10 @@ def _read_webp(read: _Read, head: bytes) -> tuple[int, int, int]:
     if len(head) < 30:
         raise _HeaderFault(UNREADABLE)
     if kind == b"VP8 ":
-        return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF, 1
+        return _Header(number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF)
     if kind == b"VP8L":
         bits = number(21, 25)
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 1
+        return _Header(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     if kind != b"VP8X":
         raise _HeaderFault(UNREADABLE)
     if head[20] & 0x02:
@@ -238,7 +307,7 @@ def _read_webp(read: _Read, head: bytes) -> tuple[int, int, int]:
             orientation = tiff_orientation(exif.removeprefix(b"Exif\0\0"))
             break
         position += 8 + length + length % 2
-    return 1 + number(24, 27), 1 + number(27, 30), orientation
+    return _Header(1 + number(24, 27), 1 + number(27, 30), orientation)
 
 
 def tiff_orientation(tiff: bytes) -> int:

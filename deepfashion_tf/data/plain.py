@@ -7,9 +7,11 @@ bytes, it can turn a rare image into a plain one, by the very same function.
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.boxes import Box, enlarged_box, fits, window_around
+from deepfashion_tf.data.conversion import convert, needs_conversion
 from deepfashion_tf.data.decode import (
     corners_inside,
     decode_compiled,
@@ -46,6 +48,21 @@ def make_plain(
     return _plain(encoded, enlarged_box(box, _sides(encoded), padding), size)
 
 
+def decode_any(encoded: bytes, box: Box = WHOLE_IMAGE) -> np.ndarray:
+    """Decodes an image of any kind that `image_size` accepts, for the eye and for comparison.
+
+    Returns:
+        uint8 ``[height, width, 3]``; of a JPEG beyond the pixel limit an eighth of its size.
+
+    Raises:
+        ValueError: the image cannot be used.
+        tf.errors.OpError: likewise.
+    """
+    if needs_conversion(encoded):
+        encoded, box = convert(encoded, box), WHOLE_IMAGE
+    return decode_compiled(tf.constant(encoded), tf.constant(box, tf.int32)).numpy()
+
+
 def _sides(encoded: bytes) -> tuple[int, int]:
     found = image_size(encoded)
     if isinstance(found, str):
@@ -54,6 +71,8 @@ def _sides(encoded: bytes) -> tuple[int, int]:
 
 
 def _plain(encoded: bytes, box: Box, size: int | None) -> tuple[bytes, Box]:
+    if needs_conversion(encoded):
+        return convert(encoded, box, size), WHOLE_IMAGE
     if is_plain(encoded):
         return encoded, box
     decode = _cropper(size) if size else decode_compiled
@@ -107,7 +126,9 @@ def make_plain_around(
 
 
 def is_plain(encoded: bytes) -> bool:
-    """Whether an image that `image_size` accepts is upright, opaque and of 8 bits a channel."""
+    """Whether a sound image is sRGB, upright, opaque and of 8 bits a channel."""
+    if needs_conversion(encoded):
+        return False
     if encoded.startswith(b"\xff\xd8\xff"):
         # Most that have EXIF are upright all the same.
         return b"Exif\0\0" not in encoded or int(_orientation(tf.constant(encoded))) == 1

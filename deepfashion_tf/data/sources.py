@@ -30,6 +30,7 @@ class Source(Protocol):
     split_column: str | None
     boxes: str | None
     on_bad_row: str
+    accept_damaged: bool
     data_name: str
     schema: Path | None
     split_seed: int
@@ -83,6 +84,7 @@ def open_splits(
             _check_drawable(schema)
         folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
         found = [read_split(folder, name, schema, check_images) for name in names]
+    found = [replace(split, accepts_damage=source.accept_damaged) for split in found]
     if source.crop:
         return [replace(split, padding=source.box_padding) for split in found]
     return [split.without_boxes() for split in found]

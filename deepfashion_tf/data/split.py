@@ -33,6 +33,7 @@ class Split:
         margin: share of the enlarged box's sides that readers keep around it besides, for boxes
             that move; only training images have one.
         left_out: what the source lists and no split has: its place and what is wrong with it.
+        accepts_damage: uses JPEGs of which a part is missing; the decoder makes it up.
     """
 
     schema: Schema
@@ -46,6 +47,7 @@ class Split:
     padding: float = 0.0
     margin: float = 0.0
     left_out: Sequence[tuple[str, str]] = ()
+    accepts_damage: bool = False
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -1,4 +1,4 @@
-"""Options for tables as people have them: names of columns, conventions of boxes, bad rows."""
+"""Options for tables and images as people have them: columns, boxes, bad rows, damage."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +22,8 @@ class TableOptions:
     """What a table's boxes mean. xyxy: corners in pixels, the end excluded. xywh: corner, width and
     height. normalised: corners as shares of the sides. coco: xywh in one column bbox. None: as the
     columns are named."""
+    accept_damaged: bool = False
+    """Use JPEGs of which a part is missing: grey takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,11 @@ import tensorflow as tf
 from PIL import Image
 
 from deepfashion_tf.data.check import reading_fault
-from deepfashion_tf.data.decode import decode_compiled, image_fault
+from deepfashion_tf.data.damage import jpeg_damage
+from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE, image_size
-from deepfashion_tf.data.split import WHOLE_IMAGE, Split
+from deepfashion_tf.data.plain import decode_any
+from deepfashion_tf.data.split import Split
 
 SIDE = 32  # of a thumbnail, in pixels
 _HASHED = 64  # pixels a side that a hash is made from
@@ -120,9 +122,11 @@ def _look_at_one(split: Split, row: int, image: int, found: Looks) -> str | None
     size = image_size(encoded)
     if isinstance(size, str):
         return size
+    if not split.accepts_damage and (damage := jpeg_damage(encoded)):
+        return image_fault(encoded) or damage
     try:
-        pixels = decode_compiled(tf.constant(encoded), tf.constant(WHOLE_IMAGE, tf.int32)).numpy()
-    except tf.errors.OpError:
+        pixels = decode_any(encoded)
+    except (tf.errors.OpError, ValueError):
         return image_fault(encoded) or UNREADABLE
     found.sizes[image] = size
     found.is_cmyk[image] = _is_cmyk(encoded)

@@ -5,10 +5,10 @@ import io
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
-from deepfashion_tf.data.decode import decode_compiled
+from deepfashion_tf.data.headers import image_size
+from deepfashion_tf.data.plain import decode_any
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.doctor.examination import Examined, describe, notes
 from deepfashion_tf.doctor.findings import KINDS, Finding, Rows, conflicts, count_labels
@@ -217,12 +217,15 @@ def _caption(rows: Rows, finding: Finding, row: int) -> str:
 
 
 def _picture(split: Split, row: int) -> np.ndarray:
-    pixels = decode_compiled(tf.constant(split.encoded(row)), tf.constant(WHOLE_IMAGE)).numpy()
+    encoded = split.encoded(row)
+    pixels = decode_any(encoded)
     scale = _HEIGHT / pixels.shape[0]
     size = max(1, round(pixels.shape[1] * scale)), _HEIGHT
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     box = split.boxes[row]
     if box[0] != WHOLE_IMAGE[0]:
+        # A huge JPEG is decoded smaller than its box counts.
+        scale = _HEIGHT / image_size(encoded)[1]
         x1, y1, x2, y2 = (round(float(value) * scale) for value in box)
         cv2.rectangle(small, (x1, y1), (x2 - 1, y2 - 1), (230, 60, 60), 1)
     return small

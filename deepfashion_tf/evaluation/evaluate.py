@@ -245,6 +245,7 @@ def _answer_by(
 ) -> Answered:
     """Answers as a shop's catalogue is answered: by an export, image by image as they come."""
     console.print(f"answered by {predictor.engine}", style="dim")
+    predictor.accept_damaged = split.accepts_damage
     parts, faults, done = [], {}, 0
     with progress_bar(f"evaluating {split.name} images", len(split)) as on_progress:
         for batch in predictor.stream(items_of(split)):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.check import reading_fault
+from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
 from deepfashion_tf.data.plain import make_plain, plain_crop
@@ -62,6 +63,7 @@ class Predictor:
         padding: share of a box's sides by which it is enlarged before it is cropped to.
         calibration: of the probabilities, already applied to them.
         engine: that answers.
+        accept_damaged: also answers for JPEGs of which a part is missing.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Predictor:
     ) -> None:
         self.name, self.schema, self.untrained = name, schema, tuple(untrained)
         self.image_size, self.calibration, self._answer = image_size, calibration, answer
-        self.engine, self.padding = engine, padding
+        self.engine, self.padding, self.accept_damaged = engine, padding, False
         self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
@@ -251,6 +253,9 @@ class Predictor:
             encoded = None
             try:
                 encoded = item.read()
+                if not self.accept_damaged and (damage := jpeg_damage(encoded)):
+                    found[place] = image_fault(encoded, item.box, self.padding) or damage
+                    continue
                 plain.append(make_plain(encoded, item.box, self.padding, self.image_size))
                 places.append(place)
             except (OSError, ValueError, tf.errors.OpError) as error:

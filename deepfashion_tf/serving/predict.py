@@ -72,6 +72,7 @@ def predict_command(options: Options) -> int:
         box = parse_box(options.box) if options.box is not None else None
         items = find_items(options.images, box, options)
     predictor = Predictor.load(options.run, options.engine)
+    predictor.accept_damaged = options.accept_damaged
     wanted = Wanted(
         predictor.schema,
         predictor.untrained,

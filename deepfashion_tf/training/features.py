@@ -22,7 +22,7 @@ from deepfashion_tf.models.weights.sources import keras_cache
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.kept import Kept, normalized_batches
 
-_VERSION = 1  # raise it when the same image gets other features
+_VERSION = 2  # raise it when the same image gets other features
 VIEWS = 2  # the image and its mirror image
 
 

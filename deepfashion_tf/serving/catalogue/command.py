@@ -57,7 +57,7 @@ def catalogue_command(options: Options) -> int:
             )
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
-    crew = Crew(options.workers, threads, options.address, options.engine)
+    crew = Crew(options.workers, threads, options.address, options.engine, options.accept_damaged)
     with Workers(options.run, crew) as workers:
         model = workers.describe()
         wanted = Wanted(

@@ -42,16 +42,18 @@ class Model:
 class _Tagger:
     """What works in a process of its own: TensorFlow and the model are loaded there alone."""
 
-    def __init__(self, run: Path, threads: int, engine: str) -> None:
+    def __init__(self, run: Path, threads: int, engine: str, accept_damaged: bool) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        self._run, self._engine = run, engine
+        self._run, self._engine, self._accept_damaged = run, engine, accept_damaged
 
     @functools.cached_property
     def _predictor(self) -> "Predictor":
         from deepfashion_tf.inference.predictor import Predictor
 
-        return Predictor.load(self._run, self._engine)
+        found = Predictor.load(self._run, self._engine)
+        found.accept_damaged = self._accept_damaged
+        return found
 
     def describe(self) -> Model:
         found = self._predictor
@@ -72,12 +74,14 @@ class Crew:
         threads: cores of each.
         address: of a Ray cluster; None = this machine.
         engine: that they answer by, as `Predictor.load` takes it.
+        accept_damaged: as of `Predictor`.
     """
 
     workers: int
     threads: int
     address: str | None = None
     engine: str = "auto"
+    accept_damaged: bool = False
 
 
 class WorkerLost(Exception):
@@ -101,7 +105,8 @@ class Workers:
             _Tagger
         )
         self.taggers = [
-            tagger.remote(run.resolve(), crew.threads, crew.engine) for _ in range(crew.workers)
+            tagger.remote(run.resolve(), crew.threads, crew.engine, crew.accept_damaged)
+            for _ in range(crew.workers)
         ]
         # All of them load; the first one tells.
         self._descriptions = [tagger.describe.remote() for tagger in self.taggers]

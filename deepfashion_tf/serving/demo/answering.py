@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from deepfashion_tf.data.boxes import enlarged_box
-from deepfashion_tf.data.decode import decode_compiled
 from deepfashion_tf.data.headers import image_size
+from deepfashion_tf.data.plain import decode_any
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.inference.explanations import Explainer, overlay
@@ -123,7 +122,7 @@ class Answering:
 def _shown(encoded: bytes, box: Box | None, padding: float) -> np.ndarray:
     """Decodes what was answered, at a size for the eye, in its own proportions."""
     box = enlarged_box(box or WHOLE_IMAGE, image_size(encoded), padding)
-    picture = decode_compiled(tf.constant(encoded), tf.constant(box)).numpy()
+    picture = decode_any(encoded, box)
     scale = HEAT_MAP_SIDE / max(picture.shape[:2])
     size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
