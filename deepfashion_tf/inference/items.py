@@ -139,7 +139,9 @@ def _in_table(path: Path) -> Iterator[Item]:
     try:
         for place, row in rows:
             yield _item_of(path, place, row)
-    except (csv.Error, pa.ArrowException, UnicodeDecodeError) as error:
+    except (csv.Error, pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path} cannot be read as a table ({reason}): save it anew, CSV as UTF-8."
