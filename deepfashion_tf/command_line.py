@@ -39,7 +39,7 @@ def _run(main: Callable[[], int | None]) -> int | str | None:
         code = _fail(str(error))
     except Terminated as end:
         with suppress(OSError):
-            print(f"\n{end}", file=sys.stderr, flush=True)
+            print(f"\n{printable(end)}", file=sys.stderr, flush=True)
             sys.stdout.flush()
         # All is saved, and the time that a batch system leaves is short: TensorFlow can take
         # longer to say goodbye to other workers.
