@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import is_disk_full
@@ -14,28 +14,44 @@ from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 
 def run(main: Callable[[], int | None]) -> None:
     """Runs a script's `main` and exits: 0 or what it returns, 2 on bad input, 130 on Ctrl-C,
-    143 on SIGTERM.
+    141 where nobody reads the output any more, 143 on SIGTERM.
 
     Bad input is an InputError, or an operating-system error such as a full disk or
     a folder that may not be written; both are told in one sentence on stderr.
     """
+    _replace_closed_streams()
     # A file name in another encoding is shown with its bytes in numbers.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        code = _run(main)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, such as head.
+        code = 141
+    _drop_what_cannot_be_written()
+    sys.exit(code)
+
+
+def _run(main: Callable[[], int | None]) -> int | str | None:
+    try:
         code = main() or 0
+        sys.stdout.flush()
     except InputError as error:
         code = _fail(str(error))
     except Terminated as end:
-        print(f"\n{end}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
+        with suppress(OSError):
+            print(f"\n{printable(end)}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
         # All is saved, and the time that a batch system leaves is short: TensorFlow can take
         # longer to say goodbye to other workers.
         os._exit(TERMINATED)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         code = 130
+    except SystemExit as end:
+        code = end.code
+        sys.stdout.flush()
     except BrokenPipeError:
-        code = 141
+        raise
     except OSError as error:
         code = _fail(_explain(error))
     except UnicodeEncodeError as error:
@@ -43,7 +59,36 @@ def run(main: Callable[[], int | None]) -> None:
         if not 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
             raise
         code = _fail(f"{error.object} holds bytes that are no UTF-8: give it another name.")
-    sys.exit(code)
+    return code
+
+
+def _replace_closed_streams() -> None:
+    """Opens standard streams that were closed (``>&-``): what is printed there is dropped.
+
+    Otherwise the next file that is opened would take their number, and what C++ prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        mode = "w" if number else "r"
+        with open(os.devnull, mode) as null:  # noqa: PTH123
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(null.fileno(), number)
+            stream = os.fdopen(os.dup(null.fileno()), mode, encoding="utf-8")
+        setattr(sys, name, stream)
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Keeps Python from complaining at its end that nobody reads any more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 def _fail(sentence: str) -> int:

@@ -1,16 +1,19 @@
 """Files that are there whole or not at all."""
 
 import errno
+import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError
 
 _UNFINISHED = ".unfinished-"
+_looked_at: set[Path] = set()
 
 
 @contextmanager
@@ -23,7 +26,8 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: a file would take the place of a folder, or a folder that of a file.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{path.name}-", dir=path.parent))
+    _remove_stale(path.parent)
+    folder, lock = _make_locked(path)
     try:
         # The suffix stays: writers choose their format by it.
         temporary = folder / path.name
@@ -44,6 +48,46 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_locked(path: Path) -> tuple[Path, int]:
+    """Makes the folder of something unfinished, locked as long as its process lives."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{path.name[:50]}-", dir=path.parent))
+        lock = os.open(folder, os.O_RDONLY)
+        # A file system without locks: nobody will remove it, whatever becomes of this process.
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Somebody may have taken it for a stale one before it was locked.
+        if folder.is_dir():
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what killed processes were writing into a folder; looks once in a process."""
+    if absolute(folder) in _looked_at:
+        return
+    _looked_at.add(absolute(folder))
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_UNFINISHED) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_unlocked(Path(entry.path))
+
+
+def _remove_if_unlocked(path: Path) -> None:
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Killed between two renamings: what stood there before goes back.
+        for old in path.glob("*.old"):
+            if not os.path.lexists(target := path.parent / old.name.removesuffix(".old")):
+                old.replace(target)
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -74,6 +118,22 @@ def write_atomically(path: Path, text: str, only_new: bool = False) -> None:
             except PermissionError:
                 # A file system without links.
                 path.touch(exist_ok=False)
+
+
+def read_small_text(path: Path, most: int = 2**20) -> str:
+    """Reads a text file that a person has written, such as a schema.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a pipe would wait for its writer.
+        ValueError: it is no UTF-8, or larger than `most` bytes.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most // 2**10} KiB")
+    return content.decode("utf-8-sig")
 
 
 def is_folder(path: str | Path) -> bool:

@@ -30,6 +30,10 @@ class PlainConsole(Console):
     def __init__(self, **options) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Leaves it to `command_line.run` what a closed pipe means."""
+        raise BrokenPipeError
+
     def render_str(self, text: str, **options) -> Text:
         lines = "\n".join(map(printable, text.split("\n")))
         return super().render_str(lines, **options)

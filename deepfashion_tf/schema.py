@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -95,7 +95,7 @@ class Schema(Mapping):
     def __len__(self) -> int:
         return len(self.categories)
 
-    @property
+    @cached_property
     def _by_name(self) -> dict[str, tuple[str, ...]]:
         return {category.name: category.attributes for category in self.categories}
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import yaml
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import read_small_text
+from deepfashion_tf.plain_yaml import PlainLoader
 from deepfashion_tf.schema import Category, Schema, faults_of
 
 _TEXTS = ("description", "loss_weight", "column")
@@ -19,14 +21,14 @@ def read_schema(path: Path) -> Schema:
         InputError: says with file and line what is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small_text(path)
     except FileNotFoundError as error:
         raise InputError(f"There is no schema {path}: {_HELP}.") from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} cannot be read as text ({error}): {_HELP}.") from error
     try:
         # Composed, not loaded: "no" stays a word where a value would be False.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=PlainLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)

@@ -1,15 +1,19 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import deepfashion_tf.files
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import (
     expand_user,
     is_file,
     is_folder,
+    read_small_text,
     whole_or_nothing,
     write_atomically,
 )
@@ -75,3 +79,86 @@ def test_paths_that_lead_nowhere(tmp_path):
         assert not is_folder(name) and not is_file(name)
     with pytest.raises(InputError, match="no such user"):
         expand_user(Path("~nobody-of-this-name/x"), "--data")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from deepfashion_tf.files import whole_or_nothing
+
+path = Path(sys.argv[1])
+with whole_or_nothing(path) as temporary:
+    temporary.write_text("half")
+    print("begun", flush=True)
+    if sys.argv[2] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def start(path: Path, how: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path), how],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+def unfinished(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob(".unfinished-*")]
+
+
+@pytest.fixture
+def anew(monkeypatch):
+    """Lets this process look at folders again, as one does that starts."""
+    monkeypatch.setattr(deepfashion_tf.files, "_looked_at", set())
+
+
+@pytest.mark.usefixtures("anew")
+def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
+    start(tmp_path / "a.csv", "dies").wait(60)
+    assert len(unfinished(tmp_path)) == 1
+    write_atomically(tmp_path / "a.csv", "whole")
+    assert not unfinished(tmp_path) and (tmp_path / "a.csv").read_text() == "whole"
+
+
+@pytest.mark.usefixtures("anew")
+def test_what_a_living_process_writes_is_left_alone(tmp_path):
+    process = start(tmp_path / "a.csv", "lives")
+    write_atomically(tmp_path / "b.csv", "whole")
+    assert len(unfinished(tmp_path)) == 1
+    process.communicate("", timeout=60)
+    assert process.returncode == 0 and (tmp_path / "a.csv").read_text() == "half"
+    assert not unfinished(tmp_path)
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_folder_whose_replacement_was_killed_half_way_comes_back(tmp_path):
+    """It stands in the unfinished folder between two renamings."""
+    old = tmp_path / ".unfinished-export-12345678" / "export.old"
+    old.mkdir(parents=True)
+    (old / "model").write_text("old")
+    write_atomically(tmp_path / "b.csv", "whole")
+    assert (tmp_path / "export" / "model").read_text() == "old" and not unfinished(tmp_path)
+
+
+def test_a_long_name_can_be_written(tmp_path):
+    name = "é" * 120 + ".csv"
+    write_atomically(tmp_path / name, "whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_small_texts(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("\ufeffé", encoding="utf-8")
+    assert read_small_text(path) == "é"
+    with pytest.raises(ValueError, match="larger"):
+        read_small_text(path, most=2)
+    os.mkfifo(tmp_path / "pipe")
+    for name in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError):
+            read_small_text(name)

@@ -175,3 +175,22 @@ def test_a_bar_learns_how_many_there_are_while_they_are_gone_through(folder):
         task = progress.add_task("", total=None)
         count_aside(progress, task, broken).join()
         assert progress.tasks[0].total is None
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_broken_parquet_table_is_named(tmp_path, cut):
+    path = tmp_path / "t.parquet"
+    names = [f"{number}.jpg" for number in range(5000)]
+    pyarrow.parquet.write_table(pa.table({"image": names}), path)
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    place = int(len(content) * cut)
+    damaged[place : place + 40] = b"\xa5" * 40
+    for broken in (content[:place], bytes(damaged), content[:-20] + b"\xff" * 12 + content[-8:]):
+        path.write_bytes(broken)
+        try:
+            found = list(find_items([str(path)]))
+        except InputError as error:
+            assert str(path) in str(error)
+        else:
+            assert len(found) == 5000

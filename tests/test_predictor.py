@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from PIL import Image
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.calibration import Calibration, CategoryCalibration, Coverage
 from deepfashion_tf.inference.items import Item, find_items, items_of
 from deepfashion_tf.inference.predictor import Predictor
@@ -22,7 +25,7 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.acceptance import thresholds
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
 from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.serving.predict import Montages, predict
+from deepfashion_tf.serving.predict import Faults, Montages, faults_path, predict
 
 SCHEMA = builtin_schema()
 
@@ -275,3 +278,40 @@ def test_boxes_of_a_table_are_used(predictor, trained, tmp_path):
     np.testing.assert_array_equal(found["sleeve"], expected["sleeve"])
     whole = [replace(item, box=WHOLE_IMAGE) for item in items_of(trained.val)]
     assert np.abs(merged(predictor.stream(whole))["sleeve"] - expected["sleeve"]).max() > 1e-3
+
+
+def test_many_faults_are_counted_and_written_not_kept(trained, tmp_path, capsys):
+    predictor = Predictor.of_run(trained.run)
+    bad = [Item(f"=bad{number}.jpg", fault="is missing") for number in range(100)]
+    good = next(iter(items_of(trained.val)))
+    output = tmp_path / "a.csv"
+    for items, more in ((bad, True), (bad[:20], False)):
+        assert predict(predictor, [*items, good], Wanted(predictor.schema), output) == 1
+        told = capsys.readouterr().err
+        assert f"{len(items)} could not be answered:" in told and told.count("is missing") == 20
+        assert (f"… and 80 more: {output}.faults.csv names all" in told) == more
+        # Those of the last time are gone where there are no more of them.
+        assert faults_path(output).is_file() == more
+        if more:
+            with faults_path(output).open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            assert [read_cell(row["image"]) for row in rows] == [item.image for item in bad]
+    assert predict(predictor, [*bad, good], Wanted(predictor.schema)) == 1
+    assert "… and 80 more" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"=bad9\.jpg is missing; … and 90 more"):
+        predict(predictor, bad, Wanted(predictor.schema), output)
+    assert output.is_file()
+
+
+def test_faults_take_no_memory_by_their_number(tmp_path):
+    faults = Faults(tmp_path / "a.csv")
+    items = [Item("a.jpg", fault="is missing")] * 1000
+    batch = Batch(items, ["is missing"] * 1000, np.zeros((0, 1, 1, 3), np.uint8), {})
+    with faults:
+        faults.add(batch)
+        tracemalloc.start()
+        for _ in range(50):
+            faults.add(batch)
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert faults.count == 51_000 and used < 500_000

@@ -22,6 +22,7 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.interrupts import TERMINATED, Terminated
 from deepfashion_tf.training.options import parse_command
+from deepfashion_tf.training.recipe_file import read_recipe_file
 from deepfashion_tf.tuning import outcome, search
 from deepfashion_tf.tuning.options import SearchOptions, parse_tune_command
 from deepfashion_tf.tuning.space import Space
@@ -384,6 +385,17 @@ def test_importance_names_what_matters(tmp_path):
     assert sum(found.values()) == pytest.approx(1.0)
     (axis,) = outcome.plot_importance(study).axes
     assert len(axis.patches) == len(space.parameters)
+
+
+def test_a_folders_name_is_no_option_of_the_recipe_and_no_formula(tmp_path):
+    folder = tmp_path / "x\ngamma: 99\n[/b] $a$"
+    folder.mkdir(parents=True)
+    base = TrainConfig(output_dir=folder).for_schema(SCHEMA)
+    study = Study(folder, Space.around(base, list(SCHEMA)), [one_split("train"), one_split("val")])
+    trial = study.next_trial()
+    study.space.suggest(trial)
+    study.tell_score(trial, 0.5)
+    assert read_recipe_file(outcome.write_best(study)).get("gamma") != 99
 
 
 def one_split(name: str) -> Split:

@@ -53,7 +53,7 @@ def bad_images(
 
 def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
     faults: dict[int, str] = {}
-    damaged: dict[int, str] = {}
+    damaged: dict[int, str | None] = {}
     plain: dict[int, tuple[bytes, Box]] = {}
     for row in rows:
         try:
@@ -64,7 +64,7 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
         # `is_plain` may be asked only of what has a sound header.
         size = image_size(encoded)
         if isinstance(size, tuple) and not split.accepts_damage:
-            damaged |= {row: fault for fault in [jpeg_damage(encoded)] if fault}
+            damaged[row] = jpeg_damage(encoded)
         if isinstance(size, tuple) and is_plain(encoded):
             box = enlarged_box(split.boxes[row], size, split.padding)
             plain[row] = encoded, window_around(box, size, split.margin)
@@ -81,7 +81,8 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             }
             faults |= {row: fault for row, fault in judged.items() if fault}
     # What cannot be decoded at all is told as that.
-    return dict(sorted((damaged | faults).items()))
+    faults = {row: fault for row, fault in damaged.items() if fault} | faults
+    return dict(sorted(faults.items()))
 
 
 @tf.function(

@@ -152,14 +152,14 @@ def notes(examined: Examined) -> list[str]:
 
 def _rare(rows: Rows) -> list[str]:
     found = []
+    counted = {category: count_labels(rows, category)[:, :-1] for category in rows.schema}
     for number, split in enumerate(rows.splits):
         rare = [
             (int(count), attribute)
             for category, attributes in rows.schema.items()
-            for attribute, count in zip(
-                attributes, count_labels(rows, category)[number], strict=False
-            )
-            if count < RARE and count_labels(rows, category)[number, :-1].any()
+            if counted[category][number].any()
+            for attribute, count in zip(attributes, counted[category][number], strict=True)
+            if count < RARE
         ]
         if not rare:
             continue

@@ -5,6 +5,7 @@ No TensorFlow beyond the looking itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -308,6 +309,7 @@ def count_labels(rows: Rows, category: str) -> np.ndarray:
     )
 
 
+@cache
 def recall_interval(count: int) -> tuple[float, float]:
     """Gives the 95 % interval of a recall of one half that was measured on so many images.
 

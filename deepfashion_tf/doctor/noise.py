@@ -18,7 +18,7 @@ from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.evaluation.jobs import Job, run_jobs
-from deepfashion_tf.files import whole_or_nothing, write_atomically
+from deepfashion_tf.files import is_file, whole_or_nothing, write_atomically
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.schema import UNLABELLED
 from deepfashion_tf.training.run import Run
@@ -306,6 +306,8 @@ def read_doubts(path: Path, splits: Sequence[Split]) -> list[Split]:
     Raises:
         InputError: the table cannot be read, or names what the splits do not have.
     """
+    if not is_file(path):
+        raise InputError(f"There is no table of corrected labels {path}.")
     try:
         rows = pa.csv.read_csv(
             path,

@@ -1,11 +1,14 @@
 """Answers for photographs: any images in, a table or a file out, what cannot be read told."""
 
+import contextlib
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from deepfashion_tf.errors import InputError, list_some, printable
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
@@ -25,6 +28,8 @@ from deepfashion_tf.serving.answer_files import (
     open_writer,
 )
 from deepfashion_tf.training.run import Run
+
+_SHOWN = 20  # faults that the terminal names
 
 
 def parse_box(text: str, name: str = "--box") -> Box:
@@ -88,7 +93,11 @@ def _check(options: Options) -> None:
     if options.output:
         check_output(options.output)
     check_outputs(
-        {"--output": options.output, "--explain": options.explain},
+        {
+            "--output": options.output,
+            "The faults of --output,": options.output and faults_path(options.output),
+            "--explain": options.explain,
+        },
         [*options.images, options.data, options.schema],
         [options.run],
     )
@@ -167,41 +176,108 @@ def predict(
     Raises:
         InputError: no image could be answered at all.
     """
-    faults: list[str] = []
-    tally = Tally()
-    if output is None:
-        count = _write_all(predictor, items, [Terminal(wanted), montages], faults, tally)
-    else:
-        with open_writer(output, wanted) as writer:
-            count = _write_all(predictor, items, [writer, montages], faults, tally)
-            if not count:
-                raise _nothing(faults)
+    with Faults(output) as faults:
+        if output is None:
+            count = _write_all(predictor, items, [Terminal(wanted), montages], faults)
+        else:
+            with open_writer(output, wanted) as writer:
+                count = _write_all(predictor, items, [writer, montages], faults)
+                if not count:
+                    raise faults.nothing()
+        if not count:
+            raise faults.nothing()
+    if output:
         console.print(f"{count} predictions: {output}", soft_wrap=True)
-    if not count:
-        raise _nothing(faults)
     console.print(f"answered by {predictor.engine}", style="dim")
-    if faults:
-        told = PlainConsole(stderr=True)
-        told.print(f"{len(faults)} could not be answered:", soft_wrap=True)
-        for fault in faults:
-            told.print(f"  {fault}", soft_wrap=True)
-    came = items.tally if isinstance(items, Found) else Tally(files=count + len(faults))
-    for line in came.with_answers(tally).lines():
+    faults.tell()
+    came = items.tally if isinstance(items, Found) else Tally(files=count + faults.count)
+    for line in came.with_answers(faults.tally).lines():
         console.print(line, style="dim", soft_wrap=True)
-    return 1 if faults else 0
+    return 1 if faults.count else 0
 
 
-def _nothing(faults: list[str]) -> InputError:
-    reasons = list_some(faults, separator="; ") or "there was no image"
-    return InputError(f"Nothing was predicted: {reasons}.")
+class Faults:
+    """What could not be answered: the first ones are kept, all go to a file where there are more.
+
+    Args:
+        output: of the answers; `faults_path` of it is written, or removed where it would be old.
+            None = the others are only counted.
+
+    Attributes:
+        count: of the images that could not be answered.
+        tally: of all images, by what was wrong with them.
+    """
+
+    def __init__(self, output: Path | None) -> None:
+        self.count, self.tally = 0, Tally()
+        self._path = output and faults_path(output)
+        self._first: list[tuple[str, str]] = []
+        self._file = contextlib.ExitStack()
+        self._writer = None
+
+    def __enter__(self) -> "Faults":
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.__exit__(*error)
+        if self._path and self._writer is None and error[0] is None:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, batch: Batch) -> None:
+        """Takes a batch's faults."""
+        self.tally.add(batch.faults)
+        for item, fault in zip(batch.items, batch.faults, strict=True):
+            if not fault:
+                continue
+            self.count += 1
+            row = cell_text(item.image), cell_text(fault)
+            if len(self._first) < _SHOWN:
+                self._first.append(row)
+            elif self._path:
+                self._write(row)
+
+    def _write(self, row: tuple[str, str]) -> None:
+        if self._writer is None:
+            temporary = self._file.enter_context(whole_or_nothing(self._path))
+            file = self._file.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+            self._writer = csv.writer(file, lineterminator="\n")
+            self._writer.writerows([("image", "reason"), *self._first])
+        self._writer.writerow(row)
+
+    def tell(self) -> None:
+        """Prints the first faults, how many more there are, and where all of them stand."""
+        if not self.count:
+            return
+        told = PlainConsole(stderr=True)
+        told.print(f"{self.count} could not be answered:", soft_wrap=True)
+        for fault in self._sentences():
+            told.print(f"  {fault}", soft_wrap=True)
+        if more := self.count - len(self._first):
+            where = f": {self._path} names all" if self._path else "; --output writes their names"
+            told.print(f"  … and {more} more{where}", soft_wrap=True)
+
+    def nothing(self) -> InputError:
+        """Makes the error that no image could be answered."""
+        some = self._sentences()[:10]
+        more = self.count - len(some)
+        reasons = "; ".join([*some, *([f"… and {more} more"] if more else [])])
+        return InputError(f"Nothing was predicted: {reasons or 'there was no image'}.")
+
+    def _sentences(self) -> list[str]:
+        return [f"{read_cell(image)} {read_cell(fault)}" for image, fault in self._first]
+
+
+def faults_path(output: Path) -> Path:
+    """Names the table of what could not be answered, beside the answers."""
+    return output.with_name(f"{output.name}.faults.csv")
 
 
 def _write_all(
     predictor: Predictor,
     items: Iterable[Item],
     writers: Sequence[Writer | None],
-    faults: list[str],
-    tally: Tally,
+    faults: Faults,
 ) -> int:
     count = 0
     with make_progress() as progress:
@@ -210,16 +286,7 @@ def _write_all(
         for batch in predictor.stream(items):
             for writer in filter(None, writers):
                 writer.write(batch)
-            faults += _faults(batch)
-            tally.add(batch.faults)
+            faults.add(batch)
             count += len(batch.answered)
             progress.update(task, advance=len(batch.items))
     return count
-
-
-def _faults(batch: Batch) -> list[str]:
-    return [
-        f"{printable(item.image)} {printable(fault)}"
-        for item, fault in zip(batch.items, batch.faults, strict=True)
-        if fault
-    ]

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import read_small_text
+from deepfashion_tf.plain_yaml import PlainLoader
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.recipes import RECIPES
 
@@ -90,13 +92,13 @@ def recipe_text(config: TrainConfig) -> str:
 def _load(path: Path) -> tuple[dict, dict[str, int]]:
     """Loads the file's mapping, and finds the line of each name."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small_text(path)
     except FileNotFoundError as error:
         raise InputError(f"There is no recipe file {path}: {_HELP}.") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as text ({error}): {_HELP}.") from error
     try:
-        loader = yaml.SafeLoader(text)
+        loader = PlainLoader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise InputError(f"{path} holds no names with values: {_HELP}.")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import cell_text, figure_text
 from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing, write_atomically
@@ -41,7 +42,7 @@ def write_best(study: Study) -> Path:
         f"{len(study.finished())} trials.\n"
         f"# Validation mean accuracy {best.value:.4f} (untuned: {untuned}); it was chosen by that "
         f"score,\n# which is therefore optimistic. To train with it:\n"
-        f"#     python scripts/train.py --config {study.directory / BEST_FILE}\n"
+        f"#     python scripts/train.py --config {printable(study.directory / BEST_FILE)}\n"
     )
     path = study.directory / BEST_FILE
     write_atomically(path, comment + recipe_text(study.config(best)))

@@ -58,7 +58,7 @@ def tune(base: TrainConfig, options: SearchOptions) -> int:
                 )
             print_outcome(study, splits)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {how}", file=sys.stderr, flush=True)
+        print(f"\nInterrupted. {printable(how)}", file=sys.stderr, flush=True)
         return 130
     except Terminated as end:
         raise Terminated(f"SIGTERM. {how}") from end
