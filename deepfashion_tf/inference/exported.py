@@ -86,7 +86,7 @@ def read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calib
         known["box_padding"] = float(about.get("box_padding", 0.0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise broken_export(export, error) from error
-    return schema, known, Calibration.load(assets / CALIBRATION_FILE)
+    return schema, known, Calibration.load(assets / CALIBRATION_FILE, schema)
 
 
 def broken_export(path: Path, error: Exception) -> InputError:

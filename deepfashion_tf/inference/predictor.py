@@ -135,7 +135,7 @@ class Predictor:
             run.schema,
             run.config.untrained,
             run.config.image_size,
-            Calibration.load(run.directory / CALIBRATION_FILE),
+            Calibration.load(run.directory / CALIBRATION_FILE, run.schema),
             _by_tensorflow(answering_function(run, model)),
             Running("tensorflow", tf.__version__, "float32"),
             lambda: Explainer(model, run.normalization),

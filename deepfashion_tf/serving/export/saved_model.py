@@ -1,6 +1,5 @@
 """Exports a run as a SavedModel, which answers for image files as they are."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
@@ -92,9 +92,9 @@ def _save_model(
 
 def write_assets(run: Run, folder: Path, engine: EngineName) -> None:
     """Writes what whoever answers needs to know beside the network."""
-    write_atomically(folder / ATTRIBUTES_FILE, json.dumps(dict(run.schema), indent=2) + "\n")
+    write_atomically(folder / ATTRIBUTES_FILE, as_json(dict(run.schema), indent=2) + "\n")
     run.schema.save(folder / SCHEMA_FILE)
-    Calibration.load(run.directory / CALIBRATION_FILE).save(folder / CALIBRATION_FILE)
+    Calibration.load(run.directory / CALIBRATION_FILE, run.schema).save(folder / CALIBRATION_FILE)
     known = {
         "backbone": run.config.backbone,
         "untrained": list(run.config.untrained),
@@ -103,7 +103,7 @@ def write_assets(run: Run, folder: Path, engine: EngineName) -> None:
         "digest": digest_of(run),
         "engine": engine,
     }
-    write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
+    write_atomically(folder / RUN_FILE, as_json(known) + "\n")
 
 
 def _module(
