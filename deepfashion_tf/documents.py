@@ -79,7 +79,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(type(value) is type(part) and value == part for part in parts)
     if origin is dict:
         return isinstance(value, Mapping) and all(
-            _fits(k, parts[0]) and _is_number(v) for k, v in value.items()
+            _fits(k, parts[0]) and _fits(v, parts[1]) for k, v in value.items()
         )
     if origin is tuple:
         return isinstance(value, list | tuple) and all(_fits(each, parts[0]) for each in value)
@@ -118,7 +118,7 @@ def _kind(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, parts))}"
     if origin is dict:
-        return "names, each with a number"
+        return f"names, each with {_kind(parts[1])}"
     if origin is tuple:
         return "a list of names"
     return _KINDS[hint]

@@ -14,11 +14,10 @@ from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
-from deepfashion_tf.inference.exported import RUN_FILE, digest_of
+from deepfashion_tf.inference.exported import ATTRIBUTES_FILE, RUN_FILE, digest_of, seal
 from deepfashion_tf.serving.export.frozen import freeze, in_bfloat16
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
-ATTRIBUTES_FILE = "attributes.json"
 DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 
 
@@ -48,6 +47,7 @@ def export_run(run: Run) -> Path:
     path = run.directory / "export"
     with whole_or_nothing(path) as temporary:
         _save_model(run, answering, "tensorflow", temporary)
+        seal(temporary)
     return path
 
 
@@ -68,6 +68,7 @@ def export_bfloat16(run: Run) -> Path:
     with whole_or_nothing(path) as temporary:
         _save_model(run, answering, engine, temporary)
         check_answers(answering, engine, temporary / ENGINES[engine].file)
+        seal(temporary)
     return path
 
 
