@@ -219,6 +219,8 @@ class Predictor:
         Raises:
             InputError: an answer is NaN.
         """
+        if not len(crops):
+            return self._nothing()
         found = self._answer(crops)
         check_probabilities(self.name, found)
         return {category: found[category] for category in self.schema}
@@ -235,7 +237,7 @@ class Predictor:
         """
         batch_size = batch_size or self.batch_size
         for items_read, faults, crops in _batches(self.read(items), batch_size):
-            found = self.answer(crops) if len(crops) else self._nothing()
+            found = self.answer(crops)
             yield Batch(items_read, faults, crops, found)
 
     def _nothing(self) -> Probabilities:
