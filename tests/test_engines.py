@@ -400,6 +400,12 @@ def test_exporting_again_replaces_the_export(run):
     assert not list(run.directory.glob(".unfinished*"))
 
 
+def test_who_answers_in_sixteen_bits_says_what_that_changes():
+    of = {kind: str(engines.Running("openvino", "1.0", kind)) for kind in ("bfloat16", "float32")}
+    assert of["float32"] == "openvino 1.0, float32"
+    assert "may differ by 0.02" in of["bfloat16"] and "--engine tensorflow" in of["bfloat16"]
+
+
 KINDS = ["saved_model", *(ENGINES[name].format for name in NAMES)]
 
 
