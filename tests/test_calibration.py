@@ -1,5 +1,8 @@
 """Calibration: what the words mean, on probabilities whose truth is known."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -12,6 +15,7 @@ from deepfashion_tf.inference.calibration import (
     fit_temperature,
     scale,
 )
+from deepfashion_tf.schema import Schema, builtin_schema
 
 RNG = np.random.default_rng(0)
 
@@ -130,3 +134,69 @@ def test_a_file_keeps_all_of_it_and_a_missing_one_changes_nothing(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match=r"broken\.json"):
         Calibration.load(tmp_path / "broken.json")
+
+
+def good_document() -> dict:
+    coverage = {"thresholds": [0.9, 0.5], "accepted": [3, 8], "wrong": [0, 2], "total": 9}
+    of_fit = {"temperature": 1.5, "coverage": coverage, "offsets": [0.1, 0.0, -2.0], "shares": []}
+    return {"recall_price": 0.5, "recall_weight": 0.25, "categories": {"fit": of_fit}}
+
+
+def written(path: Path, value: object, *keys: str) -> Path:
+    document = good_document()
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text(json.dumps(document))
+    return path
+
+
+NUMBERS = {
+    ("recall_price",): [-1, 101],
+    ("recall_weight",): [-0.1, 2],
+    ("categories", "fit", "temperature"): [0, -1, 1e-300, 1e300],
+    ("categories", "fit", "own_temperature"): [0, -1.5],
+    ("categories", "fit", "coverage", "total"): [-1, 2.5, 7],
+}
+LISTS = {
+    ("categories", "fit", "offsets"): [[1, 2], [0, 0, 1e9]],
+    ("categories", "fit", "shares"): [[0.5], [0.5, 0.6, -0.1]],
+    ("categories", "fit", "coverage", "thresholds"): [[0.5, 0.9], [0.9], [2, 1]],
+    ("categories", "fit", "coverage", "accepted"): [[8, 3], [3, 10], [3.5, 8]],
+    ("categories", "fit", "coverage", "wrong"): [[0, 9], [2, 1], [-1, 2]],
+}
+NO_NUMBERS = ["1", None, True, [1], {}, float("nan"), float("inf")]
+
+
+@pytest.mark.parametrize("keys", [*NUMBERS, *LISTS])
+def test_a_value_that_no_calibration_has_is_told(tmp_path, keys):
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(good_document()))
+    assert Calibration.load(path, builtin_schema())["fit"].offsets == (0.1, 0.0, -2.0)
+    wrong = NUMBERS[keys] + NO_NUMBERS if keys in NUMBERS else LISTS[keys] + [5, "a", {}, None]
+    if keys in LISTS:
+        wrong += [[value] * 3 for value in NO_NUMBERS]
+    for value in wrong:
+        with pytest.raises(InputError, match=r"calibration\.json cannot be read") as error:
+            Calibration.load(written(path, value, *keys), builtin_schema())
+        message = str(error.value)
+        # Where lists differ in length, the other one may be named.
+        assert any(word in message for word in (keys[-1], "coverage.", "NaN", "Infinity"))
+
+
+@pytest.mark.parametrize("keys", [("categories",), ("categories", "fit")])
+def test_what_should_hold_values_holds_them(tmp_path, keys):
+    for value in ([], 5, None, "a"):
+        with pytest.raises(InputError, match="object in braces"):
+            Calibration.load(written(tmp_path / "calibration.json", value, *keys))
+
+
+def test_a_calibration_of_other_categories_is_refused(tmp_path):
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(good_document()))
+    assert list(Calibration.load(path)) == ["fit"]
+    with pytest.raises(InputError, match="fit is none of the categories colour"):
+        Calibration.load(path, Schema.of({"colour": ["red", "blue"]}))
+    with pytest.raises(InputError, match="offsets has 3 numbers, but must have 2"):
+        Calibration.load(path, Schema.of({"fit": ["tight", "loose"]}))

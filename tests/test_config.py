@@ -74,6 +74,58 @@ def test_a_broken_file_is_told(tmp_path, text):
         TrainConfig.load(path)
 
 
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
+def test_a_value_of_another_kind_is_told_with_file_and_key(tmp_path, name):
+    path = tmp_path / "config.json"
+    TrainConfig().save(path)
+    values = json.loads(path.read_text())
+    wrong = [{"a": {"b": 1}}, [[1]], [5]]
+    if not isinstance(values[name], str | None):
+        wrong.append("64 px")
+    if isinstance(values[name], bool):
+        wrong += [1, 0.0, None]
+    elif isinstance(values[name], int):
+        wrong += [float(values[name]), True, None]
+    elif isinstance(values[name], float):
+        wrong += [True, None]
+    else:
+        wrong += [5, 1.5, False]
+    for value in wrong:
+        path.write_text(json.dumps({**values, name: value}))
+        with pytest.raises(InputError) as error:
+            TrainConfig.load(path)
+        message = str(error.value)
+        assert message.startswith(f"{path} cannot be read as a run's configuration ({name} is ")
+        assert "must be" in message and message.endswith("or train the run again.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image_size": 16}, "image_size is 16, but must lie between 32"),
+        ({"temprature": 1, "x": 2}, "temprature, x: no option has this name"),
+        ({"fc_layers": 2.0}, r"fc_layers is 2\.0, but must be one of 0, 2, 4"),
+        ({"variant": "timm.resnet50"}, "variant timm.resnet50 is none of backbone seresnet50"),
+    ],
+)
+def test_what_a_config_holds_is_told_as_its_keys_are_spelled(tmp_path, changed, message):
+    path = tmp_path / "config.json"
+    TrainConfig().save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    with pytest.raises(InputError, match=message):
+        TrainConfig.load(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"gamma": NaN}', '{"seed": "' + "1" * 2**24 + '"}']
+)
+def test_a_file_that_no_run_writes_is_told(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+        TrainConfig.load(path)
+
+
 def test_recipes_bear_their_names_and_documents():
     for name, recipe in RECIPES.items():
         assert recipe().recipe == name

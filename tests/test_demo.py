@@ -29,6 +29,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="requirements-demo.txt is not installed")
 pytest.importorskip("uvicorn", reason="requirements-demo.txt is not installed")
 
+import uvicorn
 from starlette.requests import Request
 
 from deepfashion_tf.data.check import SkippedImages
@@ -40,6 +41,8 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.demo.about import describe
 from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering, Refusal
 from deepfashion_tf.serving.demo.desk import Desk
+from deepfashion_tf.serving.demo.guards import PromptProtocol, is_loopback, own_names
+from deepfashion_tf.serving.demo.memory import memory_of
 from deepfashion_tf.serving.demo.server import PAGE
 from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.run import Run
@@ -342,6 +345,144 @@ def test_more_pictures_than_places_are_turned_away():
 
     with ThreadPoolExecutor(2) as pool:
         assert asyncio.run(ask(Desk(pool, 1, 5))) == [{"a": True}] * 8
+
+
+def test_slow_uploads_make_room_for_others(monkeypatch):
+    monkeypatch.setattr("deepfashion_tf.serving.demo.desk._GRACE", 0.2)
+
+    async def ask(desk: Desk) -> None:
+        slow = [
+            asyncio.create_task(desk.serve(request_of([b"x"] * 99, pause=1), lambda *_: {}))
+            for _ in range(8)
+        ]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refusal, match="busy"):  # they may be quick
+            await desk.serve(request_of([b"x"]), lambda *_: {})
+        await asyncio.sleep(0.3)
+        for number in range(3):
+            begun = time.monotonic()
+            answer = await desk.serve(request_of([b"x"]), lambda *_: {"a": 1})
+            assert answer == {"a": 1} and time.monotonic() - begun < 0.5, number
+        await asyncio.sleep(0)
+        assert [task.done() for task in slow] == [True] + [False] * 7
+        with pytest.raises(Refusal, match="too slowly while others wait"):
+            await slow[0]
+        for task in slow[1:]:
+            task.cancel()
+        ended = await asyncio.gather(*slow[1:], return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+        assert not desk._arriving
+
+    with ThreadPoolExecutor(2) as pool:
+        asyncio.run(ask(Desk(pool, max_megabytes=1, time_limit=20)))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_page_of_another_site_gets_no_answer(served, photograph, headers):
+    for path in ("answers", "heat-maps"):
+        response = requests.post(f"{served.url}/{path}", photograph, headers=headers, timeout=60)
+        assert response.status_code == 403
+        assert_refused(response, "another site")
+
+
+def test_the_own_page_gets_answers(served, photograph):
+    for headers in ({"Origin": served.url, "Sec-Fetch-Site": "same-origin"}, {}):
+        response = requests.post(f"{served.url}/answers", photograph, headers=headers, timeout=60)
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2", "LOCALHOST"])
+def test_a_demo_for_this_machine_has_names_of_its_own(host):
+    names = own_names(host)
+    assert "*" not in names and {"127.0.0.1", "localhost", "[::1]"} <= set(names)
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
+def test_a_demo_for_a_network_is_asked_by_any_name(host):
+    assert own_names(host) == ["*"] and not is_loopback(host)
+
+
+def test_headers_that_do_not_end_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr("deepfashion_tf.serving.demo.guards.HEADER_SECONDS", 0.5)
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1.0 if scope["path"] == "/slow" else 0)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        config = uvicorn.Config(
+            app,
+            port=0,
+            http=PromptProtocol,
+            lifespan="off",
+            log_level="error",
+            timeout_keep_alive=9,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        place = server.servers[0].sockets[0].getsockname()[:2]
+        whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        for begin in (b"", b"GET / HTTP/1.1\r\n", whole, whole + b"GET / HT"):
+            reader, writer = await asyncio.open_connection(*place)
+            writer.write(begin)
+            begun = time.monotonic()
+            reading = asyncio.create_task(reader.read())
+            while not reading.done() and time.monotonic() - begun < 4:
+                await asyncio.sleep(0.15)
+                if begin and begin is not whole and not reading.done():  # trickled
+                    writer.write(b"T" if begin.endswith(b"HT") else b"X-A: b\r\n")
+            assert reading.done()
+            answer = b"" if isinstance(reading.exception(), ConnectionError) else reading.result()
+            assert answer.startswith(b"HTTP/1.1 204") == begin.startswith(whole)
+            writer.close()
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(whole.replace(b"/ ", b"/slow ", 1))
+        assert (await asyncio.wait_for(reader.read(12), 3)) == b"HTTP/1.1 204"
+        writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(ask())
+
+
+def large_picture(mode: str, depth: int, side: int, form: str = "PNG") -> bytes:
+    """Makes a picture of one colour with a header that says what it is."""
+    if form != "PNG":
+        return save(Image.new(mode, (side, side)), form)
+    colours = {"L": 0, "RGB": 2, "P": 3, "LA": 4, "RGBA": 6}[mode]
+    header = side.to_bytes(4, "big") * 2 + bytes([depth, colours, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IEND", b"")
+
+
+def test_the_memory_of_a_picture_is_known_from_its_header(run):
+    answering = Answering(Predictor.load(run.directory))
+    for mode, depth in (("RGBA", 16), ("RGBA", 8), ("LA", 8), ("LA", 16)):
+        picture = large_picture(mode, depth, 9400)
+        assert memory_of(picture) == 9400**2 * 18
+        with pytest.raises(Refusal, match="too many pixels for this demo"):
+            answering.answer(picture, None)
+        with pytest.raises(Refusal, match="too many pixels for this demo"):
+            answering.heat_maps(picture, (0, 0, 9, 9))
+    keyed = large_picture("RGB", 8, 9000)
+    assert memory_of(keyed) == 9000**2 * 3
+    assert memory_of(keyed[:33] + png_chunk(b"tRNS", b"\0" * 6) + keyed[33:]) == 9000**2 * 18
+    assert memory_of(large_picture("RGB", 0, 100, "JPEG")) == 100**2 * 6
+    assert memory_of(large_picture("RGBA", 0, 100, "WEBP")) == 100**2 * 18
+    assert memory_of(b"") == memory_of(b"x" * 99) == 0
 
 
 def run_script(*options, **environment) -> tuple[int, str]:

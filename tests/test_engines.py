@@ -6,6 +6,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +33,7 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
-from deepfashion_tf.schema import builtin_schema
+from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.serving.export import formats, frozen, saved_model
 from deepfashion_tf.serving.export.formats import EXPORTERS, OPSET, agreement
 from deepfashion_tf.serving.export.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
@@ -57,6 +58,17 @@ def run(trained, tmp_path_factory) -> Run:
     for name in NAMES:
         EXPORTERS[ENGINES[name].format](found)
     return found
+
+
+def forget_checksums(export: Path) -> None:
+    """Makes an export one of before there were checksums."""
+    change_about(export, sha256=None)
+
+
+def change_about(export: Path, **changed) -> None:
+    path = export / "assets" / "run.json"
+    about = {**json.loads(path.read_text()), **changed}
+    path.write_text(json.dumps({name: v for name, v in about.items() if v is not None}))
 
 
 @pytest.fixture(scope="module")
@@ -267,8 +279,10 @@ def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
     for engine in map(ENGINES.get, NAMES):
         broken = tmp_path / engine.folder
         shutil.copytree(run.directory / engine.folder, broken)
+        forget_checksums(broken)
         (broken / engine.file).write_bytes(b"no network")
-        with pytest.raises(InputError, match=f"cannot be loaded by {engine.name}"):
+        words = f"cannot be loaded by {engine.name}|no SavedModel that TensorFlow can read"
+        with pytest.raises(InputError, match=words):
             Predictor.load(broken)
         for text in ("[", "[]", '{"untrained": []}'):
             (broken / "assets" / "run.json").write_text(text)
@@ -384,3 +398,126 @@ def test_exporting_again_replaces_the_export(run):
     assert json.loads((folder / "assets" / "run.json").read_text())["image_size"] == 32
     assert {path.name for path in folder.iterdir()} == {"model.xml", "model.bin", "assets"}
     assert not list(run.directory.glob(".unfinished*"))
+
+
+def test_who_answers_in_sixteen_bits_says_what_that_changes():
+    of = {kind: str(engines.Running("openvino", "1.0", kind)) for kind in ("bfloat16", "float32")}
+    assert of["float32"] == "openvino 1.0, float32"
+    assert "may differ by 0.02" in of["bfloat16"] and "--engine tensorflow" in of["bfloat16"]
+
+
+KINDS = ["saved_model", *(ENGINES[name].format for name in NAMES)]
+
+
+@pytest.fixture
+def export_of(run, tmp_path):
+    """Copies an export of the run, which a test may damage."""
+    if not (run.directory / "export").is_dir():
+        EXPORTERS["saved_model"](run)
+
+    def copy(kind: str) -> Path:
+        name = "export" if kind == "saved_model" else f"export-{kind}"
+        path = tmp_path / name
+        shutil.copytree(run.directory / name, path)
+        return path
+
+    return copy
+
+
+def network_files(export: Path) -> list[Path]:
+    paths = [path for path in export.rglob("*") if path.is_file() and path.parent.name != "assets"]
+    return [path for path in paths if path.name != "fingerprint.pb"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_that_has_changed_since_is_refused(export_of, kind):
+    export = export_of(kind)
+    Predictor.load(export)
+    files = network_files(export)
+    largest = max(files, key=lambda path: path.stat().st_size)
+    for path in {largest, *files}:
+        whole = bytearray(path.read_bytes())
+        changed = whole.copy()
+        middle = len(changed) // 2
+        changed[middle : middle + 64] = bytes(b ^ 255 for b in changed[middle : middle + 64])
+        for content in (changed, whole[:-1], whole + b"\0"):
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=f"{path.name} changed since"):
+                Predictor.load(export)
+        path.unlink()
+        with pytest.raises(InputError):
+            Predictor.load(export)
+        path.write_bytes(whole)
+    Predictor.load(export)
+    # What the engine would read though nobody exported it.
+    (export / "model-weights.data").write_bytes(b"1")
+    with pytest.raises(InputError, match=r"model-weights\.data changed since"):
+        Predictor.load(export)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_assets_of_another_run_are_refused(export_of, kind):
+    export = export_of(kind)
+    schema = (export / "assets" / "schema.yaml").read_text()
+    attributes = dict(SCHEMA)
+    fewer = {name: values for name, values in attributes.items() if name != "fit"}
+    for other in (
+        fewer,
+        {**attributes, "season": ("summer", "winter")},
+        {**attributes, "fit": ("tight", "loose")},
+        {**attributes, "fit": ("tight", "loose", "other", "conventional")},
+    ):
+        Schema.of(other).save(export / "assets" / "schema.yaml")
+        with pytest.raises(InputError, match=r"attributes\.json and schema\.yaml name different"):
+            Predictor.load(export)
+        (export / "assets" / "attributes.json").unlink()
+        (export / "assets" / "calibration.json").unlink(missing_ok=True)
+        with pytest.raises(InputError, match=r"different runs \(they differ in (fit|season)\)"):
+            Predictor.load(export)
+        (export / "assets" / "attributes.json").write_text(json.dumps(attributes))
+    (export / "assets" / "schema.yaml").write_text(schema)
+    Predictor.load(export)
+    for changed in (
+        {"image_size": 64},
+        {"image_size": 32.0},
+        {"image_size": 10**9},
+        {"untrained": 5},
+        {"untrained": ["season"]},
+        {"box_padding": "1"},
+        {"box_padding": -3},
+        {"sha256": [1]},
+        {"sha256": {"../../etc/passwd": "0"}},
+    ):
+        before = (export / "assets" / "run.json").read_text()
+        change_about(export, **changed)
+        with pytest.raises(InputError, match="export the run again"):
+            Predictor.load(export)
+        (export / "assets" / "run.json").write_text(before)
+    (export / "assets" / "run.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="export the run again"):
+        Predictor.load(export)
+
+
+def test_an_export_of_before_there_were_checksums_is_read(export_of, run, crops):
+    export = export_of("onnx")
+    forget_checksums(export)
+    expected = Predictor.load(run.directory, "onnxruntime").answer(crops)
+    for category, values in Predictor.load(export).answer(crops).items():
+        np.testing.assert_array_equal(values, expected[category])
+
+
+def test_nan_is_never_an_answer(export_of, run, crops):
+    export = export_of("onnx")
+    graph = onnx.load(export / "model.onnx")
+    weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weights.raw_data = np.full(len(weights.raw_data) // 4, np.nan, np.float32).tobytes()
+    onnx.save(graph, export / "model.onnx")
+    forget_checksums(export)
+    with pytest.raises(InputError, match="with NaN, which is no probability"):
+        Predictor.load(export)
+    # Nor of an image that alone leads to it.
+    predictor = Predictor.load(run.directory, "onnxruntime")
+    found = {category: np.full((len(crops), 3), np.nan) for category in SCHEMA}
+    predictor._answer = lambda crops: found
+    with pytest.raises(InputError, match=r"answers texture, .* with NaN"):
+        predictor.answer(crops)

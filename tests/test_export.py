@@ -173,3 +173,49 @@ def test_exporting_again_replaces_the_export(trained, exported):
     folder = export_run(trained.run)
     assert (folder / "saved_model.pb").is_file()
     assert not list(trained.run.directory.glob(".export*"))
+
+
+def test_as_many_boxes_as_images_are_asked_for(exported, trained):
+    serve = exported.signatures["serving_default"]
+    for images, boxes in ((2, 5), (5, 2), (0, 1), (1, 0)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="one box for each image"):
+            serve(
+                image_bytes=files(trained.val)[:images],
+                boxes=tf.constant(trained.val.boxes[:boxes], tf.int32),
+            )
+
+
+def test_nothing_is_answered_with_nothing(exported, trained):
+    size = trained.run.config.image_size
+    nothing = (
+        exported.signatures["serving_default"](
+            image_bytes=tf.constant([], tf.string), boxes=tf.zeros([0, 4], tf.int32)
+        ),
+        exported.signatures["images"](images=tf.zeros([0, size, size, 3], tf.uint8)),
+        Predictor.load(trained.run.directory).answer(np.zeros((0, size, size, 3), np.uint8)),
+    )
+    for answers in nothing:
+        assert {name: value.shape for name, value in answers.items()} == {
+            category: (0, len(attributes)) for category, attributes in SCHEMA.items()
+        }
+
+
+@pytest.mark.parametrize("wrong", [b"", b"x", b"\xff\xd8", b"II*\0" * 9, b"RIFF1234WAVE"])
+def test_what_is_no_image_is_told_with_its_place(exported, trained, wrong):
+    given = [*files(trained.val).numpy()[:12]]
+    given[3] = given[11] = wrong
+    boxes = tf.constant(trained.val.boxes[:12], tf.int32)
+    words = r"is no JPEG, PNG, GIF, BMP or WebP image.*counted from 0:.*\[3 11\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
+        exported.signatures["serving_default"](image_bytes=tf.constant(given), boxes=boxes)
+
+
+@pytest.mark.parametrize("box", [(5, 5, 5, 9), (-1, 0, 9, 9), (9, 0, 2, 9), (-1, -1, -1, 5)])
+def test_what_is_no_box_is_told_with_its_place(exported, trained, box):
+    boxes = trained.val.boxes[:6].copy()
+    boxes[4] = box
+    words = r"has no area or lies outside the image, counted from 0:.*\[4\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
+        exported.signatures["serving_default"](
+            image_bytes=files(trained.val)[:6], boxes=tf.constant(boxes, tf.int32)
+        )

@@ -135,3 +135,68 @@ def test_a_loss_survives_its_config():
     loss = FocalLoss(gamma=1.5, alpha=[1.0, 2.0])
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert (again.gamma, list(again.alpha)) == (1.5, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
+def test_labels_of_every_shape_that_keras_takes_have_one_loss(dtype):
+    probabilities = tf.nn.softmax(LOGITS)
+    labels = np.where(np.arange(40) % 4 == 0, -1, LABELS).astype(dtype)
+    shares = np.where(labels[:, None] >= 0, np.eye(5)[labels.astype(int)], 0).astype("float32")
+    for loss in (FocalLoss(), FocalLoss(0.0, smoothing=0.1), FocalLoss(1.0, [1, 2, 3, 4, 5])):
+        expected = float(loss(labels, probabilities))
+        assert float(loss(labels[:, None], probabilities)) == pytest.approx(expected, rel=1e-5)
+        assert float(loss(shares, probabilities)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gamma_0_is_keras_cross_entropy_of_labels_in_a_column():
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours = FocalLoss(gamma=0.0, from_logits=True)
+    np.testing.assert_allclose(
+        ours(LABELS[:, None], LOGITS), theirs(LABELS[:, None], LOGITS), rtol=1e-5
+    )
+
+
+def test_logits_have_the_loss_of_their_probabilities():
+    offsets = (0.1, -0.2, 0.3, 0.0, 1.0)
+    for options in ({}, {"smoothing": 0.1}, {"offsets": offsets}):
+        of_logits = FocalLoss(from_logits=True, **options)
+        again = FocalLoss.from_config(of_logits.get_config())
+        expected = FocalLoss(**options)(LABELS, tf.nn.softmax(LOGITS))
+        np.testing.assert_allclose(again(LABELS, LOGITS), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(40, 4), (40, 6), (40, 5, 1), (40, 1, 1), ()])
+def test_labels_of_another_number_of_classes_are_refused(shape):
+    for options in ({}, {"smoothing": 0.1}):
+        with pytest.raises(ValueError, match="do not fit 5 classes: give class ids"):
+            FocalLoss(**options)(np.zeros(shape, "float32"), tf.nn.softmax(LOGITS))
+
+
+def test_labels_of_another_batch_are_refused():
+    for count in (1, 39):
+        with pytest.raises(ValueError, match=f"Labels of {count} examples do not fit .* 40"):
+            FocalLoss()(LABELS[:count], tf.nn.softmax(LOGITS))
+
+
+def test_of_one_class_every_label_has_the_loss_0():
+    ones = np.ones((3, 1), "float32")
+    for labels in ([0, 0, -1], [[0], [0], [-1]]):
+        assert float(FocalLoss()(np.array(labels), ones)) == 0
+    with pytest.raises(ValueError, match="do not fit 1 classes"):
+        FocalLoss()(np.eye(3, dtype="float32"), ones)
+
+
+def test_labels_whose_shape_the_batch_alone_knows_have_the_same_loss():
+    probabilities, loss = tf.nn.softmax(LOGITS), FocalLoss()
+    specs = [tf.TensorSpec([None, None]), tf.TensorSpec([None, 5])]
+    of_any = tf.function(loss.__call__, input_signature=specs)
+    expected = float(loss(LABELS, probabilities))
+    shares = np.eye(5, dtype="float32")[LABELS]
+    column = LABELS[:, None].astype("float32")
+    for labels in (shares, column):
+        assert float(of_any(labels, probabilities)) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="do not fit 5 classes"):
+        of_any(shares[:, :3], probabilities)
+    rankless = [tf.TensorSpec(None), tf.TensorSpec([None, 5])]
+    with pytest.raises(ValueError, match="of unknown rank do not fit"):
+        tf.function(loss.__call__, input_signature=rankless)(column, probabilities)

@@ -9,7 +9,7 @@ from conftest import randomize
 from deepfashion_tf.models import grouped_convolution
 from deepfashion_tf.models.attribute_model import build_model, copy_values, final_form
 from deepfashion_tf.models.average import MapAverage
-from deepfashion_tf.models.backbones import build_backbone
+from deepfashion_tf.models.backbones import build_backbone, fitting_variants
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import (
@@ -429,3 +429,15 @@ def test_stochastic_depth_leaves_out_whole_branches_and_more_of_the_late_ones(ti
         variable.assign(known[variable.path])
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
     np.testing.assert_allclose(network(images), plain(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_network_fits_the_variants_that_it_can_be_of(name):
+    backbone = VARIANTS[name].backbone
+    network = build_backbone(backbone, 34, variant=name)
+    found = fitting_variants(backbone, network)
+    assert name in found
+    if backbone == "resnet50":
+        assert found == [name]
+    if "seresnet50" in name:
+        assert found == [name]

@@ -555,3 +555,30 @@ def test_what_is_validated_and_kept_is_the_average_of_the_weights(tiny, challeng
     (ours,) = (w for w in plain.load_model().trainable_weights if w.path.endswith("fit/kernel"))
     (first,) = (w for w in start.trainable_weights if w.path.endswith("fit/kernel"))
     assert np.abs(ours - first).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"backbone": "resnet50", "variant": "keras.resnet50"},
+        {"backbone": "resnet50", "variant": None},
+        {"variant": "timm.legacy_seresnet50"},
+        {"backbone": "efficientnetlite0", "variant": None},
+        {"backbone": "keras:ResNet50", "variant": None},
+    ],
+)
+def test_a_run_whose_configuration_names_another_network_is_refused(trained, tmp_path, changed):
+    config = dataclasses.replace(trained.run.config, **changed)
+    for name in ("model.keras", "schema.yaml"):
+        shutil.copy(trained.run.directory / name, tmp_path)
+    config.save(tmp_path / "config.json")
+    with pytest.raises(InputError, match=r"is no network of .* put the files of one run together"):
+        Run.load(tmp_path).load_model()
+
+
+def test_a_configuration_names_categories_of_the_run(trained, tmp_path):
+    values = json.loads((trained.run.directory / "config.json").read_text())
+    for key, value in (("untrained", ["colour"]), ("loss_weights", {"colour": 1.0})):
+        (tmp_path / "config.json").write_text(json.dumps({**values, key: value}))
+        with pytest.raises(InputError, match=f"names colour in {key}, but the categories are tex"):
+            Run.load(tmp_path)

@@ -74,7 +74,7 @@ def suggest(run: Run, split: Split, count: int, seed: int = 0) -> list[Suggestio
     if not len(rows):
         return []
     features, probabilities = _look(run, split.take(rows, split.name))
-    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+    calibration = Calibration.load(run.directory / CALIBRATION_FILE, run.schema)
     answered = calibration.scale(probabilities)
     entropies = np.stack([_entropy(probabilities[c]) for c in run.trained], axis=1)
     uncertainty = np.mean(entropies, axis=1, where=is_asked[rows])

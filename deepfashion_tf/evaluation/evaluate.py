@@ -237,7 +237,9 @@ def answer(
         read = np.setdiff1d(np.arange(len(split)), list(reader.bad))
         known = known.take(read, split.name)
         probabilities = {category: values[read] for category, values in probabilities.items()}
-    return Answered(known, probabilities, Calibration.load(run.directory / CALIBRATION_FILE))
+    return Answered(
+        known, probabilities, Calibration.load(run.directory / CALIBRATION_FILE, run.schema)
+    )
 
 
 def _answer_by(

@@ -1,6 +1,5 @@
 """Scores of answers against labels, always beside the majority baseline."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json, read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema import UNLABELLED
@@ -163,7 +163,7 @@ class Scores:
             "classes_without_images": self.classes_without_images,
             "categories": {category: asdict(score) for category, score in self.categories.items()},
         }
-        write_atomically(path, json.dumps(document, indent=2) + "\n")
+        write_atomically(path, as_json(document, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Scores":
@@ -173,7 +173,7 @@ class Scores:
             InputError: the file is missing or is none of ours.
         """
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_document(path)
             categories = {
                 name: CategoryScore(**entry) for name, entry in document["categories"].items()
             }

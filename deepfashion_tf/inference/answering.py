@@ -22,7 +22,7 @@ def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.Po
     """
     size = run.config.image_size
     of_views = with_views(model, run.config.tta)
-    calibration = Calibration.load(run.directory / CALIBRATION_FILE)
+    calibration = Calibration.load(run.directory / CALIBRATION_FILE, run.schema)
 
     @tf.function(
         autograph=False,

@@ -5,7 +5,7 @@ Where a price in mean accuracy is set, offsets of the logits favour rare attribu
 No TensorFlow: arrays of probabilities and labels in, numbers out.
 """
 
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
+from deepfashion_tf.documents import as_json, number_fault, read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.adjustment import (
@@ -21,7 +22,7 @@ from deepfashion_tf.inference.adjustment import (
     Tradeoff,
     recall_offsets,
 )
-from deepfashion_tf.schema import UNLABELLED
+from deepfashion_tf.schema import UNLABELLED, Schema
 
 CALIBRATION_FILE = "calibration.json"
 BINS = 15
@@ -372,35 +373,36 @@ class Calibration(dict[str, CategoryCalibration]):
             "recall_weight": self.recall_weight,
             "categories": {category: asdict(found) for category, found in self.items()},
         }
-        write_atomically(path, json.dumps(document) + "\n")
+        write_atomically(path, as_json(document) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> "Calibration":
+    def load(cls, path: Path, schema: Schema | None = None) -> "Calibration":
         """Reads what `save` wrote; of a file that is not there, one that changes nothing.
 
+        Args:
+            path: of the file.
+            schema: that the file has to fit; None = any.
+
         Raises:
-            InputError: the file is broken.
+            InputError: the file is broken, or holds a value that no calibration has.
         """
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(document.get("recall_price"), float):
-                # A file of before there was a price: its categories alone.
+            document = read_document(path)
+            if _is_of_before_prices(document):
                 document = {"recall_price": 0.0, "recall_weight": 0.0, "categories": document}
-            loaded = cls(
-                {
-                    category: _read_category(found)
-                    for category, found in document["categories"].items()
-                }
-            )
-            loaded.recall_price = document["recall_price"]
-            loaded.recall_weight = float(document["recall_weight"])
+            loaded = cls()
+            loaded.recall_price = _number(document, "recall_price", 0.0, 100.0)
+            loaded.recall_weight = _number(document, "recall_weight", 0.0, 1.0)
+            for category, found in _object(document, "categories").items():
+                classes = _classes_of(category, schema)
+                loaded[category] = _read_category(found, f"{category}: ", classes)
             return loaded
         except FileNotFoundError:
             return cls()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} cannot be read as a run's calibration ({error}): delete it and run "
-                f"scripts/evaluate.py --split val, which makes it anew."
+                f"{path} cannot be read as a run's calibration ({error}): mend it, or delete it "
+                f"and run scripts/evaluate.py --split val, which makes it anew."
             ) from error
 
 
@@ -423,16 +425,89 @@ def weigh_recall(
     return Tradeoff.of(logits, labels, RECALL_WEIGHTS, offsets)
 
 
-def _read_category(found: Mapping) -> CategoryCalibration:
-    coverage = found["coverage"]
-    temperature = float(found["temperature"])
-    return CategoryCalibration(
-        temperature,
-        Coverage(*(tuple(coverage[name]) for name in _CURVE), int(coverage["total"])),
-        tuple(map(float, found.get("offsets", ()))),
-        tuple(map(float, found.get("shares", ()))),
-        float(found.get("own_temperature", temperature)),
+def _is_of_before_prices(document: Mapping) -> bool:
+    """Whether a file holds its categories alone."""
+    categories = document.get("categories")
+    return "recall_price" not in document and not (
+        isinstance(categories, Mapping) and "temperature" not in categories
     )
 
 
-_CURVE = ("thresholds", "accepted", "wrong")
+def _classes_of(category: str, schema: Schema | None) -> int | None:
+    if schema is None:
+        return None
+    if category not in schema:
+        raise ValueError(f"{category} is none of the categories {', '.join(schema)}")
+    return len(schema[category])
+
+
+def _read_category(found: object, place: str, classes: int | None) -> CategoryCalibration:
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{place}its values are not an object in braces")
+    temperature = _number(found, "temperature", *_TAKEN, place)
+    own = {"own_temperature": temperature, **found}
+    return CategoryCalibration(
+        temperature,
+        _read_coverage(_object(found, "coverage", place), f"{place}coverage."),
+        _numbers(found, "offsets", -_MOST_OFFSET, _MOST_OFFSET, place, classes),
+        _numbers(found, "shares", 0.0, 1.0, place, classes),
+        _number(own, "own_temperature", *_TAKEN, place),
+    )
+
+
+def _read_coverage(found: Mapping, place: str) -> Coverage:
+    total = _number(found, "total", 0, _MOST_IMAGES, place)
+    if total != int(total):
+        raise ValueError(f"{place}total is {total:g}, but must be a whole number")
+    thresholds = _numbers(found, "thresholds", 0.0, 1.0, place)
+    accepted = _numbers(found, "accepted", 0, total, place, len(thresholds))
+    wrong = _numbers(found, "wrong", 0, total, place, len(thresholds))
+    for name, values in (("accepted", accepted), ("wrong", wrong)):
+        if any(value != int(value) for value in values):
+            raise ValueError(f"{place}{name} holds parts of images: give whole numbers")
+    for name, values in (("accepted", accepted), ("wrong", wrong)):
+        if any(later < one for one, later in itertools.pairwise(values)):
+            raise ValueError(f"{place}{name} falls, but it counts ever more images")
+    if any(later > one for one, later in itertools.pairwise(thresholds)):
+        raise ValueError(f"{place}thresholds rises, but thresholds fall")
+    if any(bad > count for bad, count in zip(wrong, accepted, strict=True)):
+        raise ValueError(f"{place}wrong counts more images than accepted")
+    whole = (tuple(map(int, values)) for values in (accepted, wrong))
+    return Coverage(thresholds, *whole, int(total))
+
+
+def _object(found: Mapping, name: str, place: str = "") -> Mapping:
+    value = found.get(name)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place}{name} is missing or no object in braces")
+    return value
+
+
+def _number(found: Mapping, name: str, low: float, high: float, place: str = "") -> float:
+    if name not in found:
+        raise ValueError(f"{place}{name} is missing")
+    if fault := number_fault(f"{place}{name}", found[name], low, high):
+        raise ValueError(fault)
+    return float(found[name])
+
+
+def _numbers(
+    found: Mapping, name: str, low: float, high: float, place: str, count: int | None = None
+) -> tuple[float, ...]:
+    """Reads a list of numbers: `count` of them, or none where the list may be missing."""
+    values = found.get(name, [])
+    if not isinstance(values, list):
+        raise ValueError(f"{place}{name} is no list")
+    is_optional = name in _OPTIONAL
+    if count is not None and len(values) != count and not (is_optional and not values):
+        raise ValueError(f"{place}{name} has {len(values)} numbers, but must have {count}")
+    for value in values:
+        if fault := number_fault(f"{place}{name}", value, low, high):
+            raise ValueError(fault)
+    return tuple(map(float, values))
+
+
+_OPTIONAL = ("offsets", "shares")
+_TAKEN = (0.01, 100.0)  # temperatures; those that are fitted lie between
+_MOST_OFFSET = 100.0
+_MOST_IMAGES = 10**9

@@ -1,18 +1,23 @@
 """What stands beside an exported network: which run it was made of, and for which engine."""
 
 import hashlib
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import is_folder
+import numpy as np
+
+from deepfashion_tf.documents import as_json, kind_fault, number_fault, read_document
+from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.files import is_folder, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, EngineName
+from deepfashion_tf.inference.engines import ENGINES, Answer, EngineName
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 RUN_FILE = "run.json"
+ATTRIBUTES_FILE = "attributes.json"
+_CHECKSUMS = "sha256"  # key in it
+_OFF = 0.05  # that a sum of probabilities may be from 1: 8-bit integers round
 
 
 def has_export(run: Run, engine: EngineName) -> bool:
@@ -48,8 +53,8 @@ def is_made_of(run: Run, export: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("digest") == digest_of(run)
-    except (ValueError, AttributeError) as error:
+        return read_document(path).get("digest") == digest_of(run)
+    except (OSError, ValueError) as error:
         raise broken_export(export, error) from error
 
 
@@ -61,32 +66,157 @@ def engine_of(path: Path) -> EngineName | None:
     if kind != "tensorflow":
         return kind
     try:
-        about = json.loads((path / "assets" / RUN_FILE).read_text(encoding="utf-8"))
+        about = read_document(path / "assets" / RUN_FILE)
         return next((name for name in ENGINES if name == about.get("engine")), kind)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return kind  # which tells what is wrong
 
 
-def read_assets(export: Path, names: Sequence[str]) -> tuple[Schema, dict, Calibration]:
-    """Reads what stands beside an exported network.
+@dataclass(frozen=True)
+class Assets:
+    """What stands beside an exported network.
+
+    Attributes:
+        schema: the run's.
+        untrained: categories in which no training image was labelled.
+        image_size: side of the crops in pixels; None = an old SavedModel, which says it alone.
+        padding: of the boxes.
+        calibration: of the probabilities, already in the network.
+    """
+
+    schema: Schema
+    untrained: tuple[str, ...]
+    image_size: int | None
+    padding: float
+    calibration: Calibration
+
+
+def seal(export: Path) -> None:
+    """Notes the checksums of an export's network, which `read_assets` compares."""
+    path = export / "assets" / RUN_FILE
+    known = {**read_document(path), _CHECKSUMS: {n: _sha256(export / n) for n in _files(export)}}
+    write_atomically(path, as_json(known) + "\n")
+
+
+def read_assets(export: Path, needs_size: bool = True) -> Assets:
+    """Reads what stands beside an exported network, and checks the network's checksums.
+
+    An export of before there were checksums has none, and is not checked.
 
     Args:
         export: its folder.
-        names: what has to be known of the run, besides its padding.
+        needs_size: whether the file has to name the size of the crops.
 
     Raises:
-        InputError: it is missing or broken.
+        InputError: a file is missing, broken, or is not the one that was exported.
     """
     assets = export / "assets"
     try:
         schema = Schema.load(assets / SCHEMA_FILE)
-        about = json.loads((assets / RUN_FILE).read_text(encoding="utf-8"))
-        known = {name: about[name] for name in names}
-        # Exports of before there was padding say nothing of it.
-        known["box_padding"] = float(about.get("box_padding", 0.0))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about = read_document(assets / RUN_FILE)
+        attributes = assets / ATTRIBUTES_FILE
+        if attributes.is_file() and read_document(attributes) != {
+            category: list(values) for category, values in schema.items()
+        }:
+            raise ValueError(f"{ATTRIBUTES_FILE} and {SCHEMA_FILE} name different attributes")
+        fault = _fault_of(about, schema, needs_size)
+    except (OSError, ValueError) as error:
         raise broken_export(export, error) from error
-    return schema, known, Calibration.load(assets / CALIBRATION_FILE)
+    if fault:
+        raise broken_export(export, ValueError(f"in {RUN_FILE}, {fault}"))
+    _check_files(export, about.get(_CHECKSUMS))
+    return Assets(
+        schema,
+        tuple(about["untrained"]),
+        about.get("image_size"),
+        # Exports of before there was padding say nothing of it.
+        float(about.get("box_padding", 0.0)),
+        Calibration.load(assets / CALIBRATION_FILE, schema),
+    )
+
+
+def _fault_of(about: dict, schema: Schema, needs_size: bool) -> str | None:
+    if "untrained" not in about or (needs_size and "image_size" not in about):
+        return "untrained or image_size is missing"
+    size = about.get("image_size", 224)
+    faults = (
+        kind_fault("untrained", about["untrained"], tuple[str, ...]),
+        kind_fault("image_size", size, int) or number_fault("image_size", size, 32, 4096),
+        number_fault("box_padding", about.get("box_padding", 0.0), 0, 1),
+    )
+    if fault := next(filter(None, faults), None):
+        return fault
+    unknown = [name for name in about["untrained"] if name not in schema]
+    return f"untrained names {', '.join(unknown)}, which is no category" if unknown else None
+
+
+def _files(export: Path) -> list[str]:
+    """Lists the files of an export's network."""
+    paths = [*export.glob("model*.*"), *export.glob("saved_model.pb"), *export.glob("variables/*")]
+    return sorted(path.relative_to(export).as_posix() for path in paths if path.is_file())
+
+
+def _check_files(export: Path, checksums: object) -> None:
+    if checksums is None:
+        return
+    fault = kind_fault(_CHECKSUMS, checksums, dict[str, str])
+    if fault or any(".." in PurePosixPath(n).parts or n.startswith("/") for n in checksums):
+        raise broken_export(export, ValueError(f"in {RUN_FILE}, {_CHECKSUMS} holds no checksums"))
+    there = _files(export)
+    changed = [
+        n for n, value in checksums.items() if n not in there or _sha256(export / n) != value
+    ]
+    # What was put beside it would be loaded, too.
+    changed += [name for name in there if name not in checksums]
+    if changed:
+        raise InputError(
+            f"{export} is not what was exported ({list_some(changed)} changed since): export the "
+            f"run again."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_network(export: Path, answer: Answer, assets: Assets, size: int) -> None:
+    """Asks an exported network once, and compares what it answers with its assets.
+
+    Raises:
+        InputError: it cannot answer, or answers other categories or attributes, or with what are
+            no probabilities.
+    """
+    try:
+        found = answer(np.zeros((1, size, size, 3), np.uint8))
+    # What an engine raises is its own.
+    except Exception as error:
+        raise broken_export(export, error) from error
+    wanted = {category: (1, len(values)) for category, values in assets.schema.items()}
+    shapes = {name: np.shape(values) for name, values in found.items()}
+    if shapes != wanted:
+        differing = sorted(n for n in {*wanted, *shapes} if wanted.get(n) != shapes.get(n))
+        raise InputError(
+            f"{export} holds a network and a {SCHEMA_FILE} of different runs (they differ in "
+            f"{list_some(differing)}): export the run again."
+        )
+    check_probabilities(str(export), found)
+    if any(abs(float(values.sum()) - 1) > _OFF for values in found.values()):
+        raise broken_export(export, ValueError("its probabilities do not add up to 1"))
+
+
+def check_probabilities(name: str, found: dict[str, np.ndarray]) -> None:
+    """Refuses answers that are no numbers.
+
+    Raises:
+        InputError: names the categories.
+    """
+    wrong = [category for category, values in found.items() if not np.isfinite(values).all()]
+    if wrong:
+        raise InputError(
+            f"{name} answers {list_some(wrong)} with NaN, which is no probability: its weights are "
+            f"damaged; export or train the run again."
+        )
 
 
 def broken_export(path: Path, error: Exception) -> InputError:

@@ -34,12 +34,16 @@ from deepfashion_tf.inference.engines import (
 )
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.exported import (
+    Assets,
     broken_export,
+    check_network,
+    check_probabilities,
     engine_of,
     fastest_engine,
     is_made_of,
     read_assets,
 )
+from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import CONFIG_FILE
@@ -137,7 +141,7 @@ class Predictor:
             run.schema,
             run.config.untrained,
             run.config.image_size,
-            Calibration.load(run.directory / CALIBRATION_FILE),
+            Calibration.load(run.directory / CALIBRATION_FILE, run.schema),
             _by_tensorflow(answering_function(run, model)),
             Running("tensorflow", tf.__version__, "float32"),
             lambda: Explainer(model, run.normalization),
@@ -146,40 +150,51 @@ class Predictor:
 
     @classmethod
     def _of_export(cls, path: Path) -> "Predictor":
+        assets = read_assets(path, needs_size=False)
+        check_saved_model(path)
         try:
             loaded = tf.saved_model.load(str(path))
             size = loaded.signatures["images"].structured_input_signature[1]["images"].shape[1]
-        except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
+        # What a damaged file leads the loader to is anything.
+        except Exception as error:
             raise broken_export(path, error) from error
-        schema, known, calibration = read_assets(path, ["untrained"])
+        if assets.image_size not in (None, size):
+            raise broken_export(
+                path, ValueError(f"its network takes {size} pixels, not {assets.image_size}")
+            )
         engine = Running("tensorflow", tf.__version__, "SavedModel")
-        return cls(
-            str(path),
-            schema,
-            known["untrained"],
-            size,
-            calibration,
-            answer_of_saved_model(loaded),
-            engine,
-            padding=known["box_padding"],
-        )
+        answer = answer_of_saved_model(loaded)
+        return cls._of_assets(path, assets, size, answer, engine)
 
     @classmethod
     def _of_network(
         cls, path: Path, engine: EngineName, explainer: Callable[[], Explainer] | None = None
     ) -> "Predictor":
-        schema, known, calibration = read_assets(path, ["untrained", "image_size"])
+        assets = read_assets(path)
         answer, words = open_engine(engine, path / ENGINES[engine].file)
+        return cls._of_assets(path, assets, assets.image_size, answer, words, explainer)
+
+    @classmethod
+    def _of_assets(
+        cls,
+        path: Path,
+        assets: Assets,
+        size: int,
+        answer: Answer,
+        engine: Running,
+        explainer: Callable[[], Explainer] | None = None,
+    ) -> "Predictor":
+        check_network(path, answer, assets, size)
         return cls(
             str(path),
-            schema,
-            known["untrained"],
-            known["image_size"],
-            calibration,
+            assets.schema,
+            assets.untrained,
+            size,
+            assets.calibration,
             answer,
-            words,
+            engine,
             explainer,
-            known["box_padding"],
+            assets.padding,
         )
 
     @property
@@ -201,8 +216,15 @@ class Predictor:
         return self._explainer()
 
     def answer(self, crops: np.ndarray) -> Probabilities:
-        """Answers for ready crops, uint8 ``[n, size, size, 3]``: category -> ``[n, classes]``."""
+        """Answers for ready crops, uint8 ``[n, size, size, 3]``: category -> ``[n, classes]``.
+
+        Raises:
+            InputError: an answer is NaN.
+        """
+        if not len(crops):
+            return self._nothing()
         found = self._answer(crops)
+        check_probabilities(self.name, found)
         return {category: found[category] for category in self.schema}
 
     def stream(self, items: Iterable[Item], batch_size: int | None = None) -> Iterator[Batch]:
@@ -217,7 +239,7 @@ class Predictor:
         """
         batch_size = batch_size or self.batch_size
         for items_read, faults, crops in _batches(self.read(items), batch_size):
-            found = self.answer(crops) if len(crops) else self._nothing()
+            found = self.answer(crops)
             yield Batch(items_read, faults, crops, found)
 
     def _nothing(self) -> Probabilities:

@@ -4,7 +4,7 @@ import keras
 
 from deepfashion_tf.models.applications import build_application
 from deepfashion_tf.models.efficientnet_lite import build_efficientnet_lite
-from deepfashion_tf.models.senet import build_senet
+from deepfashion_tf.models.senet import build_senet, pool_padding
 from deepfashion_tf.models.variants import (
     Application,
     LiteVariant,
@@ -63,3 +63,30 @@ def build_backbone(
     chosen = find_variant(variant)
     build = _BUILD[type(chosen)]
     return build(chosen, image_size, layer_name(name), representation == "logits", **options)
+
+
+def fitting_variants(name: str, network: keras.Model) -> list[str]:
+    """Lists the variants of a backbone that a network can be of, by what no weight shape tells.
+
+    Args:
+        name: as `build_backbone` takes it.
+        network: a backbone of this name.
+    """
+    return [variant for variant in variants_of(name) if _is_of(find_variant(variant), network)]
+
+
+def _is_of(variant: Variant | LiteVariant | Application, network: keras.Model) -> bool:
+    if not isinstance(variant, Variant):
+        return True  # the only one of its name
+    known = {layer.name: layer for layer in network.layers}
+    if not {"conv1_conv", "conv1_bn", "pool1_pad", "conv3_block1_1_conv"} <= set(known):
+        return False
+    stride = 2 if variant.stride_on == "1x1" else 1
+    side = network.input_shape[1]
+    has_padding = side is None or known["pool1_pad"].padding == pool_padding(variant, -(-side // 2))
+    return (
+        known["conv1_conv"].use_bias == variant.bias
+        and abs(known["conv1_bn"].epsilon - variant.epsilon) < 1e-12
+        and tuple(known["conv3_block1_1_conv"].strides) == (stride, stride)
+        and has_padding
+    )

@@ -52,7 +52,7 @@ def build_senet(
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = _convolve(x, variant, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)
-    padding = _pool_padding(variant, -(-image_size // 2))
+    padding = pool_padding(variant, -(-image_size // 2))
     x = layers.ZeroPadding2D(padding, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
     done, total = 0, sum(variant.blocks)
@@ -74,7 +74,7 @@ def build_senet(
     return keras.Model(images, x, name=name)
 
 
-def _pool_padding(variant: Variant, side: int) -> tuple:
+def pool_padding(variant: Variant, side: int) -> tuple:
     """Gives ((top, bottom), (left, right)). What is padded is >= 0, so zeros never win."""
     return ((1, 1),) * 2 if variant.pool == "padded" else ((0, (side - 3) % 2),) * 2
 

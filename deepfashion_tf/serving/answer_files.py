@@ -167,7 +167,7 @@ class _JsonLines:
                     ]
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
-            self._file.write(before + json.dumps(row, ensure_ascii=False) + after)
+            self._file.write(before + json.dumps(row, ensure_ascii=False, allow_nan=False) + after)
             self._any = True
 
     def close(self) -> None:

@@ -1,17 +1,18 @@
 """The one list of options: what a run is made of, saved with it, rebuilt from it."""
 
 import dataclasses
-import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import numpy as np
 import tyro
 
 from deepfashion_tf.data.table_options import RowOptions
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.documents import as_json, kind_fault, read_document
+from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
 from deepfashion_tf.schema import Schema
@@ -224,13 +225,10 @@ class TrainConfig(RowOptions):
     """Categories that no training image was labelled in; found out by the training."""
 
     def __post_init__(self) -> None:
+        # The command line knows the kinds of values; a config.json may hold anything.
         for name, hint in get_type_hints(type(self)).items():
-            # The command line knows them; a config.json may hold anything.
-            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
-                raise InputError(
-                    f"{_option(name)} is {getattr(self, name)!r}, but must be one of "
-                    f"{', '.join(map(str, get_args(hint)))}."
-                )
+            if fault := kind_fault(_option(name), getattr(self, name), hint):
+                raise InputError(f"{fault}.")
         try:
             object.__setattr__(self, "backbone", known_backbone(self.backbone))
         except ValueError as error:
@@ -415,7 +413,7 @@ class TrainConfig(RowOptions):
             name: str(value) if isinstance(value, Path) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        write_atomically(path, json.dumps(values, indent=2) + "\n", only_new=only_new)
+        write_atomically(path, as_json(values, indent=2) + "\n", only_new=only_new)
 
     @classmethod
     def load(cls, path: Path) -> "TrainConfig":
@@ -425,28 +423,36 @@ class TrainConfig(RowOptions):
             InputError: the file is missing, broken or of another version.
         """
         try:
-            return cls.from_values(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_values(read_document(path))
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} is missing, so {path.parent} is no run directory: name one that "
                 f"scripts/train.py has made, such as saved_models/seresnet50-demo."
             ) from error
-        except (ValueError, TypeError, AttributeError, OSError) as error:
+        except (InputError, ValueError, OSError) as error:
+            # A file holds keys, not options.
+            reason = re.sub(r"--([a-z][a-z0-9-]*)", lambda m: m[1].replace("-", "_"), str(error))
             raise InputError(
-                f"{path} cannot be read as a run's configuration ({error}): train the run again."
+                f"{path} cannot be read as a run's configuration ({reason.rstrip('.')}): mend it, "
+                f"or train the run again."
             ) from error
 
     @classmethod
     def from_values(cls, values: dict) -> "TrainConfig":
-        """Makes a config of what JSON holds of one."""
-        paths = {
-            name: Path(values[name]) if values.get(name) is not None else None
-            for name in _PATHS
-            if name in values
-        }
+        """Makes a config of what JSON holds of one.
+
+        Raises:
+            InputError: a key that is no option, or a value that an option cannot have.
+        """
+        unknown = [name for name in values if name not in get_type_hints(cls)]
+        if unknown:
+            raise InputError(f"{list_some(unknown)}: no option has this name.")
+        paths = {name: Path(values[name]) for name in _PATHS if isinstance(values.get(name), str)}
         if values.get("recipe") == "photographs":  # replaced by finetune
             values = {**values, "recipe": "finetune"}
-        return cls(**{**values, **paths, "untrained": tuple(values.get("untrained", ()))})
+        untrained = values.get("untrained", ())
+        untrained = tuple(untrained) if isinstance(untrained, list) else untrained
+        return cls(**{**values, **paths, "untrained": untrained})
 
 
 def _option(name: str) -> str:

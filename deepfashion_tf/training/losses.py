@@ -8,33 +8,79 @@ from keras import ops
 
 
 def class_shares(labels, classes: int, dtype: str = "float32"):
-    """Gives labels as shares of the classes.
+    """Returns labels as shares of the classes.
 
     Args:
-        labels: int ``[batch]``, class ids, -1 = not labelled; or such shares already.
+        labels: class ids ``[batch]`` or ``[batch, 1]``, -1 = not labelled; or shares ``[batch,
+            classes]`` already. Of one class alone, ``[batch, 1]`` holds ids.
         classes: how many.
         dtype: of the result.
 
     Returns:
         ``[batch, classes]``, all zero where nothing is labelled.
+
+    Raises:
+        ValueError: labels of another shape.
     """
     labels = ops.convert_to_tensor(labels)
-    if labels.ndim > 1:
-        return ops.cast(labels, dtype)
-    # one_hot of -1 is all zero.
-    return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=dtype)
+    if hold_ids(labels, classes):
+        # one_hot of -1 is all zero.
+        return ops.one_hot(_ids_of(labels), classes, dtype=dtype)
+    if labels.shape[-1] is None:
+        # Only the batch itself knows what its labels are.
+        width = ops.shape(labels)[-1]
+        known = tf.debugging.Assert(
+            (width == 1) | (width == classes), [_shape_fault("of this width", classes), width]
+        )
+        with tf.control_dependencies([known] if known is not None else []):
+            return tf.cond(
+                width == 1,
+                lambda: ops.one_hot(_ids_of(labels[:, :1]), classes, dtype=dtype),
+                lambda: ops.cast(labels, dtype),
+            )
+    return ops.cast(labels, dtype)
 
 
-def labelled_share(labels):
-    """Says how much of each example is labelled, 0 to 1: float32 ``[batch]``.
+def labelled_share(labels, classes: int):
+    """Returns how much of each example is labelled, 0 to 1: float32 ``[batch]``.
 
     Args:
         labels: as `class_shares` takes them.
+        classes: how many.
     """
     labels = ops.convert_to_tensor(labels)
-    if labels.ndim > 1:
-        return ops.sum(ops.cast(labels, "float32"), axis=-1)
-    return ops.cast(ops.cast(labels, "int32") >= 0, "float32")
+    if hold_ids(labels, classes):
+        return ops.cast(_ids_of(labels) >= 0, "float32")
+    return ops.sum(class_shares(labels, classes), axis=-1)
+
+
+def hold_ids(labels, classes: int) -> bool:
+    """Whether labels are known to be class ids, not shares of the classes.
+
+    Raises:
+        ValueError: labels of a shape that neither has.
+    """
+    shape = labels.shape
+    if classes is None:
+        raise ValueError("The number of classes is not known: give answers of a known last axis.")
+    if shape.rank is None:
+        raise ValueError(_shape_fault("of unknown rank", classes))
+    if shape.rank == 1 or (shape.rank == 2 and shape[1] == 1):
+        return True
+    if shape.rank != 2 or shape[1] not in (None, classes):
+        raise ValueError(_shape_fault(f"of shape {tuple(shape)}", classes))
+    return False
+
+
+def _ids_of(labels):
+    return ops.cast(ops.reshape(labels, (-1,)), "int32")
+
+
+def _shape_fault(found: str, classes: int) -> str:
+    return (
+        f"Labels {found} do not fit {classes} classes: give class ids of shape [n] or [n, 1], or "
+        f"shares of the classes of shape [n, {classes}]."
+    )
 
 
 def sum_over_replicas(value):
@@ -59,8 +105,8 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
     Of soft labels, shares y_c of each class, it is ``-sum_c y_c alpha_c (1 - p_c)^gamma log(p_c)``.
 
     Args:
-        labels: int ``[batch]``, class ids; -1 = not labelled, whose loss is 0. Or float ``[batch,
-            classes]``, shares of the classes, of sum 0 to 1.
+        labels: class ids ``[batch]`` or ``[batch, 1]``; -1 = not labelled, whose loss is 0. Or
+            float ``[batch, classes]``, shares of the classes, of sum 0 to 1.
         logits: float ``[batch, classes]``; log-probabilities are logits too.
         gamma: focusing parameter, >= 0.
         alpha: weight of all classes, or one a class.
@@ -68,15 +114,24 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
     Returns:
         float32 ``[batch]``, never reduced.
 
+    Raises:
+        ValueError: labels of another shape, or of another batch.
+
     Reference:
         Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
     """
-    labels = ops.convert_to_tensor(labels)
+    labels, logits = ops.convert_to_tensor(labels), ops.convert_to_tensor(logits)
+    classes = logits.shape[-1]
+    if not labels.shape[:1].is_compatible_with(logits.shape[:1]):
+        raise ValueError(
+            f"Labels of {labels.shape[0]} examples do not fit the answers for {logits.shape[0]}."
+        )
+    are_ids = hold_ids(labels, classes)
     # Where nothing is labelled all is zero; log p_t = 0 there, and every factor stays finite.
-    shares = class_shares(labels, logits.shape[-1])
+    shares = class_shares(labels, classes)
     weights = shares * ops.convert_to_tensor(alpha, "float32")
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"))
-    if labels.ndim == 1:
+    if are_ids:
         # Of one class alone, powers are those of one number an example.
         weights = ops.sum(weights, axis=-1)
         log_probabilities = ops.sum(log_probabilities * shares, axis=-1)
@@ -85,7 +140,7 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
         wrongness = ops.maximum(-ops.expm1(log_probabilities), 1e-12)
         weights = weights * ops.power(wrongness, gamma)
     losses = -weights * log_probabilities
-    return losses if labels.ndim == 1 else ops.sum(losses, axis=-1)
+    return losses if are_ids else ops.sum(losses, axis=-1)
 
 
 def logits_of(probabilities):
@@ -120,6 +175,7 @@ class FocalLoss(keras.losses.Loss):
             tau * log(share of the class) the logits that are learnt are of the likeliest class
             as if all were equally common (Menon et al. 2021, Long-Tail Learning via Logit
             Adjustment, eq. 10).
+        from_logits: whether what is compared with the labels are logits, not probabilities.
     """
 
     def __init__(
@@ -130,28 +186,32 @@ class FocalLoss(keras.losses.Loss):
         reduction="sum_over_batch_size",
         offsets: Sequence[float] | None = None,
         smoothing: float = 0.0,
+        from_logits: bool = False,
     ):
         super().__init__(name=name, reduction=reduction)
         self.gamma = gamma
         self.alpha = alpha
         self.offsets = offsets
         self.smoothing = smoothing
+        self.from_logits = from_logits
 
     def per_example(self, labels, probabilities):
         """Gives one loss an example, 0 for those not labelled: float32 ``[batch]``."""
-        logits = logits_of(probabilities)
+        logits = ops.convert_to_tensor(probabilities)
+        if not self.from_logits:
+            logits = logits_of(probabilities)
         if self.offsets is not None:
             logits = ops.cast(logits, "float32") + ops.convert_to_tensor(self.offsets, "float32")
         if self.smoothing:
             classes = logits.shape[-1]
-            even = labelled_share(labels)[:, None] / classes
+            even = labelled_share(labels, classes)[:, None] / classes
             labels = class_shares(labels, classes) * (1 - self.smoothing) + even * self.smoothing
         return focal_loss(labels, logits, self.gamma, self.alpha)
 
     def call(self, labels, probabilities):
         # Keras will divide by this replica's batch size and by the number of replicas, and
         # add up: make all that the number of labelled ones.
-        labelled = sum_over_replicas(ops.sum(labelled_share(labels)))
+        labelled = sum_over_replicas(ops.sum(labelled_share(labels, probabilities.shape[-1])))
         count = ops.cast(ops.shape(labels)[0], "float32")
         replicas = tf.distribute.get_replica_context()
         if replicas is not None and replicas.num_replicas_in_sync > 1:
@@ -160,5 +220,5 @@ class FocalLoss(keras.losses.Loss):
         return scale * self.per_example(labels, probabilities)
 
     def get_config(self) -> dict:
-        names = ("gamma", "alpha", "offsets", "smoothing")
+        names = ("gamma", "alpha", "offsets", "smoothing", "from_logits")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -30,7 +30,8 @@ class LabelledMean(keras.metrics.Metric):
     def update_state(self, labels, probabilities, sample_weight=None) -> None:
         values = ops.cast(self.value(labels, probabilities), "float64")
         self.total.assign_add(ops.sum(values))
-        self.count.assign_add(ops.sum(ops.cast(labelled_share(labels), "float64")))
+        known = labelled_share(labels, probabilities.shape[-1])
+        self.count.assign_add(ops.sum(ops.cast(known, "float64")))
 
     def result(self):
         return self.total / self.count

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import kind_fault, read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import (
     check_utf8,
@@ -24,6 +24,7 @@ from deepfashion_tf.files import (
 
 # Registers the layers that model.keras names.
 from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: F401
+from deepfashion_tf.models.backbones import fitting_variants
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
 from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.schema import Schema, builtin_schema
@@ -115,7 +116,16 @@ class Run:
                 f"in saved_models/."
             )
         config = TrainConfig.load(directory / CONFIG_FILE)
-        return cls(directory, config, cls.schema_of(directory) or builtin_schema())
+        schema = cls.schema_of(directory) or builtin_schema()
+        for key in ("untrained", "loss_weights"):
+            unknown = [name for name in getattr(config, key) if name not in schema]
+            if unknown:
+                raise InputError(
+                    f"{directory / CONFIG_FILE} names {', '.join(unknown)} in {key}, but the "
+                    f"categories are {', '.join(schema)}: mend it, or put the files of one run "
+                    f"together again."
+                )
+        return cls(directory, config, schema)
 
     @staticmethod
     def schema_of(directory: Path) -> Schema | None:
@@ -153,8 +163,17 @@ class Run:
     def network(self) -> str:
         """Names the backbone and its image size; of an ensemble, those of all members."""
         if self.is_ensemble:
-            document = json.loads((self.directory / ENSEMBLE_FILE).read_text(encoding="utf-8"))
-            if networks := document.get("networks"):
+            path = self.directory / ENSEMBLE_FILE
+            try:
+                networks = read_document(path).get("networks", [])
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{path} cannot be read as an ensemble's members ({error}): make the ensemble "
+                    f"again."
+                ) from error
+            if fault := kind_fault("networks", networks, tuple[str, ...]):
+                raise InputError(f"{path} cannot be used ({fault}): make the ensemble again.")
+            if networks:
                 return " + ".join(networks)
         return f"{self.config.backbone}, {self.config.image_size} px"
 
@@ -251,8 +270,27 @@ class Run:
                 f"{', '.join(expected)} for {self.config.image_size} pixels: put the files of one "
                 f"run together again."
             )
+        if not self.is_ensemble:
+            self._check_backbone(model)
         check_values(str(self.model_path), {v.path: np.asarray(v) for v in model.variables})
         return model
+
+    def _check_backbone(self, model: keras.Model) -> None:
+        """Refuses a model of another network than the configuration names.
+
+        Its images would be normalized for the other one, and its answers be certain and wrong.
+        """
+        name, variant = layer_name(self.config.backbone), self.config.variant
+        known = {layer.name: layer for layer in model.layers}
+        found = fitting_variants(self.config.backbone, known[name]) if name in known else []
+        normalizations = {NORMALIZATIONS[find_variant(each).normalization] for each in found}
+        if variant in found or (variant is None and self.normalization in normalizations):
+            return
+        wanted = variant or self.config.backbone
+        raise InputError(
+            f"{self.model_path} is no network of {wanted}, which {CONFIG_FILE} beside it names: "
+            f"put the files of one run together again."
+        )
 
 
 def _is_empty_folder(path: Path) -> bool:

@@ -104,7 +104,10 @@ class Trainer(keras.Model):
             return tf.sqrt(sum_over_replicas(tf.stack(squares)))
 
         def update() -> None:
-            known = [tf.reduce_sum(labelled_share(labels[c])) for c in weights.categories]
+            known = [
+                tf.reduce_sum(labelled_share(labels[c], outputs[c].shape[-1]))
+                for c in weights.categories
+            ]
             sums = sum_over_replicas(tf.stack([tf.stack(parts), tf.stack(known)]))
             weights.update(sums[0], sums[1] > 0, norms)
 

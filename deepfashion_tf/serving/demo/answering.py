@@ -15,6 +15,7 @@ from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.inference.explanations import Explainer, overlay
 from deepfashion_tf.inference.items import Box, Item
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.serving.demo.memory import MOST_BYTES, memory_of
 
 HEAT_MAP_SIDE = 448  # pixels of the longer side
 _GAP = 8
@@ -68,8 +69,7 @@ class Answering:
             Refusal: the file or the box cannot be used.
         """
         crop = self._crop(encoded, box)
-        with self._one_at_a_time:
-            found = self._predictor.answer(crop[None])
+        found = self._answer(crop)
         return {
             category: [
                 {"attribute": attributes[k], "probability": round(float(found[category][0, k]), 6)}
@@ -97,8 +97,8 @@ class Answering:
         if not self._explainer:
             raise Refusal(self.no_heat_maps, status=404)
         crop = self._crop(encoded, box)
+        answers = self._answer(crop)
         with self._one_at_a_time:
-            answers = self._predictor.answer(crop[None])
             given = {category: values.argmax(axis=1) for category, values in answers.items()}
             found = [self._explainer.explain(crop[None], given), self._explainer.look(crop[None])]
         picture = _shown(encoded, box, self._predictor.padding)
@@ -110,9 +110,22 @@ class Answering:
             if category not in self._predictor.untrained
         }
 
+    def _answer(self, crop: np.ndarray) -> Mapping[str, np.ndarray]:
+        try:
+            with self._one_at_a_time:
+                return self._predictor.answer(crop[None])
+        except InputError as error:
+            raise Refusal(f"The model gives no answer: {printable(str(error))}", 500) from error
+
     def _crop(self, encoded: bytes, box: Box | None) -> np.ndarray:
         if not encoded:
             raise Refusal("The picture is an empty file.")
+        if memory_of(encoded) > MOST_BYTES:
+            raise Refusal(
+                "The picture has too many pixels for this demo: make it smaller, or save it as "
+                "JPEG.",
+                413,
+            )
         (found,) = self._predictor.crops([Item("", box or WHOLE_IMAGE, encoded=encoded)])
         if isinstance(found, str):
             raise Refusal(f"The picture {printable(found)}.")

@@ -11,7 +11,11 @@ from deepfashion_tf.inference.items import Box
 from deepfashion_tf.serving.demo.answering import Refusal
 from deepfashion_tf.serving.predict import parse_box
 
-_PLACES = 8  # uploads that are received, wait or are worked on
+_PLACES = 8  # uploads that wait or are worked on
+_ARRIVING = 8  # uploads that are received
+_GRACE = 1.0  # seconds that an upload has before it may have to make room for another
+
+_BUSY = "The demo is busy with other pictures: try again in a moment."
 
 Work = Callable[[bytes, Box | None], Mapping]
 
@@ -28,6 +32,7 @@ class Desk:
     def __init__(self, pool: ThreadPoolExecutor, max_megabytes: float, time_limit: float) -> None:
         self._pool, self._megabytes, self._seconds = pool, max_megabytes, time_limit
         self._places = _PLACES
+        self._arriving: dict[asyncio.Task, float] = {}  # and since when
 
     async def serve(self, request: Request, work: Work) -> Mapping:
         """Does the work on a request's body and its query ``box=x1,y1,x2,y2``.
@@ -35,11 +40,11 @@ class Desk:
         Raises:
             Refusal: too large, too slow, too many, or what the work refuses.
         """
-        if not self._places:
-            raise Refusal("The demo is busy with other pictures: try again in a moment.", 503)
+        self._check_places()
+        encoded = await self._arrive(request)
+        self._check_places()
         self._places -= 1
         try:
-            encoded = await self._within(self._receive(request), "arrives too slowly", 408)
             job = self._pool.submit(work, encoded, _read_box(request))
         except BaseException:
             self._leave()
@@ -53,6 +58,30 @@ class Desk:
             )
         finally:
             job.cancel()  # if no thread has begun it
+
+    def _check_places(self) -> None:
+        if not self._places:
+            raise Refusal(_BUSY, 503)
+
+    async def _arrive(self, request: Request) -> bytes:
+        """Receives an upload; where too many arrive at once, the slowest makes room."""
+        loop = asyncio.get_running_loop()
+        if len(self._arriving) >= _ARRIVING:
+            slowest = min(self._arriving, key=self._arriving.get)
+            if loop.time() - self._arriving[slowest] < min(_GRACE, self._seconds):
+                raise Refusal(_BUSY, 503)
+            del self._arriving[slowest]
+            slowest.cancel()
+        task = asyncio.ensure_future(self._receive(request))
+        self._arriving[task] = loop.time()
+        try:
+            return await self._within(task, "arrives too slowly", 408)
+        except asyncio.CancelledError:
+            if task in self._arriving:
+                raise  # it is the request that has ended
+            raise Refusal("The picture arrives too slowly while others wait.", 408) from None
+        finally:
+            self._arriving.pop(task, None)
 
     def _leave(self) -> None:
         self._places += 1

@@ -28,9 +28,14 @@ from deepfashion_tf.serving.demo.about import describe
 from deepfashion_tf.serving.demo.answering import Answering, Refusal
 from deepfashion_tf.serving.demo.desk import Desk, Work
 from deepfashion_tf.serving.demo.examples import SEEDS, Example, draw_example
+from deepfashion_tf.serving.demo.guards import (
+    PromptProtocol,
+    check_origin,
+    is_loopback,
+    own_names,
+)
 
 PAGE = Path(__file__).parent / "page"
-LOOPBACK = ("127.0.0.1", "localhost")
 _THREADS = 2  # one decodes while the other one's picture is answered
 _CONNECTIONS = 500  # open ones, also those on which nobody asks anything
 # Whatever a page or a file says, the browser asks nobody but this server.
@@ -69,13 +74,14 @@ def serve(options: Options) -> None:
         shown = f"[{host}]" if ":" in host else host
         print(f"The demo of {options.run}: http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
         print(f"answered by {app.state.engine}", flush=True)
-        if options.host not in LOOPBACK:
+        if not is_loopback(options.host):
             print(f"Everybody who reaches {host} can use it.", file=sys.stderr, flush=True)
         config = uvicorn.Config(
             app,
             log_level="error",
             access_log=False,
             limit_concurrency=_CONNECTIONS,
+            http=PromptProtocol,
             timeout_keep_alive=2,
             timeout_graceful_shutdown=3,
             server_header=False,
@@ -135,11 +141,11 @@ def make_app(options: Options, pool: ThreadPoolExecutor) -> Starlette:
 
     def post(path: str, work: Work) -> Route:
         async def respond(request: Request) -> Response:
+            check_origin(request)
             return JSONResponse(await desk.serve(request, work))
 
         return Route(path, respond, methods=["POST"])
 
-    names = list(LOOPBACK) if options.host in LOOPBACK else ["*"]
     app = Starlette(
         routes=[
             Route("/", lambda request: FileResponse(PAGE / "index.html")),
@@ -150,8 +156,9 @@ def make_app(options: Options, pool: ThreadPoolExecutor) -> Starlette:
             Mount("/page", StaticFiles(directory=PAGE)),
         ],
         middleware=[
-            # Another site's name that points here shall not read what is answered.
-            Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False),
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=own_names(options.host), www_redirect=False
+            ),
             Middleware(_WithHeaders),
         ],
         exception_handlers={Refusal: _refuse, Exception: _fail},

@@ -18,6 +18,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
+from deepfashion_tf.inference.exported import seal
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
 from deepfashion_tf.serving.export.frozen import freeze
@@ -179,6 +180,7 @@ def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Pat
         write_assets(run, temporary / "assets", engine)
         with native_grouped_convolution():
             write(answer, temporary / about.file)
+        seal(temporary)
         # Converters tell of what they could not convert in a log at most.
         if about.is_installed:
             check_answers(answer, engine, temporary / about.file)

@@ -1,6 +1,5 @@
 """Exports a run as a SavedModel, which answers for image files as they are."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.headers import OTHER_KIND
 from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
-from deepfashion_tf.inference.exported import RUN_FILE, digest_of
+from deepfashion_tf.inference.exported import ATTRIBUTES_FILE, RUN_FILE, digest_of, seal
 from deepfashion_tf.serving.export.frozen import freeze, in_bfloat16
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
-ATTRIBUTES_FILE = "attributes.json"
 DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 
 
@@ -48,6 +48,7 @@ def export_run(run: Run) -> Path:
     path = run.directory / "export"
     with whole_or_nothing(path) as temporary:
         _save_model(run, answering, "tensorflow", temporary)
+        seal(temporary)
     return path
 
 
@@ -68,6 +69,7 @@ def export_bfloat16(run: Run) -> Path:
     with whole_or_nothing(path) as temporary:
         _save_model(run, answering, engine, temporary)
         check_answers(answering, engine, temporary / ENGINES[engine].file)
+        seal(temporary)
     return path
 
 
@@ -92,9 +94,9 @@ def _save_model(
 
 def write_assets(run: Run, folder: Path, engine: EngineName) -> None:
     """Writes what whoever answers needs to know beside the network."""
-    write_atomically(folder / ATTRIBUTES_FILE, json.dumps(dict(run.schema), indent=2) + "\n")
+    write_atomically(folder / ATTRIBUTES_FILE, as_json(dict(run.schema), indent=2) + "\n")
     run.schema.save(folder / SCHEMA_FILE)
-    Calibration.load(run.directory / CALIBRATION_FILE).save(folder / CALIBRATION_FILE)
+    Calibration.load(run.directory / CALIBRATION_FILE, run.schema).save(folder / CALIBRATION_FILE)
     known = {
         "backbone": run.config.backbone,
         "untrained": list(run.config.untrained),
@@ -103,7 +105,7 @@ def write_assets(run: Run, folder: Path, engine: EngineName) -> None:
         "digest": digest_of(run),
         "engine": engine,
     }
-    write_atomically(folder / RUN_FILE, json.dumps(known) + "\n")
+    write_atomically(folder / RUN_FILE, as_json(known) + "\n")
 
 
 def _module(
@@ -114,7 +116,14 @@ def _module(
 ) -> tf.Module:
     module = tf.Module()
     change = in_bfloat16 if engine == "tensorflow-bfloat16" else None
-    answer = freeze(answering.get_concrete_function(), change)
+    network = freeze(answering.get_concrete_function(), change)
+
+    def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        # The kernels take no empty batch: it is answered as one of a black image, left out again.
+        count = tf.shape(crops)[0]
+        filled = tf.pad(crops, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
+        filled = tf.ensure_shape(filled, [None, size, size, 3])
+        return {name: tf.identity(found[:count], name) for name, found in network(filled).items()}
 
     @tf.function(autograph=False, input_signature=answering.input_signature)
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -128,6 +137,7 @@ def _module(
         ],
     )
     def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
+        image_bytes, boxes = _checked(image_bytes, boxes)
         crops = tf.map_fn(
             lambda item: read_crop(item[0], item[1], size, padding),
             (image_bytes, boxes),
@@ -138,6 +148,48 @@ def _module(
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
     return module
+
+
+def _checked(image_bytes: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Refuses what no image can be, or no box, by its place in the batch.
+
+    What only decoding finds out has no such place: a graph cannot catch an error.
+    """
+    counts = [tf.shape(image_bytes)[0], tf.shape(boxes)[0]]
+    same = tf.debugging.Assert(
+        counts[0] == counts[1], ["give one box for each image; images, boxes:", *counts]
+    )
+    with tf.control_dependencies([same]):
+        heads = tf.strings.join([tf.strings.substr(image_bytes, 0, 12), "\0" * 12])
+    known = tf.reduce_any([_begin(heads, parts) for parts in _KINDS], axis=0)
+    whole, low, high = tf.reduce_all(boxes == -1, axis=1), boxes[:, :2], boxes[:, 2:]
+    fits = whole | tf.reduce_all((low >= 0) & (low < high), axis=1)
+    checks = [
+        tf.debugging.Assert(
+            tf.reduce_all(good), [f"{fault}, counted from 0:", tf.where(~good)[:, 0]], 32
+        )
+        for fault, good in (
+            (f"what {OTHER_KIND}", known),
+            ("a box (x1, y1, x2, y2) that has no area or lies outside the image", fits),
+        )
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(image_bytes), tf.identity(boxes)
+
+
+def _begin(heads: tf.Tensor, parts: dict[int, bytes]) -> tf.Tensor:
+    found = [tf.strings.substr(heads, at, len(text)) == text for at, text in parts.items()]
+    return tf.reduce_all(found, axis=0)
+
+
+# How the files begin that are read: JPEG, PNG, GIF, BMP, WebP.
+_KINDS = (
+    {0: b"\xff\xd8\xff"},
+    {0: b"\x89PNG\r\n\x1a\n"},
+    {0: b"GIF8"},
+    {0: b"BM"},
+    {0: b"RIFF", 8: b"WEBP"},
+)
 
 
 def check_answers(answer: Callable, engine: EngineName, path: Path) -> None:
