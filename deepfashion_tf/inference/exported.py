@@ -120,7 +120,7 @@ def read_assets(export: Path, needs_size: bool = True) -> Assets:
         }:
             raise ValueError(f"{ATTRIBUTES_FILE} and {SCHEMA_FILE} name different attributes")
         fault = _fault_of(about, schema, needs_size)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, InputError) as error:
         raise broken_export(export, error) from error
     if fault:
         raise broken_export(export, ValueError(f"in {RUN_FILE}, {fault}"))
