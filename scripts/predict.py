@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.table_options import ImageOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options(TableOptions):
+class Options(ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made, its model.keras, or an export."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]

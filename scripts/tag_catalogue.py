@@ -7,12 +7,12 @@ from typing import Annotated
 import tyro
 
 from deepfashion_tf.command_line import run
-from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.table_options import ImageOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options(TableOptions):
+class Options(ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory that scripts/train.py made, its model.keras, or an export."""
     input: tuple[str, ...]

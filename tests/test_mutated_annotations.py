@@ -13,7 +13,8 @@ import pyarrow.parquet
 from conftest import write_lines
 
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.table import infer_schema, read_table
+from deepfashion_tf.data.schema_proposal import propose_schema
+from deepfashion_tf.data.table import read_table
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import Schema, builtin_schema
 
@@ -81,7 +82,7 @@ def test_mutated_annotations(challenge):
         challenge / "schema.yaml": lambda: Schema.load(challenge / "schema.yaml"),
         challenge / "t.csv": lambda: (
             read_table(challenge / "t.csv", ["train"], schema),
-            infer_schema(challenge / "t.csv"),
+            propose_schema(challenge / "t.csv"),
         ),
         challenge / "t.parquet": lambda: read_table(challenge / "t.parquet", ["train"], schema),
     }

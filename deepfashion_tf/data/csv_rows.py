@@ -33,6 +33,7 @@ class CsvRows:
 
     Attributes:
         spanning: lines of the last pass where a cell with line ends begins.
+        continued: lines of the last pass that belong to a row which began before them.
 
     Raises:
         InputError: the file is no text.
@@ -43,7 +44,7 @@ class CsvRows:
     def __init__(self, path: Path) -> None:
         self.path, self._encoding = path, detect_encoding(path)
         self.notes = [self._encoding.note] if self._encoding.note else []
-        self.empty, self.spanning, self._most_lines = 0, [], _MOST_LINES
+        self.empty, self.continued, self.spanning, self._most_lines = 0, 0, [], _MOST_LINES
         self._delimiter, self._start = ",", 1
         self._columns, self._image = None, None
         with self._open() as file:
@@ -54,7 +55,7 @@ class CsvRows:
         self._image = None if image is None else columns[image]
 
     def __iter__(self) -> Iterator[Row]:
-        self.empty, self.spanning, self._most_lines = 0, [], _MOST_LINES
+        self.empty, self.continued, self.spanning, self._most_lines = 0, 0, [], _MOST_LINES
         width, columns = len(self.names), self._columns
         with self._open() as file:
             lines = _Lines(self.path, file)
@@ -115,6 +116,7 @@ class CsvRows:
                 cells, error = self._split(text)
                 if error is None:
                     self.spanning.append(lines.number - len(swallowed))
+                    self.continued += len(swallowed)
                     return cells, None
                 if error != _OPEN:
                     break

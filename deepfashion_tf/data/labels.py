@@ -25,6 +25,7 @@ class LabelReader:
         self.respelled: Counter[tuple[str, str]] = Counter()
         self._ids = {attribute: n for n, attribute in enumerate(category.attributes)}
         self._folded: dict[str, int] = {}
+        self._known: dict[str, int | None] = {}  # other words that have been looked up
         for attribute, words in category.synonyms.items():
             self._folded |= {fold_word(word): self._ids[attribute] for word in words}
         spellings = Counter(map(fold_word, category.attributes))
@@ -40,14 +41,16 @@ class LabelReader:
             return UNLABELLED
         if (number := self._ids.get(word)) is not None:
             return number
-        folded = fold_word(word)
-        if (number := self._folded.get(folded)) is not None:
-            self.respelled[word, self.category.attributes[number]] += 1
-            return number
-        if folded in self._words:
+        if word not in self._known:
+            folded = fold_word(word)
+            self._known[word] = UNLABELLED if folded in self._words else None
+            self._known[word] = self._folded.get(folded, self._known[word])
+        number = self._known[word]
+        if number == UNLABELLED:
             self.ignored[word] += 1
-            return UNLABELLED
-        return None
+        elif number is not None:
+            self.respelled[word, self.category.attributes[number]] += 1
+        return number
 
     def fault(self, word: str, count: int) -> str:
         """Says that a word, found so many times, is no attribute."""

@@ -4,9 +4,10 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from deepfashion_tf.data.split import split_id
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.errors import InputError, list_some
@@ -32,7 +33,7 @@ class Proposal:
     schema: Schema
     counts: dict[str, dict[str, int]]
     left_out: dict[str, str]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 def propose_schema(
@@ -51,88 +52,95 @@ def propose_schema(
     Raises:
         InputError: a column is missing, or none looks like a category.
     """
-    options = options or TableOptions()
     wanted = {name: name for name in columns} if columns else None
     table = TableFile(path, options, wanted)
-    names = table.names if columns else _candidates(table, options)
-    counts = {name: Counter() for name in names}
-    places = [(table.names.index(name), counts[name]) for name in names]
-    for entry in table:
-        for place, counter in places if entry.values else ():
-            if (value := entry.values[place]) is not None:
-                counter[value] += 1
+    counts = _count(table, own=() if columns else _OWN)
     nested = getattr(table.format, "left_out", {})
     known = getattr(table.format, "labels", {})
-    proposal = Proposal(Schema((Category("a", ("x", "y")),)), {}, {}, [])
     taken: list[Category] = []
-    for name in names:
-        if name in nested and not columns:
-            proposal.left_out[name] = nested[name]
-            continue
-        category, merged, reason = _category(name, counts[name], known.get(name), bool(columns))
-        reason = reason or next((f for _, f in faults_of((*taken, category))), None)
+    found, left_out, warnings = {}, {}, []
+    for name, words in counts.items():
+        category, merged, reason = _category(name, words, known.get(name))
+        reason = nested.get(name) or reason
+        reason = reason or next((fault for _, fault in faults_of((*taken, category))), None)
         if reason and not columns:
-            proposal.left_out[name] = reason
+            left_out[name] = reason
             continue
         taken.append(category)
-        proposal.counts[category.name] = {a: merged[a] for a in category.attributes}
-        proposal.warnings.extend(_warnings(category.name, counts[name], merged))
+        found[category.name] = {attribute: merged[attribute] for attribute in category.attributes}
+        warnings += _warnings(category.name, words, merged)
     if not taken:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in proposal.left_out.items())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise InputError(f"No column of {path} looks like a category ({reasons or 'no others'}).")
     if table.faulty:
-        proposal.warnings.append(
-            f"{table.faulty} of {table.rows} rows cannot be read: train.py and check_data.py say "
-            f"which."
+        warnings.append(
+            f"{table.faulty} of {table.rows} rows cannot be read: scripts/check_data.py says which."
         )
-    proposal.warnings.extend(table.notes())
-    return Proposal(Schema(tuple(taken)), proposal.counts, proposal.left_out, proposal.warnings)
+    is_usual = any(map(_is_no_label, (word for words in counts.values() for word in words)))
+    schema = Schema(tuple(taken), NOT_LABELLED if is_usual else None)
+    return Proposal(schema, found, left_out, warnings + table.notes())
 
 
-def _candidates(table: TableFile, options: TableOptions) -> list[str]:
-    own = [options.split_column or _OWN[0], options.group_column or _OWN[1]]
-    places = {table.columns.find(name) for name in own}
-    return [name for name in table.names if table.columns.find(name) not in places]
+def _count(table: TableFile, own: Sequence[str]) -> dict[str, Counter]:
+    """Counts the words of each column but those that a table has for other things."""
+    others = {table.columns.find(name) for name in own}
+    counts = {name: Counter() for name, place in table.places.items() if place not in others}
+    places = [(table.names.index(name), words) for name, words in counts.items()]
+    for entry in table:
+        for place, words in places if entry.values else ():
+            if (value := entry.values[place]) is not None:
+                words[value] += 1
+    return counts
+
+
+def _is_no_label(word: str) -> bool:
+    return fold_word(word) in {fold_word(one) for one in NOT_LABELLED}
 
 
 def _category(
-    column: str, counts: Counter, known: list[str] | None, is_named: bool
+    column: str, words: Counter, known: list[str] | None
 ) -> tuple[Category, Counter, str | None]:
-    """Makes a category of a column, and says why it looks like none."""
+    """Makes a category of a column's words, and says why it looks like none."""
     merged: Counter = Counter()
     spelling: dict[str, str] = {}
-    skipped = {fold_word(word) for word in NOT_LABELLED}
-    for value, count in counts.most_common():
-        if fold_word(value) not in skipped:
-            merged[spelling.setdefault(fold_word(value), value)] += count
+    synonyms: dict[str, tuple[str, ...]] = {}
+    for word, count in words.most_common():
+        if _is_no_label(word):
+            continue
+        attribute = spelling.setdefault(fold_word(word), word)
+        merged[attribute] += count
+        if attribute != word:
+            synonyms[attribute] = (*synonyms.get(attribute, ()), word)
     name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")[:60]
     name = name if name[:1].isalpha() else f"c_{name}"[:60]
-    attributes = tuple(known) if known else tuple(value for value, _ in merged.most_common())
-    category = Category(name, attributes, column=None if name == column else column)
-    rows = sum(merged.values())
-    if not is_named and known is None and not 2 <= len(merged) <= min(_MOST, rows // 2):
-        return category, merged, f"{len(merged)} different values in {rows} rows"
-    return category, merged, None
+    attributes = tuple(known) if known else tuple(word for word, _ in merged.most_common())
+    own_column = None if name == column else column
+    category = Category(name, attributes, column=own_column, synonyms=synonyms)
+    rows, reason = sum(merged.values()), None
+    if merged and all(split_id(word) is not None for word in merged):
+        reason = f"it names splits: say --split-column {column!r}"
+    elif known is None and not 2 <= len(merged) <= min(_MOST, rows // 2):
+        reason = f"{len(merged)} different values in {rows} rows"
+    return category, merged, reason
 
 
-def _warnings(name: str, counts: Counter, merged: Counter) -> list[str]:
+def _warnings(name: str, words: Counter, merged: Counter) -> list[str]:
     found = []
-    skipped = {fold_word(word) for word in NOT_LABELLED}
-    empty = [f"{word!r} ({n})" for word, n in counts.items() if fold_word(word) in skipped]
+    empty = [f"{word!r} ({count})" for word, count in words.items() if _is_no_label(word)]
     if empty:
         found.append(f"{name}: {list_some(empty)} means not labelled.")
     twins = [
         f"{word!r} ({count})"
-        for word, count in counts.items()
-        if word not in merged and fold_word(word) not in skipped
+        for word, count in words.items()
+        if word not in merged and not _is_no_label(word)
     ]
     if twins:
         found.append(f"{name}: {list_some(twins)} differs from an attribute by spelling alone.")
-    words = list(merged)
+    attributes = list(merged)
     near = [
         f"{one!r} and {other!r}"
-        for place, one in enumerate(words[:_MOST])
-        for other in words[place + 1 : _MOST]
+        for place, one in enumerate(attributes[:_MOST])
+        for other in attributes[place + 1 : _MOST]
         if difflib.SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= _NEAR
     ]
     if near:

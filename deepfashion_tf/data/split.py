@@ -12,6 +12,12 @@ import numpy as np
 from deepfashion_tf.schema import UNLABELLED, Schema
 
 SPLITS = ("train", "val", "test")
+_SPELLINGS = {
+    **{name: name for name in SPLITS},
+    **dict.fromkeys(("training", "trn"), "train"),
+    **dict.fromkeys(("validation", "valid", "dev"), "val"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+}
 WHOLE_IMAGE = (-1, -1, -1, -1)
 
 
@@ -127,6 +133,12 @@ class Split:
         """Lists the categories in which at least one image is labelled."""
         known = (self.labels != UNLABELLED).any(axis=0)
         return [category for category, is_known in zip(self.schema, known, strict=True) if is_known]
+
+
+def split_id(word: str | None) -> int | None:
+    """Returns the position in SPLITS of the split that a word names, None where it names none."""
+    name = _SPELLINGS.get((word or "").casefold())
+    return None if name is None else SPLITS.index(name)
 
 
 def whole_images(count: int) -> np.ndarray:

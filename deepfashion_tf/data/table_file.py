@@ -59,7 +59,8 @@ class TableFile:
     Attributes:
         path: as given.
         columns: of the file.
-        names: of the wanted columns, those of `Entry.values`.
+        places: name -> position of each wanted column.
+        names: of these, in the order of `Entry.values`.
         boxes: reads the boxes; None where the table has none.
         rows, faulty, empty: rows counted in the last pass. Each row but the empty ones is an
             `Entry`; `faulty` of them have a fault.
@@ -80,8 +81,8 @@ class TableFile:
         self.columns = Columns(path, self.format.names)
         self._image, self._literals = self._name_image()
         self.boxes: BoxReader | None = box_columns(self.columns, self._options.boxes)
-        self._wanted = self._places(wanted, optional or {})
-        self.names = list(self._wanted)
+        self.places = self._places(wanted, optional or {})
+        self.names = list(self.places)
         self.rows = self.faulty = self.empty = 0
 
     def place(self, number: int) -> tuple[str, int]:
@@ -93,7 +94,7 @@ class TableFile:
         last = first + (len(self.boxes.columns) if self.boxes else 0)
         boxes = self.boxes.columns if self.boxes else []
         self.format.choose(
-            [*self._image, *boxes, *self._wanted.values()], 0 if self._literals is None else None
+            [*self._image, *boxes, *self.places.values()], 0 if self._literals is None else None
         )
         self.rows = self.faulty = 0
         for row in self.format:
@@ -130,7 +131,7 @@ class TableFile:
             box, fault = self.boxes.read(cells[first:last])
             faults.append(fault)
         values = [_as_text(cell) for cell in cells[last:]]
-        for name, value in zip(self._wanted, values, strict=True):
+        for name, value in zip(self.names, values, strict=True):
             if value is not None and not value.isascii() and has_invalid_bytes(value):
                 faults.append(f"{name} holds bytes that are no UTF-8")
         return Entry(number, image, box, values, "; ".join(filter(None, faults)) or None)

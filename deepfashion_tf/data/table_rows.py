@@ -12,22 +12,15 @@ from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.inspection import find_missing, inspect_images
 from deepfashion_tf.data.labels import LabelReader
 from deepfashion_tf.data.row_boxes import Corners, fits
-from deepfashion_tf.data.split import SPLITS, WHOLE_IMAGE, FileReader
+from deepfashion_tf.data.split import WHOLE_IMAGE, FileReader, split_id
 from deepfashion_tf.data.spool import Spool
 from deepfashion_tf.data.table_file import Entry, TableFile
-from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import UNLABELLED, Schema
 
 _SAMPLE = 500  # boxes that are compared with their images where not all are
-_SPELLINGS = {
-    **{name: name for name in SPLITS},
-    **dict.fromkeys(("training", "trn"), "train"),
-    **dict.fromkeys(("validation", "valid", "dev"), "val"),
-    **dict.fromkeys(("testing", "tst"), "test"),
-}
-_SPLIT_IDS = {spelling: SPLITS.index(name) for spelling, name in _SPELLINGS.items()}
 
 
 class TableRows:
@@ -46,7 +39,7 @@ class TableRows:
         InputError: the file is broken, lacks a column, or its boxes follow another convention.
     """
 
-    def __init__(self, path: Path, schema: Schema, options: TableOptions) -> None:
+    def __init__(self, path: Path, schema: Schema, options: RowOptions) -> None:
         names = {"split": options.split_column, "group": options.group_column}
         self.path, self.schema = path, schema
         self.table = TableFile(
@@ -260,7 +253,7 @@ class TableRows:
     def _read_split(self, row: int, text: str | None) -> int:
         if not self.has_splits or row in self.faults:
             return 0
-        if (found := _SPLIT_IDS.get((text or "").casefold())) is None:
+        if (found := split_id(text)) is None:
             self._fault(row, f"split is {text or 'empty'!r}: train, val or test")
         return found or 0
 
