@@ -336,6 +336,12 @@ def test_no_damage_loses_another_row(challenge, damage, place):
         read_one(path)
 
 
+def test_a_table_without_a_sound_row_is_told_even_where_rows_are_skipped(challenge):
+    path = write(challenge, [HEADER, "img/none.jpg,1,,,,summer,,train", "img/00000.jpg,1"])
+    with pytest.raises(InputError, match="2 faults to mend"):
+        read_table(path, ["train"], SHOP, options=RowOptions(on_bad_row="skip"))
+
+
 def test_a_cell_that_closes_in_the_next_row_swallows_none(challenge):
     rows = ["img/00000.jpg,summer,polo,train"] * 8
     rows[3:5] = ['img/00000.jpg,"summer,polo,train', 'img/00000.jpg,summer",polo,train']

@@ -78,7 +78,9 @@ def open_splits(
         )
     elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
         path = absolute(expand_user(Path(data), "--data"))
-        found = read_table(path, names, schema, source.split_seed, check_images, source)
+        found = read_table(
+            path, names, schema, source.split_seed, check_images, source, source.offline
+        )
     else:
         if data == "wardrobe":
             _check_drawable(schema)

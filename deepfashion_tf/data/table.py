@@ -27,6 +27,7 @@ def read_table(
     split_seed: int = 0,
     check_images: bool = True,
     options: RowOptions | None = None,
+    offline: bool = False,
 ) -> list[Split]:
     """Reads splits of a table, and prints how many rows it has and how many are read.
 
@@ -37,6 +38,7 @@ def read_table(
         split_seed: seeds the division of a table without a column ``split``.
         check_images: also looks at every image's header.
         options: names of columns, convention of boxes, and what becomes of bad rows.
+        offline: fetch no image from a network.
 
     Returns:
         The splits. Without boxes an image is used whole. Rows that were left out are in the
@@ -47,7 +49,7 @@ def read_table(
     """
     options = options or RowOptions()
     schema = schema or builtin_schema()
-    rows = TableRows(path, schema, options)
+    rows = TableRows(path, schema, options, offline)
     skips = options.on_bad_row == "skip"
     if not skips:
         rows.raise_if_faulty()
@@ -58,6 +60,8 @@ def read_table(
         if not skips:
             rows.raise_if_faulty()
     sound = rows.sound()
+    if not len(sound):
+        rows.raise_if_faulty()
     rows.tell(len(sound))
     whole = Split(
         schema,

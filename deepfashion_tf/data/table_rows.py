@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from deepfashion_tf.data.addresses import fetch_all, is_address
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.image_paths import find_image, joined
@@ -17,7 +18,7 @@ from deepfashion_tf.data.spool import Spool
 from deepfashion_tf.data.table_file import Entry, TableFile
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError, list_some, printable
-from deepfashion_tf.progress import console
+from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED, Schema
 
 _SAMPLE = 500  # boxes that are compared with their images where not all are
@@ -30,6 +31,7 @@ class TableRows:
         path: of the table.
         schema: categories that are columns of it.
         options: names of its other columns, and the convention of its boxes.
+        offline: fetch no image from a network.
 
     Attributes:
         keys: what each image is called in messages: its path, or its place in the table.
@@ -39,9 +41,11 @@ class TableRows:
         InputError: the file is broken, lacks a column, or its boxes follow another convention.
     """
 
-    def __init__(self, path: Path, schema: Schema, options: RowOptions) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, options: RowOptions, offline: bool = False
+    ) -> None:
         names = {"split": options.split_column, "group": options.group_column}
-        self.path, self.schema = path, schema
+        self.path, self.schema, self._offline = path, schema, offline
         self.table = TableFile(
             path,
             options,
@@ -59,6 +63,7 @@ class TableRows:
         self._folder = path.resolve().parent
         self._numbers: list[int] = []
         self.keys: list[str] = []
+        self._paths: list[str] = []
         self._texts: list[str | None] = []
         self._spool, self._spooled = Spool(), []
         self._corners: list[Corners | None] = []
@@ -102,12 +107,33 @@ class TableRows:
         """Finds the files of images whose paths in the table are not exactly the files'."""
         files = [row for row, place in enumerate(self._spooled) if place < 0]
         files = [row for row in files if row not in self.faults]
-        for row in (files[n] for n in find_missing([self.keys[row] for row in files])):
+        absent = [files[n] for n in find_missing([self._paths[row] for row in files])]
+        addresses = {row: address for row in absent if (address := self._address(row))}
+        if addresses:
+            self._fetch(addresses)
+        for row in absent:
+            if row in addresses:
+                continue
             path, fault = find_image(self._folder, self._texts[row])
-            self.keys[row] = path
+            self.keys[row] = self._paths[row] = path
             self._repaired += fault is None
             if fault:
                 self._missing[row] = fault
+
+    def _address(self, row: int) -> str | None:
+        """Returns the address that a row's text is, or the member of an archive."""
+        return next(filter(is_address, (self._texts[row], self._paths[row])), None)
+
+    def _fetch(self, addresses: dict[int, str]) -> None:
+        with progress_bar(f"fetching images of {self.path.name}", len(addresses)) as on_progress:
+            found = fetch_all(addresses.values(), self._offline)
+            for done, (row, (path, fault)) in enumerate(zip(addresses, found, strict=True), 1):
+                self.keys[row] = addresses[row]
+                if fault:
+                    self._missing[row] = fault
+                else:
+                    self._paths[row] = path
+                on_progress(done, len(addresses))
 
     def check_convention(self) -> None:
         """Looks at the sizes of some images, whether the boxes are what they are taken for.
@@ -132,7 +158,7 @@ class TableRows:
         """
         files = [row for row, place in enumerate(self._spooled) if place < 0]
         files = [row for row in files if row not in self.faults]
-        seen = inspect_images([self.keys[row] for row in files], always=self.needs_sizes)
+        seen = inspect_images([self._paths[row] for row in files], always=self.needs_sizes)
         sizes = dict(zip(files, seen, strict=True))
         for row in range(len(self)):
             if row in self.faults:
@@ -176,7 +202,7 @@ class TableRows:
 
     def encoded(self) -> Callable[[int], bytes]:
         """Returns what reads the bytes of a row's image."""
-        files = FileReader(self.keys)
+        files = FileReader(self._paths)
         if all(place < 0 for place in self._spooled):
             return files
         return lambda row: (
@@ -230,10 +256,12 @@ class TableRows:
             self._spooled.append(self._spool.append(entry.image))
             self._texts.append(None)
             self.keys.append(self._place(row))
+            self._paths.append("")
         else:
             self._spooled.append(-1)
             self._texts.append(entry.image)
-            self.keys.append(joined(self._folder, entry.image or ""))
+            self._paths.append(joined(self._folder, entry.image or ""))
+            self.keys.append(self._paths[row])
         values = dict(zip(self.table.names, entry.values, strict=False))
         self._groups.append(values.get("group"))
         self._labels.append(self._read_labels(row, values))
@@ -259,7 +287,7 @@ class TableRows:
 
     def _size(self, row: int) -> tuple[int, int] | str:
         place = self._spooled[row]
-        return image_size(self.keys[row] if place < 0 else self._spool.read(place))
+        return image_size(self._paths[row] if place < 0 else self._spool.read(place))
 
     def _fault(self, row: int, text: str) -> None:
         self.faults.setdefault(row, []).append(text)

@@ -7,13 +7,14 @@ one of ten. No TensorFlow.
 import glob
 import mimetypes
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from deepfashion_tf.data.addresses import ahead, fetch_all, is_address
 from deepfashion_tf.data.headers import image_kind, image_size
-from deepfashion_tf.data.image_paths import find_image
+from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
 from deepfashion_tf.data.table_file import SUFFIXES, Entry, TableFile
 from deepfashion_tf.data.table_options import TableOptions
@@ -45,6 +46,7 @@ class Item:
         path: the file; None = `encoded` has it.
         encoded: the file's bytes, where there is no file.
         fault: why it cannot be answered, known before anybody has looked at the image.
+        address: where to fetch it; `fetched` gives it a path.
     """
 
     image: str
@@ -52,6 +54,7 @@ class Item:
     path: str | None = None
     encoded: bytes | None = None
     fault: str | None = None
+    address: str | None = None
 
     def read(self) -> bytes:
         """Reads the image's bytes.
@@ -87,11 +90,7 @@ class Found:
         for text in self._inputs:
             for item in self._find(text, tally):
                 own = item.box != WHOLE_IMAGE or self._box is None
-                yield (
-                    item
-                    if own
-                    else Item(item.image, self._box, item.path, item.encoded, item.fault)
-                )
+                yield item if own else replace(item, box=self._box)
         self.tally = tally
 
     def _find(self, text: str, tally: Tally) -> Iterator[Item]:
@@ -109,7 +108,10 @@ class Found:
                 yield from self._find(path, tally)
         else:
             tally.files += 1
-            yield Item(text, path=text)
+            if is_address(text):
+                yield Item(text, address=text)
+            else:
+                yield Item(text, path=text)
 
     def _in_folder(self, folder: str, tally: Tally) -> Iterator[Item]:
         empty = True
@@ -243,10 +245,27 @@ def _item_of(table: TableFile, folder: Path, entry: Entry) -> Item:
     image = place if embedded is not None or entry.image is None else entry.image
     if entry.fault:
         return Item(image, fault=entry.fault if image == place else f"({place}) {entry.fault}")
-    path, fault = (None, None) if embedded is not None else find_image(folder, entry.image)
+    address = None if embedded is not None else _address(folder, entry.image)
+    path = fault = None
+    if address and table.boxes and table.boxes.is_share:
+        # The box takes the picture's size, so that it is fetched here.
+        ((path, fault),) = fetch_all([address])
+    elif embedded is None and not address:
+        path, fault = find_image(folder, entry.image)
     box = WHOLE_IMAGE
     if entry.box and not fault:
         size = image_size(embedded or path) if table.boxes.is_share else None
         if not isinstance(size, str):
             box = table.boxes.pixels(entry.box, size)
-    return Item(image, box, path, embedded, fault)
+    return Item(image, box, path, embedded, fault, None if path or fault else address)
+
+
+def _address(folder: Path, text: str) -> str | None:
+    """Returns the address that a text is, or the member of an archive beside the table."""
+    return next(filter(is_address, (text, joined(folder, text))), None)
+
+
+def fetched(items: Iterable[Item]) -> Iterator[Item]:
+    """Fetches images that have an address, by threads, ahead of whoever asks for them."""
+    for item, path, fault in ahead(items, lambda item: item.address):
+        yield replace(item, path=path, fault=fault) if item.address else item

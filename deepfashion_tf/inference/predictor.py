@@ -44,7 +44,7 @@ from deepfashion_tf.inference.exported import (
     read_assets,
 )
 from deepfashion_tf.inference.graph_check import check_saved_model
-from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.items import Item, fetched
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.config import CONFIG_FILE
 from deepfashion_tf.training.run import MODEL_FILE, Run
@@ -249,7 +249,7 @@ class Predictor:
 
     def read(self, items: Iterable[Item]) -> Iterator[tuple[Item, str | np.ndarray]]:
         """Gives each item with its crop, uint8 ``[size, size, 3]``, or what is wrong with it."""
-        items = iter(items)
+        items = fetched(items)
         waiting: deque = deque()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
             try:

@@ -83,5 +83,5 @@ def catalogue_command(options: Options) -> int:
                 options.shard_size,
                 options.check_content,
             )
-    tell(answered, faulty, options.output, time.monotonic() - began)
+    tell(answered, faulty, options.output, time.monotonic() - began, found.tally)
     return 1 if faulty else 0

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 import filelock
 
 from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
 from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.progress import console, count_aside, make_progress
 from deepfashion_tf.serving.answer_files import Wanted
 from deepfashion_tf.serving.catalogue.shards import Shard, count_done, faults_path, shards_of
@@ -174,8 +177,14 @@ def describe(path: Path) -> dict:
     return {"model": str(path), "model_digest": digest.hexdigest()}
 
 
-def tell(answered: int, faulty: int, folder: Path, seconds: float) -> None:
-    """Says what was done, and where it lies."""
+def tell(answered: int, faulty: int, folder: Path, seconds: float, came: Tally) -> None:
+    """Says what came in, what became of it, and where it lies."""
+    tally = Tally(answered=answered)
+    with (folder / FAULTS_FILE).open(encoding="utf-8", newline="") as file:
+        for row in itertools.islice(csv.reader(file), 1, None):
+            tally.add([read_cell(row[-1])])
+    for line in came.with_answers(tally).lines():
+        console.print(line, style="dim", soft_wrap=True)
     console.print(
         f"{answered} images answered in {folder}/part-*.parquet, {faulty} could not be "
         f"({folder}/{FAULTS_FILE}); {(answered + faulty) / max(seconds, 1e-9):.1f} images/s.",

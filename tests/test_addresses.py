@@ -1,0 +1,160 @@
+"""Images at addresses, from a server on 127.0.0.1 and from archives."""
+
+import io
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from PIL import Image
+
+from deepfashion_tf.data import addresses
+from deepfashion_tf.data.addresses import AddressFault, fetch, fetch_all, is_address
+from deepfashion_tf.data.table import read_table
+from deepfashion_tf.data.table_options import RowOptions
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.items import fetched, find_items
+from deepfashion_tf.schema import Schema
+
+SCHEMA = Schema.of({"season": ["summer", "winter"]})
+
+
+def picture(number: int = 0) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 60), (number, 100, 50)).save(file, "PNG")
+    return file.getvalue()
+
+
+class Shop(BaseHTTPRequestHandler):
+    """Serves /NUMBER.png; /flaky answers at the third try, /huge too much, /slow too late."""
+
+    asked: dict[str, int] = {}  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        self.asked[self.path] = count = self.asked.get(self.path, 0) + 1
+        name = self.path.strip("/")
+        if name == "slow":
+            self.server.stop.wait(20)
+        if name == "missing" or (name == "flaky" and count < 3):
+            self.send_error(404 if name == "missing" else 503)
+            return
+        body = b"x" * 5000 if name == "huge" else picture(len(name))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def shop(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEEPFASHION_IMAGES", str(tmp_path / "cache"))
+    monkeypatch.setattr(addresses, "_WAIT", 0.01)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server.stop = threading.Event()
+    Shop.asked = {}
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.stop.set()
+    server.shutdown()
+
+
+def test_what_is_an_address(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"")
+    for text in ("https://a/b.jpg", "s3://a/b", "gs://a/b", f"{tmp_path}/a.zip/b.jpg", "ftp://a"):
+        assert is_address(text), text
+    for text in ("a/b.jpg", "C:/a.jpg", "file:///a.jpg", "none.zip/b.jpg", "://", "a://"[1:]):
+        assert not is_address(text), text
+
+
+def test_an_image_is_fetched_once(shop):
+    path = fetch(f"{shop}/1.png")
+    with open(path, "rb") as file:  # noqa: PTH123
+        assert file.read() == picture(5)
+    assert fetch(f"{shop}/1.png", offline=True) == path
+    assert Shop.asked == {"/1.png": 1}
+
+
+def test_a_server_that_fails_is_asked_again(shop):
+    fetch(f"{shop}/flaky")
+    assert Shop.asked == {"/flaky": 3}
+
+
+def test_each_failure_is_a_sentence(shop, monkeypatch):
+    monkeypatch.setattr(addresses, "MOST_BYTES", 4000)
+    monkeypatch.setattr(addresses, "TIMEOUT", 0.3)
+    for address, words in {
+        f"{shop}/missing": "is not there",
+        f"{shop}/huge": "has more than",
+        f"{shop}/slow": "in 3 tries",
+        "http://127.0.0.1:9/a.png": "in 3 tries",
+        "ftp://127.0.0.1/a.png": "of a kind that is not read",
+        "http://[broken/a.png": "",
+    }.items():
+        with pytest.raises(AddressFault, match=words):
+            fetch(address)
+    with pytest.raises(AddressFault, match="--offline"):
+        fetch(f"{shop}/2.png", offline=True)
+
+
+def test_fetching_keeps_the_order(shop):
+    wanted = [f"{shop}/{'x' * n}.png" if n % 3 else f"{shop}/missing" for n in range(40)]
+    found = list(fetch_all(wanted))
+    assert [fault is None for _, fault in found] == [bool(n % 3) for n in range(40)]
+    for number, (path, _) in enumerate(found):
+        if path:
+            with Image.open(path) as image:
+                assert image.getpixel((0, 0))[0] == number + 4
+
+
+def test_a_table_of_addresses(shop, tmp_path):
+    rows = [f"{shop}/{n}.png,summer,train" for n in range(4)] + [f"{shop}/missing,winter,train"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,season,split", *rows]))
+    with pytest.raises(InputError, match=r"line 6: http://.*/missing is not there"):
+        read_table(tmp_path / "t.csv", ["train"], SCHEMA)
+    (tmp_path / "t.csv").write_text("\n".join(["image,season,split", *rows[:4]]))
+    (split,) = read_table(tmp_path / "t.csv", ["train"], SCHEMA)
+    assert split.keys[1] == f"{shop}/1.png"
+    assert split.encoded(1) == picture(5)
+    again = read_table(tmp_path / "t.csv", ["train"], SCHEMA, offline=True)
+    assert len(again[0]) == 4
+    assert sum(Shop.asked.values()) == 5
+
+
+def test_addresses_are_answered_in_order(shop, tmp_path):
+    (tmp_path / "t.csv").write_text(f"image\n{shop}/1.png\n{shop}/missing\nnone.png\n")
+    found = find_items([str(tmp_path / "t.csv"), f"{shop}/2.png"])
+    assert Shop.asked == {}  # looking for images fetches none
+    first, missing, none, second = fetched(found)
+    assert first.read() == second.read() == picture(5)
+    assert (missing.fault, none.fault) == ("is not there (status 404)", "is missing")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_members_of_archives(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFASHION_IMAGES", str(tmp_path / "cache"))
+    path = tmp_path / f"photos.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("img/a.png", picture(9))
+    else:
+        with tarfile.open(path, "w:gz" if kind.endswith("gz") else "w") as archive:
+            member = tarfile.TarInfo("img/a.png")
+            member.size = len(picture(9))
+            archive.addfile(member, io.BytesIO(picture(9)))
+    rows = [f"photos.{kind}/img/a.png,summer,train", f"photos.{kind}/img/b.png,winter,train"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,season,split", rows[0]]))
+    (split,) = read_table(tmp_path / "t.csv", ["train"], SCHEMA, options=RowOptions())
+    assert split.encoded(0) == picture(9)
+    (tmp_path / "t.csv").write_text("\n".join(["image,season,split", *rows]))
+    with pytest.raises(InputError, match=r"line 3: .*b\.png is missing in"):
+        read_table(tmp_path / "t.csv", ["train"], SCHEMA)
+    good, bad = fetched(find_items([str(tmp_path / "t.csv")]))
+    assert good.read() == picture(9) and "is missing in" in bad.fault
+    path.write_bytes(b"no archive")
+    _, bad = fetched(find_items([str(tmp_path / "t.csv")]))
+    assert bad.fault
