@@ -5,7 +5,6 @@ one of ten. No TensorFlow.
 """
 
 import glob
-import mimetypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 from deepfashion_tf.data.addresses import ahead, fetch_all, is_address
-from deepfashion_tf.data.headers import image_kind, image_size
+from deepfashion_tf.data.folder import files_in
+from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
 from deepfashion_tf.data.table_file import SUFFIXES, Entry, TableFile
@@ -23,15 +23,6 @@ from deepfashion_tf.files import is_file, is_folder
 from deepfashion_tf.inference.tally import Tally
 
 Box = tuple[int, int, int, int]
-# Files that are images whatever is in them: a broken one is a fault, not another kind of file.
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-    | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg"}
-)
-# Folders and files that operating systems put beside photographs.
-_COMPANIONS = frozenset(
-    {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"}
-)
 _SAMPLE = 1000  # rows whose boxes tell their convention
 _LOOKED_AT = 100  # images, likewise
 
@@ -81,7 +72,7 @@ class Found:
         outside: Path | None = None,
     ) -> None:
         self._inputs, self._box, self._options = inputs, box, options
-        forms = (_absolute, os.path.realpath) if outside else ()
+        forms = (os.path.abspath, os.path.realpath) if outside else ()
         self._outside = tuple(f"{form(outside)}{os.sep}" for form in forms)
         self.tally = Tally()
 
@@ -115,28 +106,24 @@ class Found:
 
     def _in_folder(self, folder: str, tally: Tally) -> Iterator[Item]:
         empty = True
-        for place, folders, names in os.walk(folder):
-            # Where to go next.
-            folders[:] = sorted(name for name in folders if not _is_companion(name))
-            for name in sorted(names):
-                path = os.path.join(place, name)  # noqa: PTH118
-                if self._is_outside(path):
-                    continue
-                if _is_companion(name):
-                    tally.hidden += 1
-                elif _is_image(path):
-                    empty = False
-                    tally.files += 1
-                    yield Item(path, path=path)
-                else:
-                    tally.others += 1
-                    tally.other = tally.other or path
+        for path, kind in files_in(folder):
+            if self._is_outside(path):
+                continue
+            if kind == "hidden":
+                tally.hidden += 1
+            elif kind == "image":
+                empty = False
+                tally.files += 1
+                yield Item(path, path=path)
+            else:
+                tally.others += 1
+                tally.other = tally.other or path
         if empty:
             tally.files += 1
             yield Item(folder, fault="is a folder without an image")
 
     def _is_outside(self, path: str) -> bool:
-        return bool(self._outside) and _absolute(path).startswith(self._outside)
+        return bool(self._outside) and os.path.abspath(path).startswith(self._outside)  # noqa: PTH100
 
 
 def find_items(
@@ -180,22 +167,6 @@ def has_boxes(inputs: Sequence[str]) -> bool:
 
 def _is_table(text: str) -> bool:
     return Path(text).suffix.lower() in SUFFIXES
-
-
-def _absolute(path: str | Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100, links stay as they are
-
-
-def _is_companion(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _COMPANIONS
-
-
-def _is_image(path: str) -> bool:
-    """Whether a file is an image, or is called like one, so that its faults are told."""
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    if suffix in IMAGE_SUFFIXES or (mimetypes.guess_type(path)[0] or "").startswith("image/"):
-        return True
-    return image_kind(path) is not None
 
 
 def _in_table(path: Path, options: TableOptions, tally: Tally) -> Iterator[Item]:
