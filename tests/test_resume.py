@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import signal
@@ -13,11 +14,15 @@ from conftest import make_tiny, small_config, write_lines
 from safetensors.numpy import load_file
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.schema import Category, Schema
 from deepfashion_tf.training import callbacks
+from deepfashion_tf.training.building import build_initial_model
 from deepfashion_tf.training.callbacks import StepCounter
 from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.interrupts import Terminated, Termination
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.options import parse_command
+from deepfashion_tf.training.run import Run, read_rows
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import Checkpoints, has_checkpoints
 from deepfashion_tf.training.train import train
@@ -212,3 +217,69 @@ def test_a_best_model_that_found_no_space_is_not_taken_for_saved(config, monkeyp
         name = next(n for n in arrays if n.startswith(f"model/{index:05}/"))
         if not name.endswith("state"):  # of dropout: a loaded model draws anew
             np.testing.assert_array_equal(arrays[name], variable)
+
+
+def plain_run(wardrobe, folder, **options) -> Run:
+    config = small_config(
+        wardrobe, folder, epochs=2, image_size=32, schedule="cosine", heads="attention", **options
+    )
+    result = train(config)
+    finish_run(result.run, result.val)
+    return result.run
+
+
+def test_a_run_that_has_ended_goes_on_for_more_epochs(wardrobe, tmp_path, tiny):
+    # So slow that validation shows which weights it goes on from.
+    run = plain_run(wardrobe, tmp_path, learning_rate=1e-9, freeze_batch_norm=True)
+    assert not has_checkpoints(run.directory)
+    before = read_rows(run.directory)
+    args = ["--resume", str(run.directory), "--epochs", "4"]
+    command = parse_command("", args)
+    assert (command.config.epochs, command.config.first_epochs) == (4, 2)
+    result = train(command.config, command.options)
+    rows = read_rows(run.directory)
+    assert rows[:2] == before and [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[2]["val_loss"] == pytest.approx(before[1]["val_loss"], rel=1e-4)
+    finish_run(result.run, result.val)
+    saved = TrainConfig.load(run.directory / "config.json")
+    assert (saved.epochs, saved.first_epochs) == (4, 2)
+    best = max(row["val_mean_accuracy"] for row in rows)
+    assert result.run.directory == run.directory
+    assert json.loads((run.directory / "metrics.json").read_text())["mean_accuracy"] == (
+        pytest.approx(best, abs=1e-6)
+    )
+    # Once more without a number: it is complete.
+    again = train(parse_command("", args[:2]).config, RuntimeOptions(resume=run.directory))
+    assert read_rows(again.run.directory) == rows
+
+
+def test_fewer_epochs_than_a_run_has_are_refused(wardrobe, tmp_path, tiny):
+    run = plain_run(wardrobe, tmp_path)
+    with pytest.raises(InputError, match="cannot go on with --epochs 1"):
+        parse_command("", ["--resume", str(run.directory), "--epochs", "1"])
+
+
+def test_weights_of_a_run_bring_its_heads(wardrobe, tmp_path, tiny, capsys):
+    """Of the categories with equal attributes; the folder and the file mean the same."""
+    run = plain_run(wardrobe, tmp_path)
+    known = run.load_model()
+    schema = Schema(
+        (
+            *run.schema.categories[:2],
+            Category("fit", ("tight", "loose")),
+            *run.schema.categories[2:4],
+        )
+    )
+    for weights in (run.directory, run.model_path):
+        config = dataclasses.replace(run.config, weights=str(weights))
+        _, model = build_initial_model(schema, config)
+        told = " ".join(capsys.readouterr().out.split())
+        assert "with its heads for texture, sleeve, length, neckline" in told
+        for category in ("texture", "neckline"):
+            for ours, theirs in zip(
+                model.get_layer(category).get_weights(),
+                known.get_layer(category).get_weights(),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+        assert model.get_layer("fit").get_weights()[0].shape[-1] == 2

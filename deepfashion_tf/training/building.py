@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import is_folder
 from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import default_variant
@@ -15,12 +17,12 @@ from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
 from deepfashion_tf.training.balance import Counts, log_priors
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.precision import choose_precision
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.training.run import MODEL_FILE, Run
 from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 
@@ -51,6 +53,8 @@ def build_initial_model(
         path = None
         if is_drawn:
             path = head_start.verified_model(head_start.head_start_config(config))
+        elif is_folder(source) and (Path(source) / MODEL_FILE).is_file():
+            path = Path(source) / MODEL_FILE
         weights = find_weights(
             str(path or source),
             config.backbone,
@@ -75,12 +79,20 @@ def build_initial_model(
     model = _build(schema, config)
     if weights:
         load_weights(weights, backbone_of(model))
-        if is_drawn:
-            head_start.copy_heads(Run.load(path.parent), model, schema, config.untrained)
+        heads = ""
+        if is_drawn or _is_run(weights.file.path):
+            trained = Run.load(weights.file.path.parent)
+            copied = head_start.copy_heads(trained, model, schema, config.untrained)
+            heads = f", with its heads for {', '.join(copied)}" if copied else ", without its heads"
         console.print(
-            f"weights: {weights.file.path} for {config.variant}", style="dim", soft_wrap=True
+            f"weights: {weights.file.path} for {config.variant}{heads}", style="dim", soft_wrap=True
         )
     return config, model
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a weights file is the model of a run directory."""
+    return path.name == MODEL_FILE and (path.parent / CONFIG_FILE).is_file()
 
 
 def _build(schema: Schema, config: TrainConfig) -> keras.Model:
@@ -149,11 +161,12 @@ def _learning_rate(
     config: TrainConfig, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     warmup = round(config.warmup_epochs * steps)
+    epochs = config.epochs - config.first_epochs
     if config.schedule == "constant" and not warmup:
         return config.learning_rate
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else config.learning_rate,
-        decay_steps=max(1, config.epochs * steps - warmup),
+        decay_steps=max(1, epochs * steps - warmup),
         alpha=0.0 if config.schedule == "cosine" else 1.0,
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,

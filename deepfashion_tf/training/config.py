@@ -221,6 +221,8 @@ class TrainConfig(RowOptions):
     wardrobe_dir: Path | None = None
     """Folder they are drawn into, or stand in already. None: data/wardrobe-…"""
 
+    first_epochs: Annotated[int, tyro.conf.Suppress] = 0
+    """Epochs after which the run had ended, and went on."""
     untrained: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """Categories that no training image was labelled in; found out by the training."""
 

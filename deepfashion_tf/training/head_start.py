@@ -122,21 +122,27 @@ def verified_model(wanted: TrainConfig) -> Path:
 
 def copy_heads(
     source: Run, target: keras.Model, schema: Schema, untrained: Collection[str] = ()
-) -> None:
-    """Gives a model the heads of a run, in the categories whose attributes are the same.
+) -> list[str]:
+    """Copies the heads of a run into a model, in the categories whose attributes are the same.
 
     Args:
         source: trained.
         target: whose heads read the same features.
         schema: of the target.
         untrained: categories that stay as they are: nothing will teach them.
+
+    Returns:
+        The categories whose heads were copied.
     """
     known = source.load_model()
-    shared = [c for c in schema if source.schema.get(c) == schema[c] and c not in untrained]
+    left_out = {*untrained, *source.config.untrained}
+    shared = [c for c in schema if source.schema.get(c) == schema[c] and c not in left_out]
+    copied = []
     for category in shared:
         ours, theirs = (model.get_layer(category) for model in (target, known))
         if ours.kernel.shape == theirs.kernel.shape:
             ours.set_weights(theirs.get_weights())
+            copied.append(category)
     ours, theirs = attention_of(target), attention_of(known)
     if ours and theirs:
         for mine, other in zip(ours.queries, theirs.queries, strict=True):
@@ -145,6 +151,7 @@ def copy_heads(
                 place = theirs.categories.index(category)
                 values[:, ours.categories.index(category)] = known_values[:, place]
             mine.assign(values)
+    return copied
 
 
 def _directory(wanted: TrainConfig) -> Path:

@@ -19,6 +19,7 @@ from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.training.recipes import RECIPES
 from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.training.state import has_checkpoints
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")
@@ -143,6 +144,9 @@ def _go_on(command: Command, given: set[str]) -> Command:
             f"--output-dir {asked.output_dir} and --resume {directory} name two folders: a run "
             f"goes on in its own; leave --output-dir out."
         )
+    if "epochs" in given and asked.epochs > config.epochs and not has_checkpoints(directory):
+        # It has ended: the schedule of the learning rate begins anew for the added epochs.
+        config = dataclasses.replace(config, epochs=asked.epochs, first_epochs=config.epochs)
     wanted = dataclasses.asdict(asked)
     if not asked.is_wardrobe:
         wanted |= located(asked)

@@ -1,7 +1,9 @@
 """A run directory: the files of one training run, by name."""
 
+import csv
 import hashlib
 import itertools
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +144,7 @@ class Run:
         history = self.directory / HISTORY_FILE
         if not history.is_file():
             return 0
-        rows = len(history.read_text(encoding="utf-8").splitlines()) - 1
+        rows = len(read_rows(self.directory))
         if rows < self.config.epochs or not self.model_path.is_file():
             raise InputError(
                 f"{self.directory} has {rows} of {self.config.epochs} epochs and no checkpoints to "
@@ -307,3 +309,18 @@ def _make_numbered(directory: Path) -> Path:
             return path
         except FileExistsError:
             continue
+
+
+def read_rows(directory: Path) -> list[dict[str, float]]:
+    """Reads history.csv of a run directory, one row an epoch; none where there is no file."""
+    path = directory / HISTORY_FILE
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                name: int(value) if name == "epoch" else float(value) if value else math.nan
+                for name, value in row.items()
+            }
+            for row in csv.DictReader(file)
+        ]

@@ -16,6 +16,7 @@ from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute
+from deepfashion_tf.models.attribute_model import copy_values
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
@@ -29,7 +30,7 @@ from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.fitting import Job, fit
 from deepfashion_tf.training.interrupts import Termination
 from deepfashion_tf.training.readers import open_readers, plain_reader
-from deepfashion_tf.training.run import BAD_IMAGES_FILE, Run
+from deepfashion_tf.training.run import BAD_IMAGES_FILE, Run, read_rows
 from deepfashion_tf.training.runtime import Runtime, make_runtime
 from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.start import prepare
@@ -218,8 +219,25 @@ def _is_begun(schema: Schema, config: TrainConfig, options: RuntimeOptions) -> b
     """
     if not options.resume:
         return False
+    if _goes_beyond(config, options):
+        return True
     run = Run(options.resume, config, schema)
     return has_checkpoints(options.resume) or run.complete_epochs() > 0
+
+
+def _goes_beyond(config: TrainConfig, options: RuntimeOptions) -> bool:
+    """Whether a run that has ended goes on, and none of the added epochs is done."""
+    if not options.resume or not config.first_epochs or has_checkpoints(options.resume):
+        return False
+    return len(read_rows(options.resume)) == config.first_epochs
+
+
+def _end_of(run: Run) -> Position:
+    """Returns how far a run that has ended has come."""
+    rows = read_rows(run.directory)
+    values = [row[f"val_{run.config.select}"] for row in rows]
+    best = int(np.nanargmax(values))
+    return Position(len(rows), 0, rows, best + 1, values[best])
 
 
 @contextmanager
@@ -243,6 +261,9 @@ def _begin(
     with runtime.scope():
         is_begun = _is_begun(schema, config, options)
         config, model = build_initial_model(schema, config, with_weights=not is_begun)
+        goes_beyond = _goes_beyond(config, options)
+        if goes_beyond:
+            copy_values(Run(options.resume, config, schema).load_model(), model)
     run = Run(config.output_dir or Path(), config, schema)
     # On one device: what it computes is little, and the same in every process.
     config, readers = prepare(
@@ -262,6 +283,10 @@ def _begin(
     with checkpoints.locked() if runtime.is_chief else nullcontext():
         if goes_on:
             start, metrics = _restore(run, state, checkpoints)
+        elif goes_beyond:
+            start, metrics = _end_of(run), {}
+            if runtime.is_chief:
+                config.save(run.directory / CONFIG_FILE)
         else:
             start, metrics = Position(run.complete_epochs() if options.resume else 0), {}
         runtime.check_agreement(
