@@ -39,6 +39,8 @@ class Options(ImageOptions):
     engine: EngineChoice = "auto"
     """What answers. auto: of a run, the fastest engine that is installed and that the run has been
     exported for (scripts/export.py RUN --formats openvino); TensorFlow otherwise."""
+    exact: bool = False
+    """Compute in float32, where OpenVINO would take bfloat16: up to twice as long."""
     explain: Path | None = None
     """Folder for a picture of each image that shows where its answers come from (Grad-CAM)."""
 

@@ -37,6 +37,8 @@ class Options(ImageOptions):
     split tells: 0.95."""
     engine: EngineChoice = "auto"
     """What answers; as of predict.py."""
+    exact: bool = False
+    """Compute in float32; as of predict.py."""
     check_content: bool = False
     """Answer an image again where its bytes have changed, which reads all of them. False: where its
     file's size or time of change has. The other way from last time answers all again."""

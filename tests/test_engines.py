@@ -30,7 +30,7 @@ from deepfashion_tf.inference.calibration import (
     CategoryCalibration,
     Coverage,
 )
-from deepfashion_tf.inference.engines import ENGINES
+from deepfashion_tf.inference.engines import ENGINES, INEXACT, open_engine
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.schema import Schema, builtin_schema
@@ -398,6 +398,23 @@ def test_exporting_again_replaces_the_export(run):
     assert json.loads((folder / "assets" / "run.json").read_text())["image_size"] == 32
     assert {path.name for path in folder.iterdir()} == {"model.xml", "model.bin", "assets"}
     assert not list(run.directory.glob(".unfinished*"))
+
+
+def test_exact_answers_are_computed_in_float32(run, crops, tmp_path):
+    """On a processor without units for bfloat16, too, where both are the same."""
+    if not ENGINES["openvino"].is_installed:
+        pytest.skip("OpenVINO is not installed")
+    if not (run.directory / "export-openvino").is_dir():
+        EXPORTERS["openvino"](run)
+    exact = Predictor.load(run.directory, "openvino", exact=True)
+    assert exact.engine.precision == "float32"
+    expected = Predictor.of_run(run).answer(crops)
+    for category, values in exact.answer(crops).items():
+        np.testing.assert_allclose(values, expected[category], atol=1e-4)
+    assert "bfloat16" not in Predictor.load(run.directory, "auto", exact=True).engine.name
+    for name in INEXACT:
+        with pytest.raises(InputError, match="--exact"):
+            open_engine(name, tmp_path / "model", exact=True)
 
 
 def test_who_answers_in_sixteen_bits_says_what_that_changes():

@@ -104,27 +104,39 @@ class Engine:
         return self.export_requirements or self.requirements
 
 
-def open_engine(name: EngineName, path: Path) -> tuple[Answer, Running]:
+# What they compute in is part of the file, or of what they are for.
+INEXACT = ("tensorflow-bfloat16", "openvino-int8", "litert-int8")
+
+
+def open_engine(name: EngineName, path: Path, exact: bool = False) -> tuple[Answer, Running]:
     """Opens a network file by its engine.
 
     Args:
         name: of an engine in `ENGINES`.
         path: the file.
+        exact: computes in float32 where the engine could compute in less.
 
     Returns:
         A function from ready crops, uint8 ``[n, size, size, 3]``, to calibrated probabilities,
         float32 ``[n, classes]`` by category, which several threads may call; and what runs it.
 
     Raises:
-        InputError: the engine is not installed, or cannot read the file.
+        InputError: the engine is not installed, cannot read the file, or is never exact.
     """
     engine = ENGINES[name]
+    if exact and name in INEXACT:
+        raise InputError(
+            f"{path} is made for less than float32, which --exact asks for: leave out --exact, or "
+            f"name another --engine."
+        )
     if not engine.is_installed:
         raise InputError(
             f"{path} is answered by {name}, which is not installed: "
             f"pip install -r {engine.requirements}."
         )
     try:
+        if exact and name == "openvino":
+            return _open_openvino(path, exact=True)
         return engine.open(path)
     except InputError:
         raise
@@ -162,12 +174,15 @@ def _open_saved_model(path: Path) -> tuple[Answer, Running]:
     return answer, Running("tensorflow-bfloat16", tf.__version__, "bfloat16")
 
 
-def _open_openvino(path: Path, precision: str | None = None) -> tuple[Answer, Running]:
+def _open_openvino(
+    path: Path, precision: str | None = None, exact: bool = False
+) -> tuple[Answer, Running]:
     import openvino
 
-    compiled = openvino.Core().compile_model(
-        path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": _threads()}
-    )
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": _threads()}
+    if exact:
+        hints["INFERENCE_PRECISION_HINT"] = "f32"
+    compiled = openvino.Core().compile_model(path, "CPU", hints)
     names = [output.get_any_name() for output in compiled.outputs]
     own = threading.local()
 

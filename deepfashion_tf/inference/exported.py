@@ -10,7 +10,7 @@ from deepfashion_tf.documents import as_json, kind_fault, number_fault, read_doc
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_folder, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, Answer, EngineName
+from deepfashion_tf.inference.engines import ENGINES, INEXACT, Answer, EngineName
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
@@ -39,9 +39,11 @@ def digest_of(run: Run) -> str:
     return found.hexdigest()
 
 
-def fastest_engine(run: Run) -> EngineName:
+def fastest_engine(run: Run, exact: bool = False) -> EngineName:
     """Names the fastest engine that is installed and that a run has been exported for."""
     for name in ENGINES:
+        if exact and name in INEXACT:
+            continue
         if ENGINES[name].is_for_here and has_export(run, name):
             return name
     return "tensorflow"

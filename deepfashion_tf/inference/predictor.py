@@ -88,13 +88,16 @@ class Predictor:
         self._crop_some, self._explainer = _cropper(image_size), explainer
 
     @classmethod
-    def load(cls, path: Path | str, engine: EngineChoice = "auto") -> "Predictor":
+    def load(
+        cls, path: Path | str, engine: EngineChoice = "auto", exact: bool = False
+    ) -> "Predictor":
         """Loads a run directory, the ``model.keras`` in one, or an export.
 
         Args:
             path: of one of these.
             engine: auto = of a run, the fastest engine that is installed and that the run has
                 been exported for since it was trained; TensorFlow otherwise.
+            exact: compute in float32, where OpenVINO would take bfloat16.
 
         Raises:
             InputError: it is none of these, is broken, or is none of the engine's.
@@ -106,7 +109,9 @@ class Predictor:
                     f"{path} is an export for {kind}: leave out --engine {engine}, or name "
                     f"the run that it was made of."
                 )
-            return cls._of_export(path) if kind == "tensorflow" else cls._of_network(path, kind)
+            if kind == "tensorflow":
+                return cls._of_export(path)
+            return cls._of_network(path, kind, exact=exact)
         if path.suffix == ".keras":
             if path.name != MODEL_FILE or not (path.parent / CONFIG_FILE).is_file():
                 raise InputError(
@@ -115,7 +120,7 @@ class Predictor:
                 )
             path = path.parent
         run = Run.load(path)
-        chosen = fastest_engine(run) if engine == "auto" else engine
+        chosen = fastest_engine(run, exact) if engine == "auto" else engine
         if chosen == "tensorflow":
             return cls.of_run(run)
         about = ENGINES[chosen]
@@ -128,6 +133,7 @@ class Predictor:
             run.directory / about.folder,
             chosen,
             lambda: Explainer(run.load_model(), run.normalization),
+            exact,
         )
         found.name = str(run.directory)
         return found
@@ -168,10 +174,14 @@ class Predictor:
 
     @classmethod
     def _of_network(
-        cls, path: Path, engine: EngineName, explainer: Callable[[], Explainer] | None = None
+        cls,
+        path: Path,
+        engine: EngineName,
+        explainer: Callable[[], Explainer] | None = None,
+        exact: bool = False,
     ) -> "Predictor":
         assets = read_assets(path)
-        answer, words = open_engine(engine, path / ENGINES[engine].file)
+        answer, words = open_engine(engine, path / ENGINES[engine].file, exact)
         return cls._of_assets(path, assets, assets.image_size, answer, words, explainer)
 
     @classmethod

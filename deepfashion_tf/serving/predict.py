@@ -60,6 +60,7 @@ class Options(Protocol):
     threshold: float | None
     accept_accuracy: float | None
     engine: str
+    exact: bool
     explain: Path | None
 
 
@@ -76,7 +77,7 @@ def predict_command(options: Options) -> int:
     else:
         box = parse_box(options.box) if options.box is not None else None
         items = find_items(options.images, box, options)
-    predictor = Predictor.load(options.run, options.engine)
+    predictor = Predictor.load(options.run, options.engine, options.exact)
     predictor.accept_damaged = options.accept_damaged
     wanted = Wanted(
         predictor.schema,

@@ -35,6 +35,7 @@ class Options(Protocol):
     threshold: float | None
     accept_accuracy: float | None
     engine: str
+    exact: bool
     check_content: bool
 
 
@@ -57,7 +58,14 @@ def catalogue_command(options: Options) -> int:
             )
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
-    crew = Crew(options.workers, threads, options.address, options.engine, options.accept_damaged)
+    crew = Crew(
+        options.workers,
+        threads,
+        options.address,
+        options.engine,
+        options.accept_damaged,
+        options.exact,
+    )
     with Workers(options.run, crew) as workers:
         model = workers.describe()
         wanted = Wanted(

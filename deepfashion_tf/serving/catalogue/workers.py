@@ -42,17 +42,17 @@ class Model:
 class _Tagger:
     """What works in a process of its own: TensorFlow and the model are loaded there alone."""
 
-    def __init__(self, run: Path, threads: int, engine: str, accept_damaged: bool) -> None:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    def __init__(self, run: Path, crew: "Crew") -> None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(crew.threads)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        self._run, self._engine, self._accept_damaged = run, engine, accept_damaged
+        self._run, self._crew = run, crew
 
     @functools.cached_property
     def _predictor(self) -> "Predictor":
         from deepfashion_tf.inference.predictor import Predictor
 
-        found = Predictor.load(self._run, self._engine)
-        found.accept_damaged = self._accept_damaged
+        found = Predictor.load(self._run, self._crew.engine, self._crew.exact)
+        found.accept_damaged = self._crew.accept_damaged
         return found
 
     def describe(self) -> Model:
@@ -75,6 +75,7 @@ class Crew:
         address: of a Ray cluster; None = this machine.
         engine: that they answer by, as `Predictor.load` takes it.
         accept_damaged: as of `Predictor`.
+        exact: as of `Predictor.load`.
     """
 
     workers: int
@@ -82,6 +83,7 @@ class Crew:
     address: str | None = None
     engine: str = "auto"
     accept_damaged: bool = False
+    exact: bool = False
 
 
 class WorkerLost(Exception):
@@ -104,10 +106,7 @@ class Workers:
         tagger = self._ray.remote(num_cpus=crew.threads, max_restarts=-1, max_task_retries=RETRIES)(
             _Tagger
         )
-        self.taggers = [
-            tagger.remote(run.resolve(), crew.threads, crew.engine, crew.accept_damaged)
-            for _ in range(crew.workers)
-        ]
+        self.taggers = [tagger.remote(run.resolve(), crew) for _ in range(crew.workers)]
         # All of them load; the first one tells.
         self._descriptions = [tagger.describe.remote() for tagger in self.taggers]
 
