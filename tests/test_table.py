@@ -537,5 +537,17 @@ def test_images_inside_parquet(challenge, capsys):
     assert "nonsense" not in told
 
 
+def test_names_of_several_parquet_files_are_their_splits(challenge):
+    for name, count in {"train": 5, "validation": 2, "test": 3}.items():
+        seasons = ["summer", "winter"] * count
+        columns = {"image": ["img/00000.jpg"] * count, "season": seasons[:count]}
+        table = pa.table(columns | {"collar": ["polo"] * count})
+        pa.parquet.write_table(table, challenge / f"{name}-00000-of-00001.parquet")
+    splits = read_table(challenge / "*-00000-*.parquet", SPLITS, SHOP)
+    assert [len(split) for split in splits] == [5, 2, 3]
+    found = propose_schema(challenge / "*-00000-*.parquet")
+    assert found.counts == {"season": {"summer": 6, "winter": 4}}
+
+
 def flat(capsys) -> str:
     return " ".join(capsys.readouterr().out.split())

@@ -1,6 +1,7 @@
 """Rows of Parquet files, those of Hugging Face ``datasets`` with embedded images included."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from deepfashion_tf.data.row import Row
+from deepfashion_tf.data.split import split_id
 from deepfashion_tf.errors import InputError
 
 _AT_ONCE = 256  # rows, which may hold images
@@ -17,7 +19,8 @@ class ParquetRows:
     """The rows of one Parquet file, or of several with the same columns; see `row.Rows`.
 
     An embedded image, a column of bytes or of ``{bytes, path}``, is a cell of bytes; where only
-    its path is given, it is a text. The class labels of Hugging Face become their names.
+    its path is given, it is a text. The class labels of Hugging Face become their names. Several
+    files whose names begin with train, validation or test have a column ``split`` of these.
 
     Attributes:
         labels: column -> the names of its class labels, as the file's metadata list them.
@@ -39,7 +42,14 @@ class ParquetRows:
                     f"{path} has other columns than {self.paths[0]} ({', '.join(different)}): "
                     f"name files of one table."
                 )
-        self.names = schema.names
+        self.names = list(schema.names)
+        # The files of Hugging Face are called train-00000-of-00002.parquet.
+        words = [split_word(path) for path in self.paths]
+        self._splits = words if "split" not in self.names and len(set(words)) > 1 else None
+        if self._splits and None not in words:
+            self.names.append("split")
+        else:
+            self._splits = None
         self.labels = _class_labels(schema)
         self.left_out = {field.name: "it is nested" for field in schema if _is_nested(field.type)}
 
@@ -48,13 +58,19 @@ class ParquetRows:
 
     def __iter__(self) -> Iterator[Row]:
         chosen = [self.names[c] for c in self._columns] if self._columns else self.names
+        stored = [name for name in chosen if name != "split" or not self._splits]
         number = 0
-        for path in self.paths:
+        for place, path in enumerate(self.paths):
             try:
                 with pa.parquet.ParquetFile(path) as file:
                     expected = number + file.metadata.num_rows
-                    for batch in file.iter_batches(batch_size=_AT_ONCE, columns=chosen):
-                        columns = [self._cells(name, batch.column(name)) for name in chosen]
+                    for batch in file.iter_batches(batch_size=_AT_ONCE, columns=stored):
+                        columns = [
+                            self._cells(name, batch.column(name))
+                            if name in stored
+                            else [self._splits[place]] * batch.num_rows
+                            for name in chosen
+                        ]
                         for cells in zip(*columns, strict=True):
                             number += 1
                             yield Row(number, list(cells))
@@ -82,6 +98,12 @@ class ParquetRows:
                 for v in values
             ]
         return values
+
+
+def split_word(path: Path) -> str | None:
+    """Returns the split that a file's name begins with, None where it begins otherwise."""
+    word = re.split(r"[-_.]", path.name, maxsplit=1)[0]
+    return None if split_id(word) is None else word
 
 
 def _embedded(value: dict | None) -> bytes | str | None:
