@@ -26,6 +26,8 @@ from deepfashion_tf.training.run import MODEL_FILE, Run
 from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 
+_MANY = 500  # categories: each takes some 50 ms to build
+
 
 def build_initial_model(
     schema: Schema, config: TrainConfig, with_weights: bool = True
@@ -101,6 +103,8 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
     Raises:
         InputError: the backbone has no such stage.
     """
+    if len(schema) > _MANY:
+        console.print(f"building a model of {len(schema)} categories: minutes", style="dim")
     build = partial(
         build_model,
         schema,
