@@ -200,7 +200,7 @@ def hostile(count: int, photograph: bytes):
         lambda: b"\x89PNG\r\n\x1a\n" + rng.bytes(2000),
         lambda: json.dumps({"image": "x"}).encode(),
         *(lambda encoded=encoded: encoded for encoded, _ in refused().values()),
-        lambda: save(Image.new("RGB", (9, 9)), "TIFF"),
+        lambda: save(Image.new("RGB", (9, 9)), "TIFF")[:60],
         lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
     ]
     for number in range(count):

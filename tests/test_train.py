@@ -295,7 +295,10 @@ def test_runs_that_start_together_have_directories_of_their_own(tmp_path, monkey
 
 def test_a_model_of_another_run_is_refused(trained, tmp_path):
     for change, message in (
-        (lambda run: SHOP.save(run / "schema.yaml"), "answers texture, .* answers season, collar"),
+        (
+            lambda run: SHOP.save(run / "schema.yaml"),
+            "names texture, .* the categories are season, collar",
+        ),
         (
             lambda run: dataclasses.replace(trained.run.config, image_size=64).save(
                 run / "config.json"

@@ -5,7 +5,7 @@ import difflib
 import types
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -134,7 +134,7 @@ def _convert(value: Any, hint: Any) -> Any:
         if not any(value == choice and type(value) is type(choice) for choice in choices):
             raise ValueError(f"one of {', '.join(map(str, choices))}")
         return value
-    if get_origin(hint) is types.UnionType:
+    if get_origin(hint) in (types.UnionType, Union):
         return None if value is None else _convert(value, get_args(hint)[0])
     if get_origin(hint) is dict:
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
