@@ -182,42 +182,64 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_network(export: Path, answer: Answer, assets: Assets, size: int) -> None:
+def check_network(export: Path, answer: Answer, assets: Assets) -> None:
     """Asks an exported network once, and compares what it answers with its assets.
 
     Raises:
         InputError: it cannot answer, or answers other categories or attributes, or with what are
             no probabilities.
     """
+    size = assets.image_size
     try:
         found = answer(np.zeros((1, size, size, 3), np.uint8))
     # What an engine raises is its own.
     except Exception as error:
         raise broken_export(export, error) from error
-    wanted = {category: (1, len(values)) for category, values in assets.schema.items()}
-    shapes = {name: np.shape(values) for name, values in found.items()}
-    if shapes != wanted:
-        differing = sorted(n for n in {*wanted, *shapes} if wanted.get(n) != shapes.get(n))
+    check_outputs(export, {name: np.shape(values)[-1] for name, values in found.items()}, assets)
+    check_probabilities(str(export), found)
+
+
+def check_outputs(export: Path, widths: dict[str, int], assets: Assets) -> None:
+    """Compares the outputs of an exported network with its assets.
+
+    Args:
+        export: its folder.
+        widths: category -> how many attributes the network answers.
+        assets: what stands beside it.
+
+    Raises:
+        InputError: it answers other categories or attributes.
+    """
+    wanted = {category: len(values) for category, values in assets.schema.items()}
+    if widths != wanted:
+        differing = sorted(n for n in {*wanted, *widths} if wanted.get(n) != widths.get(n))
         raise InputError(
             f"{export} holds a network and a {SCHEMA_FILE} of different runs (they differ in "
             f"{list_some(differing)}): export the run again."
         )
-    check_probabilities(str(export), found)
-    if any(abs(float(values.sum()) - 1) > _OFF for values in found.values()):
-        raise broken_export(export, ValueError("its probabilities do not add up to 1"))
 
 
 def check_probabilities(name: str, found: dict[str, np.ndarray]) -> None:
-    """Refuses answers that are no numbers.
+    """Refuses answers that are no probabilities.
 
     Raises:
-        InputError: names the categories.
+        InputError: names the categories with NaN or with a sum other than 1.
     """
     wrong = [category for category, values in found.items() if not np.isfinite(values).all()]
     if wrong:
         raise InputError(
             f"{name} answers {list_some(wrong)} with NaN, which is no probability: its weights are "
             f"damaged; export or train the run again."
+        )
+    wrong = [
+        category
+        for category, values in found.items()
+        if (np.abs(values.sum(axis=-1) - 1) > _OFF).any()
+    ]
+    if wrong:
+        raise InputError(
+            f"{name} answers {list_some(wrong)} with numbers that do not add up to 1: its weights "
+            f"are damaged; export or train the run again."
         )
 
 

@@ -37,6 +37,7 @@ from deepfashion_tf.inference.exported import (
     Assets,
     broken_export,
     check_network,
+    check_outputs,
     check_probabilities,
     engine_of,
     fastest_engine,
@@ -160,7 +161,9 @@ class Predictor:
         check_saved_model(path)
         try:
             loaded = tf.saved_model.load(str(path))
-            size = loaded.signatures["images"].structured_input_signature[1]["images"].shape[1]
+            signature = loaded.signatures["images"]
+            size = signature.structured_input_signature[1]["images"].shape[1]
+            widths = {name: spec.shape[-1] for name, spec in signature.structured_outputs.items()}
         # What a damaged file leads the loader to is anything.
         except Exception as error:
             raise broken_export(path, error) from error
@@ -169,8 +172,10 @@ class Predictor:
                 path, ValueError(f"its network takes {size} pixels, not {assets.image_size}")
             )
         engine = Running("tensorflow", tf.__version__, "SavedModel")
-        answer = answer_of_saved_model(loaded)
-        return cls._of_assets(path, assets, size, answer, engine)
+        # Its signature says what it answers. Run here, it would change how TensorFlow rounds in
+        # this process afterwards: a training would not repeat to the last bit.
+        check_outputs(path, widths, assets)
+        return cls._of_assets(path, assets, size, answer_of_saved_model(loaded), engine)
 
     @classmethod
     def _of_network(
@@ -182,6 +187,7 @@ class Predictor:
     ) -> "Predictor":
         assets = read_assets(path)
         answer, words = open_engine(engine, path / ENGINES[engine].file, exact)
+        check_network(path, answer, assets)
         return cls._of_assets(path, assets, assets.image_size, answer, words, explainer)
 
     @classmethod
@@ -194,7 +200,6 @@ class Predictor:
         engine: Running,
         explainer: Callable[[], Explainer] | None = None,
     ) -> "Predictor":
-        check_network(path, answer, assets, size)
         return cls(
             str(path),
             assets.schema,
