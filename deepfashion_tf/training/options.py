@@ -19,7 +19,6 @@ from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.training.recipes import RECIPES
 from deepfashion_tf.training.runtime_options import RuntimeOptions
-from deepfashion_tf.training.state import has_checkpoints
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")
@@ -144,7 +143,7 @@ def _go_on(command: Command, given: set[str]) -> Command:
             f"--output-dir {asked.output_dir} and --resume {directory} name two folders: a run "
             f"goes on in its own; leave --output-dir out."
         )
-    if "epochs" in given and asked.epochs > config.epochs and not has_checkpoints(directory):
+    if "epochs" in given and asked.epochs > config.epochs and _has_ended(directory, config):
         # It has ended: the schedule of the learning rate begins anew for the added epochs.
         config = dataclasses.replace(config, epochs=asked.epochs, first_epochs=config.epochs)
     wanted = dataclasses.asdict(asked)
@@ -169,6 +168,15 @@ def _go_on(command: Command, given: set[str]) -> Command:
     if "cache_dir" in given:
         own["cache_dir"] = asked.cache_dir  # the disk may have become too small
     return dataclasses.replace(command, config=dataclasses.replace(config, **own))
+
+
+def _has_ended(directory: Path, config: TrainConfig) -> bool:
+    """Whether a run has all of its epochs, and its checkpoints are gone."""
+    history = directory / "history.csv"
+    # `state` knows the checkpoints, and would load TensorFlow.
+    if any(directory.glob("checkpoints/*.safetensors")) or not history.is_file():
+        return False
+    return len(history.read_text(encoding="utf-8").splitlines()) - 1 >= config.epochs
 
 
 def _look_ahead(args: list[str]) -> argparse.Namespace:
