@@ -26,6 +26,11 @@ def list_some(items: list[str], separator: str = ", ", most: int = 10) -> str:
     return separator.join([*items[:most], *([f"… and {more} more"] if more > 0 else [])])
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns "1 row" or "2 rows"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def printable(value: object) -> str:
     """Shows what a terminal cannot show or would obey as an escape, such as ``\\x1b``.
 

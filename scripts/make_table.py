@@ -9,7 +9,7 @@ import tyro
 from deepfashion_tf.command_line import run
 from deepfashion_tf.data.foreign.convert import read_annotations, write_records
 from deepfashion_tf.data.schema_proposal import propose_schema
-from deepfashion_tf.errors import list_some, printable
+from deepfashion_tf.errors import counted, list_some, printable
 from deepfashion_tf.outputs import check_outputs
 
 
@@ -33,12 +33,14 @@ def main() -> None:
     found = read_annotations(options.input, options.levels)
     several = write_records(options.output, found, options.images)
     rows, left_out = len(found.records), len(found.left_out)
-    print(f"{rows + left_out} annotations: {rows} rows, {left_out} left out")
+    print(f"{counted(rows + left_out, 'annotation')}: {counted(rows, 'row')}, {left_out} left out")
     if found.left_out:
         listed = [f"  {printable(place)} {printable(why)}" for place, why in found.left_out]
         print(list_some(listed, separator="\n"))
     for column, count in several.items():
-        print(f"{count} rows have several words in {printable(column)}: none of them is taken")
+        print(
+            f"several words in {printable(column)}, of which none is taken: {counted(count, 'row')}"
+        )
     print(f"Table: {options.output}")
     proposal = propose_schema(options.output)
     proposal.schema.save(options.schema)

@@ -129,6 +129,10 @@ def test_addresses_are_answered_in_order(shop, tmp_path):
     (tmp_path / "t.csv").write_text(f"image\n{shop}/1.png\n{shop}/missing\nnone.png\n")
     found = find_items([str(tmp_path / "t.csv"), f"{shop}/2.png"])
     assert Shop.asked == {}  # looking for images fetches none
+    looked_for = list(found)
+    assert looked_for[0].read() == picture(5)  # who asks for one alone fetches it
+    with pytest.raises(OSError, match="is not there"):
+        looked_for[1].read()
     first, missing, none, second = fetched(found)
     assert first.read() == second.read() == picture(5)
     assert (missing.fault, none.fault) == ("is not there (status 404)", "is missing")

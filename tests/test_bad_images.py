@@ -17,8 +17,11 @@ from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import DirectReader, SkippingReader
+from deepfashion_tf.data.split import SPLITS
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import building
 from deepfashion_tf.training.callbacks import EpochLines, StopOnNaN
 from deepfashion_tf.training.config import TrainConfig
@@ -299,3 +302,25 @@ def test_the_labels_of_a_bad_image_do_not_count_and_come_back_with_it(challenge)
     np.testing.assert_array_equal(again, images)
     np.testing.assert_array_equal(back, labels)
     assert not reader.bad
+
+
+def test_rows_that_are_left_out_are_listed_in_the_run(challenge, tmp_path, tiny, capsys):
+    rows = [f"img/{n:05d}.jpg,{('warm', 'cold')[n % 2]},{SPLITS[n // 6]}" for n in range(18)]
+    rows[2] = "img/00002.jpg,lukewarm,train"
+    write_lines(challenge / "t.csv", ["image,season,split", *rows])
+    Schema.of({"season": ["warm", "cold"]}).save(challenge / "schema.yaml")
+    config = dataclasses.replace(
+        small_config(challenge, tmp_path),
+        data_dir=None,
+        data=str(challenge / "t.csv"),
+        schema=challenge / "schema.yaml",
+    )
+    with pytest.raises(InputError, match="line 4: season is 'lukewarm'"):
+        train(config)
+    result = train(dataclasses.replace(config, on_bad_row="skip"))
+    ((place, fault),) = bad_lines(result.run)
+    assert place == f"{challenge}/t.csv, line 4" and "lukewarm" in fault
+    capsys.readouterr()
+    finish_run(result.run, result.val)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "6 val images scored, 1 left out" in told

@@ -246,3 +246,11 @@ def test_bad_input_of_the_command(trained, images, tmp_path):
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "catalogue").exists()
     assert np.all([path.exists() for path in images.iterdir()])
+
+
+def test_embedded_images_are_known_again_by_their_bytes():
+    digests = {
+        Shard(0, [Item("t.parquet, row 1", encoded=encoded)]).digest
+        for encoded in (b"a", b"b", b"a")
+    }
+    assert len(digests) == 2

@@ -130,6 +130,13 @@ def test_a_jpeg_beyond_the_limit_is_decoded_at_an_eighth():
     left = decode_any(encoded, (0, 0, 5_000, 8_000))
     assert np.abs(left.astype(int) - (20, 200, 90)).max() < 6
     assert image_fault(encoded, (0, 0, 12_001, 10)) is not None
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right by a quarter, so that the left half becomes the upper
+    turned = saved("JPEG", wide, exif=exif)
+    assert image_size(turned) == (8_000, 12_000)
+    upper = decode_any(turned, (0, 0, 8_000, 5_000))
+    assert upper.shape == (625, 1000, 3)
+    assert np.abs(upper.astype(int) - (20, 200, 90)).max() < 6
     # All of a progressive one would have to be held in memory.
     assert "million pixels" in image_size(saved("JPEG", wide, progressive=True))
 

@@ -70,7 +70,7 @@ def test_files_of_a_folder_are_judged_by_their_content(tmp_path):
     tally.add([None] * 8 + ["is missing", "is 3 x 4 pixels: the box 1,2,3,4 is empty"])
     assert tally.lines() == [
         "10 files: 8 answered; 2 left out (1 is missing, 1 is … x … pixels); ignored: 3 hidden "
-        f"files, 1 files that are no images ({tmp_path}/notes.txt)"
+        f"files, 1 other file ({tmp_path}/notes.txt)"
     ]
 
 

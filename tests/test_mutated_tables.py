@@ -6,6 +6,7 @@
 import os
 import re
 import time
+from functools import partial
 
 import numpy as np
 import openpyxl
@@ -13,14 +14,13 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from conftest import write_lines
-from test_mutated_annotations import mutate
+from test_mutated_annotations import mutate, try_to
 
 from deepfashion_tf.data.csv_rows import CsvRows
 from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.data.table import read_table
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import RowOptions
-from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import find_items
 from deepfashion_tf.schema import Schema
 
@@ -72,7 +72,7 @@ def check_split(path, capsys) -> None:
     (split,) = read_table(path, ["train"], SCHEMA, options=RowOptions(on_bad_row="skip"))
     rows, read, left_out = map(
         int,
-        re.search(r": (\d+) rows, (\d+) read, (\d+) left out", capsys.readouterr().out).groups(),
+        re.search(r": (\d+) rows?, (\d+) read, (\d+) left out", capsys.readouterr().out).groups(),
     )
     assert rows == read + left_out and left_out == len(split.left_out) and len(split) <= read
 
@@ -90,21 +90,8 @@ def test_mutated_tables(tables, capsys):
         path = list(tables)[number % len(tables)]
         path.write_bytes(mutate(tables[path], rng))
         began = time.monotonic()
-        for check in (
-            check_rows,
-            lambda path: check_split(path, capsys),
-            check_items,
-            propose_schema,
-        ):
-            try:
-                check(path)
-                outcomes["read"] += 1
-            except InputError as error:
-                outcomes["told"] += 1
-                text = str(error)
-                assert len(text) < 20_000 and "\0" not in text, (number, path)
-            except OSError as error:
-                assert error.filename, (number, path)
+        for check in (check_rows, partial(check_split, capsys=capsys), check_items, propose_schema):
+            try_to(partial(check, path), outcomes, (number, path))
         printed = capsys.readouterr().out
         assert "\x1b" not in printed and "\0" not in printed, (number, path)
         assert time.monotonic() - began < 10, (number, path)

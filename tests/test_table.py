@@ -354,7 +354,7 @@ def test_true_line_ends_in_cells_are_read_and_counted(challenge, capsys):
     rows = [f'"a coat,\nwarm; {i}",img/00000.jpg,summer,polo,train' for i in range(9)]
     path = write(challenge, ["text,image,season,collar,split", *rows])
     assert len(read_one(path)) == 9
-    assert "9 cells with line ends, the first in line 2" in flat(capsys)
+    assert "9 cells with line ends, first in line 2" in flat(capsys)
 
 
 def test_a_spreadsheet_is_read_as_csv_is(challenge, capsys):
@@ -375,7 +375,7 @@ def test_a_spreadsheet_is_read_as_csv_is(challenge, capsys):
     assert split.boxes.tolist() == [[0, 1, 40, 60], [-1] * 4]
     told = flat(capsys)
     assert "2 rows, 2 read, 0 left out" in told
-    assert "has 1 rows that hold nothing" in told
+    assert "has 1 empty row, ignored" in told
     assert "'n/a' (1) as not labelled" in told
     assert "'Summer' as summer (1)" in told
 
@@ -404,7 +404,7 @@ def test_decimal_commas(challenge, capsys):
     lines = ["sep=;", "image;x1;y1;x2;y2;season;collar;split"]
     path = write(challenge, [*lines, "img/00000.jpg;1,5;2;3,25;4;summer;polo;train", ";;;;;;;"])
     assert read_one(path).boxes.tolist() == [[1, 2, 4, 4]]
-    assert "1 boxes with decimals, which are rounded outwards" in flat(capsys)
+    assert "boxes with decimals, rounded outwards (1)" in flat(capsys)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +489,7 @@ def test_paths_are_repaired_where_one_file_fits(challenge, capsys, text):
     (challenge / "img" / "\u00e9t\u00e9.jpg").write_bytes(picture)
     split = read_one(write(challenge, [PLAIN[0], f'"{text}",summer,polo,train']))
     assert split.encoded(0) == picture
-    assert "1 have other names" in flat(capsys)
+    assert "1 of the paths repaired" in flat(capsys)
 
 
 def test_a_path_that_several_files_fit_is_a_fault(challenge):

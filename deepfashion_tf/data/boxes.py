@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from deepfashion_tf.data.row_boxes import fits
+
 Box = tuple[int, int, int, int]
 
 
@@ -69,9 +71,3 @@ def window_around(box: Box, size: tuple[int, int], margin: float) -> Box:
         min(x2 + right, size[0]),
         min(y2 + down, size[1]),
     )
-
-
-def fits(box: Box, size: tuple[int, int]) -> bool:
-    """Whether a box has an area and lies inside an image of (width, height)."""
-    x1, y1, x2, y2 = box
-    return 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]

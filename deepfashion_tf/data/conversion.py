@@ -1,7 +1,7 @@
 """Images that TensorFlow cannot decode, or not in their colours, as PNG; by Pillow.
 
-These are TIFF, AVIF, HEIC and JPEG 2000 files, files with a colour profile other than sRGB, and
-JPEGs beyond the pixel limit, which are decoded at an eighth of their size.
+These are TIFF, AVIF, HEIC and JPEG 2000 files, and files with a colour profile other than sRGB.
+JPEGs beyond the pixel limit belong here, too: they are decoded at an eighth of their size.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, list_some, printable
 
 
 class Faults:
@@ -20,13 +20,13 @@ class Faults:
     def add(self, path: Path, line: int | None, text: str) -> None:
         """Adds one fault; `line` counts from 1, None = the file as a whole."""
         if line is None:
-            self._faults.append(f"{path} {text}")
+            self._faults.append(printable(f"{path} {text}"))
         else:
             self.add_at(path, ("line", line), text)
 
     def add_at(self, path: Path, place: tuple[str, int], text: str) -> None:
         """Adds one fault at a place such as ``("row", 7)``."""
-        self._faults.append(f"{path}, {place[0]} {place[1]}: {text}")
+        self._faults.append(printable(f"{path}, {place[0]} {place[1]}: {text}"))
 
     def raise_if_any(self, summary: str) -> None:
         """Raises InputError with the first ten faults and a count, if there is one."""

@@ -21,7 +21,7 @@ _COMPANIONS = frozenset(
 def files_in(folder: str) -> Iterator[tuple[str, Literal["image", "hidden", "other"]]]:
     """Yields each file below a folder, in the order of their names, and what it is.
 
-    An image is what begins as one or is called like one, so that a broken one is told. Hidden
+    An image is what begins as one or is called like one, so that a broken one is reported. Hidden
     are files whose names begin with a dot and those that operating systems put there.
     """
     for place, folders, names in os.walk(folder):
@@ -40,7 +40,7 @@ def _is_companion(name: str) -> bool:
 
 
 def _is_image(path: str) -> bool:
-    """Whether a file is an image, or is called like one, so that its faults are told."""
+    """Whether a file is an image, or is called like one, so that its faults are reported."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
     if suffix in IMAGE_SUFFIXES or (mimetypes.guess_type(path)[0] or "").startswith("image/"):
         return True

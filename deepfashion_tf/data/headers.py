@@ -28,8 +28,13 @@ PARTIAL_GIF = f"is a GIF image whose first frame does not fill it: {SAVE_AS}"
 PACKED_BMP = f"is a BMP image of another kind than plain 24 or 32 bits: {SAVE_AS}"
 ANIMATED_WEBP = f"is an animated WebP image: {SAVE_AS}"
 
-# Where it stands, what stands there, what it is: kinds that people meet. Pillow reads some.
-_OTHER_KINDS = (
+# Where it stands, what stands there, what it is. The first five are read here, some by Pillow.
+_KINDS = (
+    (0, b"\xff\xd8\xff", "a JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG"),
+    (0, b"GIF8", "a GIF"),
+    (8, b"WEBP", "a WebP"),
+    (0, b"BM", "a BMP"),
     (0, b"II*\0", "a TIFF"),
     (0, b"MM\0*", "a TIFF"),
     (4, b"ftypavif", "an AVIF"),
@@ -48,13 +53,6 @@ _OTHER_KINDS = (
 )
 
 CONVERTED = ("a TIFF", "an AVIF", "a HEIC", "a JPEG 2000")  # by Pillow, into a PNG
-_OWN_KINDS = (
-    (0, b"\xff\xd8\xff", "a JPEG"),
-    (0, b"\x89PNG\r\n\x1a\n", "a PNG"),
-    (0, b"GIF8", "a GIF"),
-    (8, b"WEBP", "a WebP"),
-    (0, b"BM", "a BMP"),
-)
 _STRAY = 2**16  # bytes between two markers of a JPEG that decoders skip
 
 # Gives the bytes from a position on, fewer where the file ends.
@@ -117,8 +115,7 @@ def image_kind(path: str | os.PathLike) -> str | None:
 
 def kind_of(head: bytes) -> str | None:
     """Returns the kind of an image, such as "a TIFF", by its first 64 bytes."""
-    kinds = (*_OWN_KINDS, *_OTHER_KINDS)
-    return next((kind for place, text, kind in kinds if head.startswith(text, place)), None)
+    return next((kind for place, text, kind in _KINDS if head.startswith(text, place)), None)
 
 
 def _open(image: str | os.PathLike | bytes) -> BinaryIO:

@@ -22,8 +22,8 @@ def joined(folder: Path, text: str) -> str:
 def find_image(folder: Path, text: str) -> tuple[str, str | None]:
     """Finds an image file that a table names.
 
-    Where there is no such file, backslashes, the prefix of a drive or of another machine's
-    folder, another case and other Unicode forms of the same letters are allowed for.
+    Where there is no such file, its spelling is repaired: backslashes, a drive or folder of another
+    machine, another case, another Unicode form.
 
     Args:
         folder: of the table.

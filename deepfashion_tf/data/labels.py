@@ -10,8 +10,8 @@ from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Category, Schema, fo
 class LabelReader:
     """Reads the class ids of one category.
 
-    An attribute's own name goes first, then its synonyms and spellings that differ in case,
-    spaces, hyphens or underscores, then the words that mean "not labelled".
+    An attribute's own name goes first. Synonyms follow, and spellings that differ in case, spaces,
+    hyphens or underscores. Words that mean "not labelled" come last.
 
     Attributes:
         category: whose labels they are.

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,11 +46,10 @@ class ParquetRows:
         self.names = list(schema.names)
         # The files of Hugging Face are called train-00000-of-00002.parquet.
         words = [split_word(path) for path in self.paths]
-        self._splits = words if "split" not in self.names and len(set(words)) > 1 else None
-        if self._splits and None not in words:
+        names_split = "split" not in self.names and len(set(words)) > 1 and None not in words
+        self._splits = words if names_split else None
+        if names_split:
             self.names.append("split")
-        else:
-            self._splits = None
         self.labels = _class_labels(schema)
         self.left_out = {field.name: "it is nested" for field in schema if _is_nested(field.type)}
 
@@ -61,30 +61,24 @@ class ParquetRows:
         stored = [name for name in chosen if name != "split" or not self._splits]
         number = 0
         for place, path in enumerate(self.paths):
-            try:
-                with pa.parquet.ParquetFile(path) as file:
-                    expected = number + file.metadata.num_rows
-                    for batch in file.iter_batches(batch_size=_AT_ONCE, columns=stored):
-                        columns = [
-                            self._cells(name, batch.column(name))
-                            if name in stored
-                            else [self._splits[place]] * batch.num_rows
-                            for name in chosen
-                        ]
-                        for cells in zip(*columns, strict=True):
-                            number += 1
-                            yield Row(number, list(cells))
-                    if number != expected:
-                        raise ValueError(f"it says {expected} rows and holds {number}")
-            except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
-                raise _broken(path, error) from error
+            with _opened(path) as file:
+                expected = number + file.metadata.num_rows
+                for batch in file.iter_batches(batch_size=_AT_ONCE, columns=stored):
+                    columns = [
+                        self._cells(name, batch.column(name))
+                        if name in stored
+                        else [self._splits[place]] * batch.num_rows
+                        for name in chosen
+                    ]
+                    for cells in zip(*columns, strict=True):
+                        number += 1
+                        yield Row(number, list(cells))
+                if number != expected:
+                    raise ValueError(f"it says {expected} rows and holds {number}")
 
     def _schema(self, path: Path) -> pa.Schema:
-        try:
-            with pa.parquet.ParquetFile(path) as file:
-                return file.schema_arrow
-        except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
-            raise _broken(path, error) from error
+        with _opened(path) as file:
+            return file.schema_arrow
 
     def _cells(self, name: str, column: pa.Array) -> list:
         if pa.types.is_dictionary(column.type):
@@ -136,6 +130,18 @@ def _class_labels(schema: pa.Schema) -> dict[str, list[str]]:
         return {}
 
 
-def _broken(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(f"{path} cannot be read as a Parquet table ({reason}): save it anew.")
+@contextmanager
+def _opened(path: Path) -> Iterator[pa.parquet.ParquetFile]:
+    """Opens a file, and names it where it turns out to be broken.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read as a Parquet table ({reason}): save it anew."
+        ) from error

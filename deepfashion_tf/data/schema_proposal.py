@@ -10,7 +10,7 @@ from pathlib import Path
 from deepfashion_tf.data.split import split_id
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, counted, list_some
 from deepfashion_tf.schema import NOT_LABELLED, Category, Schema, faults_of, fold_word
 
 _MOST = 60  # attributes of a category
@@ -74,7 +74,8 @@ def propose_schema(
         raise InputError(f"No column of {path} looks like a category ({reasons or 'no others'}).")
     if table.faulty:
         warnings.append(
-            f"{table.faulty} of {table.rows} rows cannot be read: scripts/check_data.py says which."
+            f"{table.faulty} of {counted(table.rows, 'row')} cannot be read: "
+            f"scripts/check_data.py lists them."
         )
     is_usual = any(map(_is_no_label, (word for words in counts.values() for word in words)))
     schema = Schema(tuple(taken), NOT_LABELLED if is_usual else None)

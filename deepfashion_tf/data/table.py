@@ -56,13 +56,13 @@ def read_table(
     rows.find_images()
     rows.check_convention()
     if check_images or skips or rows.needs_sizes:
-        rows.check_images(tells=check_images)
+        rows.check_images(reports=check_images)
         if not skips:
             rows.raise_if_faulty()
     sound = rows.sound()
     if not len(sound):
         rows.raise_if_faulty()
-    rows.tell(len(sound))
+    rows.report(len(sound))
     whole = Split(
         schema,
         "",

@@ -15,13 +15,11 @@ from deepfashion_tf.data.row import Row, Rows
 from deepfashion_tf.data.row_boxes import BoxReader, Corners, box_columns
 from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.data.text_encoding import has_invalid_bytes
-from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.errors import InputError, counted, list_some
 from deepfashion_tf.files import is_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 BOX = ("x1", "y1", "x2", "y2")
-# Columns that are no categories.
-OWN = ("image", *BOX, "split", "group")
 HELP = (
     "a table has a column image (paths relative to the table), a column a category with names of "
     "attributes (empty: not labelled), and where you wish x1, y1, x2, y2 (pixels counted from 0, "
@@ -109,14 +107,12 @@ class TableFile:
         notes = list(self.format.notes)
         if spanning := getattr(self.format, "spanning", None):
             notes.append(
-                f"has {len(spanning)} cells with line ends, the first in line {spanning[0]}"
+                f"has {counted(len(spanning), 'cell')} with line ends, first in line {spanning[0]}"
             )
         if self.empty:
-            notes.append(f"has {self.empty} rows that hold nothing, which are ignored")
+            notes.append(f"has {counted(self.empty, 'empty row')}, ignored")
         if self.boxes and self.boxes.rounded:
-            notes.append(
-                f"has {self.boxes.rounded} boxes with decimals, which are rounded outwards"
-            )
+            notes.append(f"has boxes with decimals, rounded outwards ({self.boxes.rounded})")
         if self.boxes is None and self.columns.find("bbox") is not None:
             notes.append("has a column bbox, which is not read: say --boxes coco, xywh or xyxy")
         return [f"{self.path} {note}" for note in notes]

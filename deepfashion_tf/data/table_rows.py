@@ -17,7 +17,7 @@ from deepfashion_tf.data.split import WHOLE_IMAGE, FileReader, split_id
 from deepfashion_tf.data.spool import Spool
 from deepfashion_tf.data.table_file import Entry, TableFile
 from deepfashion_tf.data.table_options import RowOptions
-from deepfashion_tf.errors import InputError, list_some, printable
+from deepfashion_tf.errors import InputError, counted, list_some, printable
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import UNLABELLED, Schema
 
@@ -149,11 +149,11 @@ class TableRows:
             boxes = [self.table.boxes.pixels(self._corners[row], sizes[row]) for row in some]
             self.table.boxes.outside(self.path, boxes, [sizes[row] for row in some])
 
-    def check_images(self, tells: bool) -> None:
+    def check_images(self, reports: bool) -> None:
         """Looks at the header of every image.
 
         Args:
-            tells: an image that cannot be used is a fault of its row; False = somebody else
+            reports: an image that cannot be used is a fault of its row; False = somebody else
                 will say which. A box that lies outside its image is a fault of its row.
         """
         files = [row for row, place in enumerate(self._spooled) if place < 0]
@@ -166,7 +166,7 @@ class TableRows:
             size = self._missing.get(row) or (
                 sizes[row] if self._spooled[row] < 0 else self._size(row)
             )
-            if isinstance(size, str) and tells:
+            if isinstance(size, str) and reports:
                 self._fault(row, f"{self.keys[row]} {size}" if self._spooled[row] < 0 else size)
             elif isinstance(size, tuple) and self._corners[row]:
                 self._boxes[row] = box = self.table.boxes.pixels(self._corners[row], size)
@@ -230,14 +230,15 @@ class TableRows:
         ]
         return pa.array(names, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
 
-    def tell(self, used: int) -> None:
+    def report(self, used: int) -> None:
         """Prints how many rows there are, how many are used, and what was read otherwise."""
         notes = [f"{self.path} reads {note}" for reader in self._readers for note in reader.notes()]
         for note in [*self.table.notes(), *notes]:
             console.print(note, style="dim", soft_wrap=True)
-        repaired = f"; files of {self._repaired} have other names" * (self._repaired > 0)
+        repaired = f"; {self._repaired} of the paths repaired" * (self._repaired > 0)
         console.print(
-            f"{self.path}: {len(self)} rows, {used} read, {len(self) - used} left out{repaired}",
+            f"{self.path}: {counted(len(self), 'row')}, {used} read, "
+            f"{len(self) - used} left out{repaired}",
             style="dim",
             soft_wrap=True,
         )

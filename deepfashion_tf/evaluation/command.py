@@ -42,6 +42,8 @@ def evaluate_command(options: Options) -> None:
     run = Run.load(options.run)
     split = run.read_split(options.split, options.data, options.schema, options.data_dir)
     skipped, is_own = SkippedImages(), options.data is options.data_dir is None
+    for place, fault in split.left_out:
+        skipped.note(place, fault)
     tta = options.tta or run.config.tta
     calibrate = is_own and split.name == "val" and tta == run.config.tta
     if tta != run.config.tta and options.engine != "tensorflow":

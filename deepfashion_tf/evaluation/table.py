@@ -64,6 +64,11 @@ def print_scores(
             soft_wrap=True,
         )
     count, which = skipped
+    console.print(
+        f"{scores.images} {scores.split} images scored, {count} left out",
+        style="dim",
+        soft_wrap=True,
+    )
     if count:
         images = "1 image" if count == 1 else f"{count} images"
         console.print(

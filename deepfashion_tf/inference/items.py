@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from deepfashion_tf.data.addresses import ahead, fetch_all, is_address
+from deepfashion_tf.data.addresses import AddressFault, ahead, fetch, fetch_all, is_address
 from deepfashion_tf.data.folder import files_in
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.image_paths import find_image, joined
@@ -54,6 +54,11 @@ class Item:
             OSError: the file cannot be read.
             ValueError: no file can have that name.
         """
+        if self.address and self.path is None:
+            try:
+                return read_file(fetch(self.address))
+            except AddressFault as fault:
+                raise OSError(str(fault)) from fault
         return self.encoded if self.path is None else read_file(self.path)
 
 

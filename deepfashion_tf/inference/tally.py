@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from deepfashion_tf.errors import list_some, printable
+from deepfashion_tf.errors import counted, list_some, printable
 
 _MOST = 20  # reasons that are told apart
 
@@ -48,7 +48,11 @@ class Tally:
 
     def lines(self) -> list[str]:
         """Says what came in and what became of it; the sums agree."""
-        came = [f"{self.rows} rows"] * bool(self.rows) + [f"{self.files} files"] * bool(self.files)
+        came = [
+            counted(count, noun)
+            for count, noun in ((self.rows, "row"), (self.files, "file"))
+            if count
+        ]
         left_out = sum(self.faults.values())
         parts = [f"{self.answered} answered", f"{left_out} left out"]
         if left_out:
@@ -56,12 +60,12 @@ class Tally:
             parts[-1] += f" ({list_some(reasons, most=5)})"
         ignored = []
         if self.hidden:
-            ignored.append(f"{self.hidden} hidden files")
+            ignored.append(counted(self.hidden, "hidden file"))
         if self.others:
             names = printable(self.other) + ", …" * (self.others > 1)
-            ignored.append(f"{self.others} files that are no images ({names})")
+            ignored.append(f"{counted(self.others, 'other file')} ({names})")
         if self.empty:
-            ignored.append(f"{self.empty} empty rows")
+            ignored.append(counted(self.empty, "empty row"))
         if ignored:
             parts.append(f"ignored: {', '.join(ignored)}")
         return [*self.notes, f"{' and '.join(came) or 'no images'}: {'; '.join(parts)}"]

@@ -162,6 +162,8 @@ def _train(
     splits[0] = training_images(splits[0], config)
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
+    for place, fault in splits[0].left_out:
+        skipped.note(place, fault)
     (train_split, train_reader), (val_split, val_reader) = open_readers(splits, config, skipped)
     if skipped:
         # The last labelled image of a category may be gone.

@@ -55,8 +55,10 @@ class Shard:
         return digest.hexdigest()
 
 
-def _stamp_of(item: Item) -> tuple[int, int] | None:
-    """Returns the size of an image's file and the time of its last change in nanoseconds."""
+def _stamp_of(item: Item) -> tuple[int, int] | bytes | None:
+    """Returns a file's size and its last change in nanoseconds; of embedded bytes their hash."""
+    if item.encoded is not None:
+        return _content_of(item)
     if item.path is None or item.fault:
         return None
     try:
