@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.files import is_disk_full
-from deepfashion_tf.training.interrupts import TERMINATED, Terminated
+from deepfashion_tf.interrupts import TERMINATED, Terminated
 
 
 def run(main: Callable[[], int | None]) -> None:

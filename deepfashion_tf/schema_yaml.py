@@ -4,18 +4,18 @@ from pathlib import Path
 
 import yaml
 
+from deepfashion_tf.category import Category, faults_of
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
-from deepfashion_tf.schema import Category, Schema, faults_of
 
 _TEXTS = ("description", "loss_weight", "column")
 _KEYS = ("attributes", *_TEXTS, "synonyms")
 _HELP = 'a schema is "categories:" and below it "NAME: [ATTRIBUTE, ATTRIBUTE, …]", one a category'
 
 
-def read_schema(path: Path) -> Schema:
-    """Reads a schema.
+def read_schema(path: Path) -> tuple[tuple[Category, ...], tuple[str, ...] | None]:
+    """Reads the categories of a schema, and its words for "nobody said" (None: the usual ones).
 
     Raises:
         InputError: says with file and line what is wrong.
@@ -50,7 +50,7 @@ def read_schema(path: Path) -> Schema:
         lines.append(line)
     for number, fault in faults_of(tuple(categories)):
         raise InputError(f"{path}, line {(lines or [1])[number]}: {fault}.")
-    return Schema(tuple(categories), not_labelled)
+    return tuple(categories), not_labelled
 
 
 def _category(name: str, node: yaml.Node, path: Path) -> Category:

@@ -8,7 +8,7 @@ import tyro
 
 from deepfashion_tf.command_line import import_tensorflow, run
 from deepfashion_tf.inference.engines import EngineChoice
-from deepfashion_tf.training.config import Views
+from deepfashion_tf.runs.config import Views
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     import_tensorflow()
     from deepfashion_tf.errors import printable
+    from deepfashion_tf.export.formats import EXPORTERS, agreement
     from deepfashion_tf.inference.engines import ENGINES
-    from deepfashion_tf.serving.export.formats import EXPORTERS, agreement
-    from deepfashion_tf.training.run import Run
+    from deepfashion_tf.runs.run import Run
 
     trained = Run.load(options.run)
     for name in dict.fromkeys(options.formats):
@@ -48,7 +48,7 @@ def main() -> None:
             images, share = agreement(trained, name)
             print(f"  answers as the model does in {share:.1%}, on {images} validation images")
     if options.warmup:
-        from deepfashion_tf.serving.warmup import write_warmup
+        from deepfashion_tf.export.warmup import write_warmup
 
         write_warmup(trained)
 

@@ -4,9 +4,9 @@ import os
 import sys
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.training.interrupts import Termination
+from deepfashion_tf.interrupts import Termination
+from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.training.launch import launch_workers
-from deepfashion_tf.training.options import parse_command
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     with Termination() as termination:
         import_tensorflow()
         from deepfashion_tf.evaluation.finish import finish_run
-        from deepfashion_tf.serving.export.saved_model import export_run
+        from deepfashion_tf.export.saved_model import export_run
         from deepfashion_tf.training.train import train
 
         trained = train(command.config, command.options, termination)

@@ -38,7 +38,7 @@ def wardrobe(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained(wardrobe, tmp_path_factory):
     """A run that the real `train` made in two epochs at 32 px, of a narrow SE-ResNet."""
-    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.runs.config import TrainConfig
     from deepfashion_tf.training.train import train
 
     with pytest.MonkeyPatch.context() as patch:
@@ -124,7 +124,7 @@ def make_narrow(monkeypatch, backbone: str = "seresnet50") -> None:
 
 def small_config(data_dir: Path, tmp_path: Path, **options):
     """Options of a training of seconds, with `tiny`: one epoch of batches of three."""
-    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.runs.config import TrainConfig
 
     small = {"backbone": "resnet50", "image_size": 32, "batch_size": 3, "epochs": 1}
     folders = {"data_dir": data_dir, "output_dir": tmp_path / "run"}
@@ -191,7 +191,7 @@ def nasty(tmp_path_factory) -> tuple[Path, Path]:
 def nasty_run(nasty):
     """A narrow run of two epochs on the table `nasty`, in a folder of its kind of name."""
     from deepfashion_tf.evaluation.finish import finish_run
-    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.runs.config import TrainConfig
     from deepfashion_tf.training.train import train
 
     table, schema = nasty

@@ -23,15 +23,15 @@ from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import cached_reader
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.models import variants
+from deepfashion_tf.runs.config import TaskBalance, TrainConfig
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
     build_task_weights,
     compile_model,
 )
-from deepfashion_tf.training.config import TaskBalance, TrainConfig
 from deepfashion_tf.training.runtime import Runtime, make_runtime
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 
 ORDERS = {
     "reversed": lambda batch: batch[::-1],

@@ -31,8 +31,8 @@ from deepfashion_tf.inference.calibration import (
     weigh_recall,
 )
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.train import train
 
 COUNTS = {"sleeve": np.array([900, 80, 20]), "fit": np.array([600, 400])}

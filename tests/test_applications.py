@@ -12,6 +12,7 @@ from test_download import Server, server  # noqa: F401
 
 from deepfashion_tf.data.images import NORMALIZATIONS, normalize
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.applications import (
@@ -31,11 +32,10 @@ from deepfashion_tf.models.weights import (
     load_weights,
 )
 from deepfashion_tf.models.weights.applications import release_of
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.recipes import finetune, probe
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import finetune, probe
-from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
 SMALL = "keras:MobileNetV3Small"

@@ -21,12 +21,12 @@ from deepfashion_tf.data.split import SPLITS
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import building
 from deepfashion_tf.training.callbacks import EpochLines, StopOnNaN
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.train import Trained, train
 
 TORCH = NORMALIZATIONS["torch"]

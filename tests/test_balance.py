@@ -6,10 +6,7 @@ import tensorflow as tf
 from conftest import labelled, small_config
 from keras import ops
 
-from deepfashion_tf.data.pipeline import _draw_order, _epoch_key
-from deepfashion_tf.evaluation.curves import read_history
-from deepfashion_tf.evaluation.evaluate import answer_labelled
-from deepfashion_tf.training.balance import (
+from deepfashion_tf.data.balance import (
     BETA,
     CAP,
     class_weights,
@@ -17,6 +14,9 @@ from deepfashion_tf.training.balance import (
     log_priors,
     sampling_weights,
 )
+from deepfashion_tf.data.pipeline import _draw_order, _epoch_key
+from deepfashion_tf.evaluation.curves import read_history
+from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.training.losses import FocalLoss, focal_loss
 from deepfashion_tf.training.metrics import ClassesSeen, ClassRecall
 from deepfashion_tf.training.train import train

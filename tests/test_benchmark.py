@@ -6,11 +6,11 @@ from contextlib import ExitStack
 import pytest
 from conftest import make_narrow
 
-from deepfashion_tf.benchmark import peer
-from deepfashion_tf.benchmark.options import Options
-from deepfashion_tf.benchmark.prediction import BARE, ENGINE, INPUT, benchmark_prediction
-from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.benchmark.worker import Worker, open_peers
+from benchmarks import peer
+from benchmarks.options import Options
+from benchmarks.prediction import BARE, ENGINE, INPUT, benchmark_prediction
+from benchmarks.rates import Rate, race
+from benchmarks.worker import Worker, open_peers
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.errors import InputError
 
@@ -26,7 +26,7 @@ def test_contestants_take_turns():
 
 
 def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
-    from deepfashion_tf.benchmark.input import LIMIT, benchmark_input, check_boxes
+    from benchmarks.input import LIMIT, benchmark_input, check_boxes
 
     split = read_split(wardrobe, "train")
     check_boxes(split, wardrobe)
@@ -38,7 +38,7 @@ def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
 
 
 def test_images_without_boxes_are_no_benchmark(challenge):
-    from deepfashion_tf.benchmark.input import check_boxes
+    from benchmarks.input import check_boxes
 
     (challenge / "split" / "train_bbox.txt").unlink()
     with pytest.raises(InputError, match="without a box"):
@@ -46,7 +46,7 @@ def test_images_without_boxes_are_no_benchmark(challenge):
 
 
 def test_random_changes_are_measured_beside_those_of_keras(monkeypatch):
-    from deepfashion_tf.benchmark import augmentation
+    from benchmarks import augmentation
 
     monkeypatch.setattr(augmentation, "_BATCHES", 1)
     (rates,) = augmentation.benchmark_augmentation(32, 4, rounds=1)
@@ -56,8 +56,8 @@ def test_random_changes_are_measured_beside_those_of_keras(monkeypatch):
 
 
 def test_precisions_are_measured_beside_float32(monkeypatch):
-    from deepfashion_tf.benchmark import precision
-    from deepfashion_tf.training.config import TrainConfig
+    from benchmarks import precision
+    from deepfashion_tf.runs.config import TrainConfig
 
     make_narrow(monkeypatch, "resnet50")
     monkeypatch.setattr(precision, "STEPS", 1)
@@ -70,8 +70,8 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
 
 
 def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
-    from deepfashion_tf.benchmark import precision, scaling
-    from deepfashion_tf.training.config import TrainConfig
+    from benchmarks import precision, scaling
+    from deepfashion_tf.runs.config import TrainConfig
 
     make_narrow(monkeypatch, "resnet50")
     monkeypatch.setattr(precision, "STEPS", 1)
@@ -97,8 +97,8 @@ class Told:
 
 
 def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
-    from deepfashion_tf.benchmark import scaling
-    from deepfashion_tf.training.config import TrainConfig
+    from benchmarks import scaling
+    from deepfashion_tf.runs.config import TrainConfig
 
     said = "".join(f"epoch {i}/3  loss 1.0  |  val loss 2.0  {i}7 images/s\n" for i in (1, 2, 3))
     commands = []
@@ -171,9 +171,9 @@ def test_peers_are_started_where_their_packages_are(counting, tmp_path, capsys):
 
 
 def test_plain_keras_trains_the_same_network(monkeypatch):
-    from deepfashion_tf.benchmark import precision
+    from benchmarks import precision
     from deepfashion_tf.models.variants import BACKBONES, VARIANTS
-    from deepfashion_tf.training.config import TrainConfig
+    from deepfashion_tf.runs.config import TrainConfig
 
     name = BACKBONES["seresnext50"]
     narrow = dataclasses.replace(VARIANTS[name], blocks=(1, 1, 1, 1), base_width=1, groups=8)
@@ -192,14 +192,14 @@ def test_plain_keras_trains_the_same_network(monkeypatch):
 def test_operations_are_the_papers():
     """He et al. 2016, table 1: 3.8 billion multiply-adds for ResNet-50, by the stride on the 1x1;
     Xie et al. 2017, table 1: 4.2 for ResNeXt-50."""
-    from deepfashion_tf.benchmark.limit import operations
+    from benchmarks.limit import operations
 
     assert operations("resnet50", 224) / 2 == pytest.approx(3.8e9, rel=0.02)
     assert operations("seresnext50", 224) / 2 == pytest.approx(4.2e9, rel=0.02)
 
 
 def test_contests_of_training_print_their_tables(monkeypatch, capsys):
-    from deepfashion_tf.benchmark import contests, training
+    from benchmarks import contests, training
 
     names = [training.OWN, training.PLAIN, training.PEER]
     rates = [Rate(name, (4.0, 2.0, 3.0)) for name in names]
@@ -217,8 +217,8 @@ def test_contests_of_training_print_their_tables(monkeypatch, capsys):
 
 
 def test_memory_is_told_as_it_is_measured(counting, monkeypatch, capsys):
-    from deepfashion_tf.benchmark import training
-    from deepfashion_tf.training.config import TrainConfig
+    from benchmarks import training
+    from deepfashion_tf.runs.config import TrainConfig
 
     class Interrupted(Worker):
         def work(self) -> int:

@@ -15,8 +15,8 @@ from deepfashion_tf.data import clothing
 from deepfashion_tf.data.clothing import COMMIT, LABELS, NAME
 from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
 
 SCHEMA = builtin_schema()
 ROOT = f"{NAME}-{COMMIT}"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.options import parse_command
-from deepfashion_tf.training.recipes import RECIPES
 
 SCHEMA = builtin_schema()
 

@@ -6,6 +6,7 @@ import pytest
 from conftest import labelled
 from matplotlib.colors import to_rgb
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.confusion import (
@@ -13,7 +14,6 @@ from deepfashion_tf.evaluation.confusion import (
     most_confident_mistakes,
     plot_confusions,
 )
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.scores import score
 from deepfashion_tf.schema import Schema
 

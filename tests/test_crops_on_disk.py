@@ -22,9 +22,9 @@ from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import cached_reader, crop_batches
 from deepfashion_tf.data.split import Split, whole_images
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.options import parse_command
-from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.train import train
 
 TORCH = NORMALIZATIONS["torch"]

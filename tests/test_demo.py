@@ -35,8 +35,10 @@ from starlette.requests import Request
 from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.demo.about import describe
 from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering, Refusal
@@ -44,8 +46,6 @@ from deepfashion_tf.serving.demo.desk import Desk
 from deepfashion_tf.serving.demo.guards import PromptProtocol, is_loopback, own_names
 from deepfashion_tf.serving.demo.memory import memory_of
 from deepfashion_tf.serving.demo.server import PAGE
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.run import Run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -17,8 +17,8 @@ from deepfashion_tf.doctor.examination import Examined, examine, existing_splits
 from deepfashion_tf.doctor.findings import KINDS, Rows, count_labels, recall_interval
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
 
 SCHEMA = builtin_schema()
 HEADER = ["image", "x1", "y1", "x2", "y2", "split", "sleeve", "group"]

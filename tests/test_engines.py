@@ -23,6 +23,9 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer
 from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.export import formats, frozen, saved_model
+from deepfashion_tf.export.formats import EXPORTERS, OPSET, agreement
+from deepfashion_tf.export.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
 from deepfashion_tf.inference import engines
 from deepfashion_tf.inference.calibration import (
     CALIBRATION_FILE,
@@ -33,11 +36,8 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.engines import ENGINES, INEXACT, open_engine
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.serving.export import formats, frozen, saved_model
-from deepfashion_tf.serving.export.formats import EXPORTERS, OPSET, agreement
-from deepfashion_tf.serving.export.onnx_graph import TO_FIRST, TO_LAST, scale_channels_first
-from deepfashion_tf.training.run import Run
 
 SCHEMA = builtin_schema()
 NAMES = [name for name, engine in ENGINES.items() if engine.is_for_here]

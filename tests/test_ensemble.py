@@ -14,11 +14,14 @@ from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batche
 from deepfashion_tf.doctor.suggest import _look
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer
+from deepfashion_tf.export.formats import EXPORTERS
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.explanations import Explainer, evidence
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.ensemble import MemberImages, members_of, resampling_matrix
 from deepfashion_tf.models.variants import VARIANTS, Variant
 from deepfashion_tf.models.views import with_views
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.ensemble import (
     ensemble_command,
@@ -26,11 +29,8 @@ from deepfashion_tf.serving.ensemble import (
     members_table,
     score_runs,
 )
-from deepfashion_tf.serving.export.formats import EXPORTERS
-from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training.probe import search_heads
 from deepfashion_tf.training.readers import plain_reader
-from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.teacher import SHARE, taught_labels
 from deepfashion_tf.training.train import train
 

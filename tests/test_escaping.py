@@ -29,7 +29,7 @@ from deepfashion_tf.escaping import (
     read_cell,
 )
 from deepfashion_tf.evaluation.evaluate import predict_split
-from deepfashion_tf.evaluation.page import render_page, table
+from deepfashion_tf.page import render_page, table
 from deepfashion_tf.progress import PlainConsole, make_progress
 from deepfashion_tf.schema import Schema
 

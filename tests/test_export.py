@@ -14,6 +14,7 @@ import tensorflow as tf
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.calibration import (
     CALIBRATION_FILE,
     Calibration,
@@ -23,9 +24,8 @@ from deepfashion_tf.inference.calibration import (
 from deepfashion_tf.inference.exported import RUN_FILE
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.runs.config import CONFIG_FILE
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.config import CONFIG_FILE
 
 SCHEMA = builtin_schema()
 

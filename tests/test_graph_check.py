@@ -10,12 +10,12 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.export.frozen import freeze
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.inference.graph_check import ALLOWED, check_saved_model
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.serving.export.frozen import freeze
-from deepfashion_tf.serving.export.saved_model import export_run
 
 SCHEMA = Schema.of({"season": ["summer", "winter"]})
 

@@ -6,14 +6,14 @@ from conftest import small_config, write_lines
 
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import build_initial_model
 from deepfashion_tf.training.callbacks import StepCounter
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.head_start import head_start_config, is_ready, with_drawings
-from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import remove_checkpoints
 from deepfashion_tf.training.train import train, training_images
 

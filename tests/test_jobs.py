@@ -9,8 +9,8 @@ import pytest
 from conftest import small_config
 
 from deepfashion_tf.evaluation.answers import Answers
-from deepfashion_tf.evaluation.jobs import Job, run_jobs
 from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.runs.jobs import Job, run_jobs
 from deepfashion_tf.schema import builtin_schema
 
 SECONDS = 240  # a process may wait for a loaded machine
@@ -41,8 +41,8 @@ def test_the_process_ends_with_its_parent_and_can_be_gone_on_with(wardrobe, tmp_
     config.save(tmp_path / "asked.json")
     program = (
         "from pathlib import Path\n"
-        "from deepfashion_tf.evaluation.jobs import Job, run_jobs\n"
-        "from deepfashion_tf.training.config import TrainConfig\n"
+        "from deepfashion_tf.runs.jobs import Job, run_jobs\n"
+        "from deepfashion_tf.runs.config import TrainConfig\n"
         f"run_jobs([Job(TrainConfig.load(Path({str(tmp_path / 'asked.json')!r})))])"
     )
     parent = subprocess.Popen([sys.executable, "-c", program])

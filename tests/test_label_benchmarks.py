@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deepfashion_tf.benchmark import labels as benchmark
-from deepfashion_tf.benchmark.labels import find_swapped, swap_labels, swapped_table
+from benchmarks import labels as benchmark
+from benchmarks.labels import find_swapped, swap_labels, swapped_table
 from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()

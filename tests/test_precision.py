@@ -11,15 +11,15 @@ import tensorflow as tf
 from deepfashion_tf import processor
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.models.attribute_model import build_model, final_form
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS, LiteVariant
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.export.saved_model import export_run
 from deepfashion_tf.training import precision as choosing
 from deepfashion_tf.training.building import build_optimizer, compile_model
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.losses import logits_of
-from deepfashion_tf.training.options import parse_command
 from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.train import train
 

@@ -13,11 +13,11 @@ from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.models.attribute_model import backbone_of, feature_extractor
 from deepfashion_tf.models.variants import VARIANTS
+from deepfashion_tf.runs.recipes import finetune, probe
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Category, Schema
 from deepfashion_tf.training import features as features_module
 from deepfashion_tf.training.probe import DROPOUTS, WEIGHT_DECAYS, search_heads
-from deepfashion_tf.training.recipes import finetune, probe
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.train import train
 
 SCHEMA = Schema((Category("a", ("x", "y", "z")), Category("b", ("u", "v"))))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deepfashion_tf.benchmark.options import Options
-from deepfashion_tf.benchmark.rates import Rate
+from benchmarks.options import Options
+from benchmarks.rates import Rate
 
 
 def interrupted(kind: str):
@@ -34,9 +34,9 @@ def interrupted(kind: str):
 def test_a_contest_that_is_interrupted_has_printed_its_first_round(
     what, module, function, kind, monkeypatch, capsys, wardrobe, trained
 ):
-    from deepfashion_tf.benchmark import contests
+    from benchmarks import contests
 
-    path = f"deepfashion_tf.benchmark.{module}.{function}"
+    path = f"benchmarks.{module}.{function}"
     monkeypatch.setattr(path, interrupted(kind))
     options = Options(what, run=trained.run.directory, data_dir=wardrobe, rounds=5)
     with pytest.raises(KeyboardInterrupt):
@@ -46,7 +46,7 @@ def test_a_contest_that_is_interrupted_has_printed_its_first_round(
 
 
 def test_ctrl_c_in_the_second_round_finds_the_first_one_told(monkeypatch, capsys):
-    from deepfashion_tf.benchmark import contests, precision
+    from benchmarks import contests, precision
 
     turns = []
 

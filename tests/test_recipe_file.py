@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.recipe_file import read_recipe_file, recipe_text
+from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.options import parse_command
-from deepfashion_tf.training.recipe_file import read_recipe_file, recipe_text
-from deepfashion_tf.training.recipes import RECIPES
 
 SCHEMA = builtin_schema()
 

@@ -9,9 +9,9 @@ import pytest
 
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.evaluate import Answered, answer_labelled
-from deepfashion_tf.evaluation.page import render_page, table
 from deepfashion_tf.evaluation.report import write_report
 from deepfashion_tf.evaluation.statistics import over_images
+from deepfashion_tf.page import render_page, table
 from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()

@@ -15,15 +15,15 @@ from safetensors.numpy import load_file
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.finish import finish_run
+from deepfashion_tf.interrupts import Terminated, Termination
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.run import Run, read_rows
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Category, Schema
 from deepfashion_tf.training import callbacks
 from deepfashion_tf.training.building import build_initial_model
 from deepfashion_tf.training.callbacks import StepCounter
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.interrupts import Terminated, Termination
-from deepfashion_tf.training.options import parse_command
-from deepfashion_tf.training.run import Run, read_rows
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import Checkpoints, has_checkpoints
 from deepfashion_tf.training.train import train
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.sanity import PartHeat, heat_on, heat_on_parts, heat_table
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.sanity import PartHeat, heat_on, heat_on_parts, heat_table
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.run import Run
 
 
 def part() -> np.ndarray:

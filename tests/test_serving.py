@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import predict_split
+from deepfashion_tf.export.saved_model import export_run
+from deepfashion_tf.export.warmup import SIZES, WARMUP_FILE, write_warmup
 from deepfashion_tf.inference.items import Item, items_of
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.client import ask, decode_response, encode_request, read_attributes
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.serving.warmup import SIZES, WARMUP_FILE, write_warmup
 
 SCHEMA = builtin_schema()
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ask_server.py"

@@ -12,7 +12,6 @@ from conftest import small_config
 from scipy import stats
 from test_claims import IMAGES, LABELS, SCHEMA, finish
 
-from deepfashion_tf.evaluation import jobs
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
@@ -22,10 +21,11 @@ from deepfashion_tf.reproduction.reproduce import epochs_to_train
 from deepfashion_tf.reproduction.results import collect
 from deepfashion_tf.reproduction.studies import STUDIES
 from deepfashion_tf.reproduction.study import gains_of, write_study
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import report, strong
-from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.runs import jobs
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.recipes import report, strong
+from deepfashion_tf.runs.run import Run
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.train import train
 
 STUDY = STUDIES["long_tail"]

@@ -18,9 +18,9 @@ from deepfashion_tf.data.tfds import read_tfds
 from deepfashion_tf.data.wardrobe import write_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
 from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()

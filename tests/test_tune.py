@@ -17,12 +17,12 @@ from test_scripts import assert_one_sentence, run, start
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation import jobs
+from deepfashion_tf.interrupts import TERMINATED, Terminated
+from deepfashion_tf.runs import jobs
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.recipe_file import read_recipe_file
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.interrupts import TERMINATED, Terminated
-from deepfashion_tf.training.options import parse_command
-from deepfashion_tf.training.recipe_file import read_recipe_file
 from deepfashion_tf.tuning import outcome, search
 from deepfashion_tf.tuning.options import SearchOptions, parse_tune_command
 from deepfashion_tf.tuning.space import Space

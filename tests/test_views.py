@@ -9,11 +9,11 @@ from deepfashion_tf.data.images import normalize
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.evaluation.command import evaluate_command
 from deepfashion_tf.evaluation.evaluate import answer
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.exported import digest_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.views import VIEWS, views_of, with_views
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.training.train import train
 
 

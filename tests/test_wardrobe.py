@@ -171,7 +171,7 @@ write_wardrobe("drawn", train=4, val=2, test=0, seed=0, workers=2)
 """,
         "open_splits": """
 from deepfashion_tf.data.sources import open_splits
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 open_splits(TrainConfig(wardrobe_train=4, wardrobe_val=2, wardrobe_test=0), ["train"])
 """,
     }[asked]

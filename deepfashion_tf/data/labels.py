@@ -3,8 +3,9 @@
 import difflib
 from collections import Counter
 
+from deepfashion_tf.category import fold_word
 from deepfashion_tf.errors import list_some
-from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Category, Schema, fold_word
+from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Category, Schema
 
 
 class LabelReader:

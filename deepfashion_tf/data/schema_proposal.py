@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfashion_tf.category import faults_of, fold_word
 from deepfashion_tf.data.split import split_id
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.errors import InputError, counted, list_some
-from deepfashion_tf.schema import NOT_LABELLED, Category, Schema, faults_of, fold_word
+from deepfashion_tf.schema import NOT_LABELLED, Category, Schema
 
 _MOST = 60  # attributes of a category
 _RARE = 10  # images, fewer of which teach nothing

@@ -25,8 +25,8 @@ from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import SCHEMA_FILE, Run
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 
 _NAMED = 5  # findings of a kind that the terminal shows
 

@@ -20,8 +20,8 @@ from deepfashion_tf.doctor.findings import (
 from deepfashion_tf.doctor.looks import Looks, look_at
 from deepfashion_tf.errors import MissingSplit, list_some, printable
 from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import UNLABELLED, Schema
-from deepfashion_tf.training.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from deepfashion_tf.data.table import write_table
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.evaluation.evaluate import predict_split
-from deepfashion_tf.evaluation.jobs import Job, run_jobs
 from deepfashion_tf.files import is_file, whole_or_nothing, write_atomically
 from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.runs.jobs import Job, run_jobs
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import UNLABELLED
-from deepfashion_tf.training.run import Run
 
 VAL_SHARE = 0.1  # of the images that a fold's model is trained on: choose its best epoch
 RESAMPLES = 200

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.plain import decode_any
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
@@ -16,8 +17,7 @@ from deepfashion_tf.doctor.noise import Doubted
 from deepfashion_tf.doctor.suggest import Suggested
 from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import figure_text, markdown_text
-from deepfashion_tf.evaluation.curves import colours
-from deepfashion_tf.evaluation.page import render_page, table
+from deepfashion_tf.page import render_page, table
 
 _LISTED = 50  # findings of a kind that are told in words
 _DRAWN = 12  # and in pictures

@@ -18,8 +18,8 @@ from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import UNLABELLED
-from deepfashion_tf.training.run import Run
 
 POOL = 10  # times as many of the most uncertain images are looked at for different ones
 

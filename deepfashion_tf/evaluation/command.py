@@ -15,8 +15,8 @@ from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import Views
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.config import Views
+from deepfashion_tf.runs.run import Run
 
 
 class Options(Protocol):

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.answers import Answers
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.schema import UNLABELLED
 
 

@@ -8,40 +8,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from deepfashion_tf.colours import colours, run_colours
 from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import whole_or_nothing
 
 History = dict[str, list[float]]  # column of history.csv -> one value an epoch
-
-# Okabe and Ito's, safe for colour-blind eyes.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-
-
-def colours(categories: Sequence[str]) -> dict[str, str]:
-    """Gives each category a colour, the same in every figure.
-
-    Up to six are told apart by everybody; of more, neighbours still differ.
-    """
-    if len(categories) <= len(_COLOURS):
-        return dict(zip(categories, _COLOURS, strict=False))
-    hues = [index * 0.618 % 1 for index in range(len(categories))]
-    return {
-        category: to_hex(hsv_to_rgb((hue, 0.85, (0.55, 0.8)[index % 2])))
-        for index, (category, hue) in enumerate(zip(categories, hues, strict=True))
-    }
-
-
-def run_colours(names: Sequence[str]) -> dict[str, str]:
-    """Gives runs colours that are none of the categories', dark to light."""
-    shades = np.linspace(0.0, 0.75, len(names))
-    return {
-        name: to_hex(plt.colormaps["inferno"](s)) for name, s in zip(names, shades, strict=True)
-    }
 
 
 def read_history(path: Path) -> History:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.data.balance import count_classes
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import evaluation_dataset
 from deepfashion_tf.data.reading import DirectReader, Reader, SkippingReader
@@ -22,9 +23,8 @@ from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.views import with_views
 from deepfashion_tf.progress import console, progress_bar
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import UNLABELLED
-from deepfashion_tf.training.balance import count_classes
-from deepfashion_tf.training.run import Run
 
 
 def predict_split(

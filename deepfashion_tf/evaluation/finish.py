@@ -12,7 +12,7 @@ from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
 from deepfashion_tf.evaluation.tradeoff import TRADEOFF_FILE, save_tradeoff
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.training.state import remove_checkpoints
 
 

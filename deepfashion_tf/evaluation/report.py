@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.evaluation.answers import Answers
@@ -17,9 +18,7 @@ from deepfashion_tf.evaluation.confusion import (
     most_confident_mistakes,
     plot_confusions,
 )
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.evaluate import Answered
-from deepfashion_tf.evaluation.page import render_page, table
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_images
 from deepfashion_tf.evaluation.table import remarks
@@ -27,7 +26,8 @@ from deepfashion_tf.evaluation.tradeoff import plot_tradeoff
 from deepfashion_tf.evaluation.trust import plot_coverage, plot_reliability
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.explanations import Explainer, overlay
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.page import render_page, table
+from deepfashion_tf.runs.run import Run
 
 _SHOWN = 18  # mistakes
 _COLUMNS = 6

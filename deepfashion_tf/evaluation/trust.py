@@ -5,8 +5,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.escaping import figure_text
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.evaluation.evaluate import Answered
 from deepfashion_tf.inference.calibration import Coverage, Reliability
 from deepfashion_tf.schema import UNLABELLED

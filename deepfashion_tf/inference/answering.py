@@ -6,7 +6,7 @@ import tensorflow as tf
 from deepfashion_tf.data.images import normalize
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, LEAST, Calibration
 from deepfashion_tf.models.views import with_views
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 
 
 def answering_function(run: Run, model: keras.Model) -> tf.types.experimental.PolymorphicFunction:

@@ -29,7 +29,7 @@ from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of
 from deepfashion_tf.models.ensemble import members_of
 from deepfashion_tf.models.graph import calls_of
 from deepfashion_tf.models.stages import stage_maps, stage_output
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 
 LAST_STAGE = 5
 _LEAST_CELLS = 4  # a side: fewer say nothing of where

@@ -11,8 +11,8 @@ from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_folder, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, INEXACT, Answer, EngineName
+from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.run import SCHEMA_FILE, Run
 
 RUN_FILE = "run.json"
 ATTRIBUTES_FILE = "attributes.json"

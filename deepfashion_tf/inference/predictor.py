@@ -46,9 +46,9 @@ from deepfashion_tf.inference.exported import (
 )
 from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.inference.items import Item, fetched
+from deepfashion_tf.runs.config import CONFIG_FILE
+from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.config import CONFIG_FILE
-from deepfashion_tf.training.run import MODEL_FILE, Run
 
 _LEAST, _MOST = 32, 128  # images that the network is given at once
 _PIXELS = 2**19  # of these, between the two

@@ -9,15 +9,20 @@ the one that starts the runs must not hold a GPU.
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.evaluation.jobs import Job
-from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
+import numpy as np
 
+from deepfashion_tf.command_line import import_tensorflow, run
+from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import Job
+from deepfashion_tf.schema import builtin_schema
+
+_STEPS = 4
 _PASS = 1 / 3  # what answering for an image costs of training on it: no backward pass
 
 
@@ -52,12 +57,27 @@ def _measure(config: TrainConfig) -> float:
 def main() -> None:
     config = TrainConfig.load(Path(sys.argv[1]))
     import_tensorflow()
-    from deepfashion_tf.benchmark.precision import steps_of
-    from deepfashion_tf.benchmark.rates import race
+    from deepfashion_tf.training.building import (
+        build_initial_model,
+        build_optimizer,
+        compile_model,
+    )
 
-    work, _ = steps_of(config)
-    (rate,) = race({"training": work}, rounds=1)
-    print(rate.median)
+    schema = builtin_schema()
+    config, model = build_initial_model(schema, config.for_schema(schema))
+    trainer = compile_model(schema, model, config, build_optimizer(model, config, _STEPS))
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(config.batch_size, *model.input_shape[1:])).astype("float32")
+    labels = {name: np.zeros(config.batch_size, "int32") for name in schema}
+
+    def train(steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            trainer.train_on_batch(images, labels)
+        return time.perf_counter() - began
+
+    train(1)  # compiles
+    print(_STEPS * config.batch_size / train(_STEPS))
 
 
 if __name__ == "__main__":

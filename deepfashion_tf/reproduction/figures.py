@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepfashion_tf.colours import colours, run_colours
 from deepfashion_tf.escaping import figure_text
-from deepfashion_tf.evaluation.curves import colours, plot_curves, plot_means, run_colours
+from deepfashion_tf.evaluation.curves import plot_curves, plot_means
 from deepfashion_tf.evaluation.statistics import Interval
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains

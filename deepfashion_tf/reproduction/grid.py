@@ -9,12 +9,12 @@ from typing import Literal, Protocol
 
 from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.jobs import Job
 from deepfashion_tf.files import expand_user
 from deepfashion_tf.reproduction.studies import ALIKE, STUDIES, Study, StudyName
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import Job
+from deepfashion_tf.runs.recipes import report
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import report
 
 Scale = Literal["quick", "full"]
 

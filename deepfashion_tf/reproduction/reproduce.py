@@ -20,7 +20,6 @@ from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import SPLITS, Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
-from deepfashion_tf.evaluation.jobs import Job, answers_path, run_jobs
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.reproduction.claims import Verdict, verdicts
@@ -30,9 +29,10 @@ from deepfashion_tf.reproduction.grid import FINAL, Grid
 from deepfashion_tf.reproduction.results import Results, collect
 from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import Job, answers_path, run_jobs
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
-from deepfashion_tf.training.config import TrainConfig
 
 _STATE = "reproduction.json"
 _RUN_BYTES = 120e6  # of a finished run; two checkpoints more while it is trained

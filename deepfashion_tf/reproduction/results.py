@@ -11,7 +11,6 @@ from deepfashion_tf.data.split import Split, whole_images
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.curves import read_history
-from deepfashion_tf.evaluation.jobs import answers_path
 from deepfashion_tf.evaluation.scores import Scores, score
 from deepfashion_tf.evaluation.statistics import (
     Interval,
@@ -20,8 +19,9 @@ from deepfashion_tf.evaluation.statistics import (
     over_seeds,
 )
 from deepfashion_tf.reproduction.grid import Grid
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import answers_path
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.training.config import TrainConfig
 
 History = dict[str, list[float]]
 TOGETHER = "+"  # between the names of splits that are scored as one

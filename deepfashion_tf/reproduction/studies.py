@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.recipes import finetune, probe, strong
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import finetune, probe, strong
 
 StudyName = Literal["report", "long_tail", "strong", "head_start", "pretrained", "finetune"]
 

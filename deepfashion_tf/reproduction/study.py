@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
+from deepfashion_tf import page
+from deepfashion_tf.colours import colours
 from deepfashion_tf.escaping import figure_text, markdown_text
-from deepfashion_tf.evaluation import page
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.figures import finish, save_figure
 from deepfashion_tf.reproduction.results import Cell, Difference, Results, compare

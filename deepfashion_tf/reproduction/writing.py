@@ -4,9 +4,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from deepfashion_tf import page
 from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import markdown_text
-from deepfashion_tf.evaluation import page
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_seeds
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.claims import REPORTED, Verdict, category_gains

@@ -17,12 +17,12 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.files import absolute, write_atomically
 from deepfashion_tf.models.ensemble import MemberImages, average_models
 from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.run import ENSEMBLE_FILE, Run
+from deepfashion_tf.runs.run import ENSEMBLE_FILE, Run
 from deepfashion_tf.training.train import train
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text, read_cell
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
@@ -18,6 +18,7 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.outputs import check_outputs, is_within
 from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.serving.acceptance import check_shares, thresholds
 from deepfashion_tf.serving.answer_files import (
     Terminal,
@@ -27,7 +28,6 @@ from deepfashion_tf.serving.answer_files import (
     check_output,
     open_writer,
 )
-from deepfashion_tf.training.run import Run
 
 _SHOWN = 20  # faults that the terminal names
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from deepfashion_tf.data.balance import Counts, log_priors
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
@@ -14,15 +15,14 @@ from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import default_variant
 from deepfashion_tf.models.weights import find_weights, load_weights
 from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
+from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
-from deepfashion_tf.training.balance import Counts, log_priors
-from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.precision import choose_precision
-from deepfashion_tf.training.run import MODEL_FILE, Run
 from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 

@@ -16,12 +16,12 @@ from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.models.attribute_model import copy_values, final_form
 from deepfashion_tf.progress import console, make_progress
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.disk_full import unless_disk_full
 from deepfashion_tf.training.optimizers import FusedAdam
-from deepfashion_tf.training.run import Run
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import Position, assign_metrics
 from deepfashion_tf.training.task_weights import TaskWeights
 

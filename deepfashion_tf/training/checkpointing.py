@@ -6,6 +6,8 @@ import keras
 import numpy as np
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.interrupts import Interrupt, Terminated, Termination
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.callbacks import (
     AveragedWeights,
     BestModel,
@@ -13,8 +15,6 @@ from deepfashion_tf.training.callbacks import (
     StepCounter,
 )
 from deepfashion_tf.training.disk_full import unless_disk_full
-from deepfashion_tf.training.interrupts import Interrupt, Terminated, Termination
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import (
     Checkpoints,
     Position,

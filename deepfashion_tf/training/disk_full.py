@@ -7,7 +7,7 @@ from pathlib import Path
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from deepfashion_tf.models.attribute_model import backbone_of, feature_extractor
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import layer_name
 from deepfashion_tf.models.weights.sources import keras_cache
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.training.kept import Kept, normalized_batches
 
 _VERSION = 2  # raise it when the same image gets other features

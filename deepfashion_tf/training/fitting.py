@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.augment import Augmentation
+from deepfashion_tf.data.balance import count_classes, sampling_weights
 from deepfashion_tf.data.pipeline import (
     batch_rows,
     evaluation_dataset,
@@ -16,8 +17,11 @@ from deepfashion_tf.data.pipeline import (
 )
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.interrupts import Interrupt, Termination
 from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, backbone_of, train_from
-from deepfashion_tf.training.balance import count_classes, sampling_weights
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import HISTORY_FILE, Run
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.building import compile_model
 from deepfashion_tf.training.callbacks import (
     AveragedWeights,
@@ -28,12 +32,8 @@ from deepfashion_tf.training.callbacks import (
     StopOnNaN,
 )
 from deepfashion_tf.training.checkpointing import Checkpointing
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.features import FeatureReader
-from deepfashion_tf.training.interrupts import Interrupt, Termination
-from deepfashion_tf.training.run import HISTORY_FILE, Run
 from deepfashion_tf.training.runtime import Runtime
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.state import Checkpoints, Position, RunState
 from deepfashion_tf.training.task_weights import TaskWeights
 

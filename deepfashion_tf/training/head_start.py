@@ -17,10 +17,10 @@ from deepfashion_tf.files import write_atomically
 from deepfashion_tf.models.attention import attention_of
 from deepfashion_tf.models.variants import default_variant, layer_name
 from deepfashion_tf.models.weights.sources import keras_cache
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.recipes import demo
+from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.schema import UNLABELLED, Schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import demo
-from deepfashion_tf.training.run import MODEL_FILE, Run
 
 SOURCE = "wardrobe"  # as --weights
 EPOCHS = 4

@@ -8,7 +8,7 @@ from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.reading import DirectReader, Reader, SkippingReader, cached_reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.progress import console, progress_bar
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 
 
 def open_readers(

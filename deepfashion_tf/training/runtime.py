@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from deepfashion_tf.data.shares import Share
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.interrupts import interruptible
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.interrupts import interruptible
-from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 
 # What TensorFlow raises on the other workers when one is gone.
 _LOST = (

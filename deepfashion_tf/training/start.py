@@ -13,8 +13,8 @@ from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE
 from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import UNLABELLED
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.features import Extractor, FeatureReader
 from deepfashion_tf.training.fitting import augmentation_of
 from deepfashion_tf.training.probe import Heads, search_heads

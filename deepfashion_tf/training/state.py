@@ -20,7 +20,7 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 
 KEPT = 2  # checkpoints: the last one, and one to go back to if it is damaged
 _FOREIGN = "is a checkpoint of other options or of other data"

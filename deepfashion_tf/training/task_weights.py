@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.training.config import TaskBalance
+from deepfashion_tf.runs.config import TaskBalance
 
 STEP = 0.025  # of the factors, in a step: GradNorm's
 ALPHA = 1.5  # GradNorm's restoring force; the paper's 0.5 to 3, 1.5 for tasks that differ

@@ -15,10 +15,10 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.views import with_views
 from deepfashion_tf.models.weights.sources import keras_cache
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import UNLABELLED
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.kept import Kept, normalized_batches
-from deepfashion_tf.training.run import Run
 
 SHARE = 0.5  # of the teacher in a label
 _VERSION = 1  # raise it when the same image gets other answers

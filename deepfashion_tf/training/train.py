@@ -16,8 +16,12 @@ from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute
+from deepfashion_tf.interrupts import Termination
 from deepfashion_tf.models.attribute_model import copy_values
 from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
+from deepfashion_tf.runs.run import BAD_IMAGES_FILE, Run, read_rows
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import (
@@ -26,13 +30,9 @@ from deepfashion_tf.training.building import (
     build_task_weights,
 )
 from deepfashion_tf.training.checkpointing import how_to_go_on
-from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.training.fitting import Job, fit
-from deepfashion_tf.training.interrupts import Termination
 from deepfashion_tf.training.readers import open_readers, plain_reader
-from deepfashion_tf.training.run import BAD_IMAGES_FILE, Run, read_rows
 from deepfashion_tf.training.runtime import Runtime, make_runtime
-from deepfashion_tf.training.runtime_options import RuntimeOptions
 from deepfashion_tf.training.start import prepare
 from deepfashion_tf.training.state import (
     METRICS,

@@ -10,8 +10,8 @@ import tyro
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.variants import layer_name
 from deepfashion_tf.outputs import check_outputs
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.options import RecipeFile, parse_with_recipe
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import RecipeFile, parse_with_recipe
 
 # What a search writes into its folder.
 SEARCH_FILES = ("best.yaml", "trials.csv", "importance.png", "study.db")

@@ -11,13 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import cell_text, figure_text
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.recipe_file import recipe_text
+from deepfashion_tf.runs.recipe_file import recipe_text
 from deepfashion_tf.tuning.study import Study, failure, is_default
 
 BEST_FILE = "best.yaml"

@@ -16,11 +16,11 @@ from deepfashion_tf.data.sources import located, open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some, printable
 from deepfashion_tf.evaluation.curves import read_history
-from deepfashion_tf.evaluation.jobs import Job, run_jobs, sigterm_raises
 from deepfashion_tf.files import absolute, remove_unfinished
+from deepfashion_tf.interrupts import TERMINATED, Terminated
 from deepfashion_tf.progress import console, make_progress
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.interrupts import TERMINATED, Terminated
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import Job, run_jobs, sigterm_raises
 from deepfashion_tf.tuning.options import SearchOptions
 from deepfashion_tf.tuning.outcome import print_outcome, write_best, write_trials
 from deepfashion_tf.tuning.space import Space

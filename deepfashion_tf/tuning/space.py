@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import optuna
 
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 
 _MOST_GAMMA = 5.0  # the highest that Lin et al. 2017 tried
 _RATE_FACTOR = 10.0

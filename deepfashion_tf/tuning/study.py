@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.tuning.space import Space
 
 STUDY_FILE = "study.db"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from deepfashion_tf.evaluation.scores import CategoryScore, Scores
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.training.config import CONFIG_FILE
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.config import CONFIG_FILE
+from deepfashion_tf.runs.run import Run
 
 _SCORES = ("metrics.json", "metrics-val.json")  # of the validation split
 

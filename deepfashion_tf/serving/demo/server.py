@@ -21,8 +21,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.curves import colours
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.serving.demo.about import describe
 from deepfashion_tf.serving.demo.answering import Answering, Refusal

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from deepfashion_tf.benchmark import engines, limit, precision, prediction, scaling, training
-from deepfashion_tf.benchmark import input as reading
-from deepfashion_tf.benchmark.labels import (
+from benchmarks import engines, limit, precision, prediction, scaling, training
+from benchmarks import input as reading
+from benchmarks.labels import (
     compare_labellings,
     find_swapped,
     labelling_table,
     swapped_table,
 )
-from deepfashion_tf.benchmark.options import Options
-from deepfashion_tf.benchmark.rates import machine, of_rounds, print_rounds
+from benchmarks.options import Options
+from benchmarks.rates import machine, of_rounds, print_rounds
+from benchmarks.sanity import heat_on_parts, heat_table
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.sanity import heat_on_parts, heat_table
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
 
 
 def contest_input(options: Options) -> None:
@@ -46,7 +46,7 @@ def contest_input(options: Options) -> None:
 def contest_augmentation(options: Options) -> None:
     """Images a second that are changed at random, beside Keras' and KerasCV's layers."""
     # Here, since nobody else waits for KerasCV.
-    from deepfashion_tf.benchmark.augmentation import benchmark_augmentation
+    from benchmarks.augmentation import benchmark_augmentation
 
     size = options.image_size or 64
     found = benchmark_augmentation(size, options.batch_size, options.rounds)

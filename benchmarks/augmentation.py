@@ -6,7 +6,7 @@ import keras
 import keras_cv
 import tensorflow as tf
 
-from deepfashion_tf.benchmark.rates import Rate, race
+from benchmarks.rates import Rate, race
 from deepfashion_tf.data.augment import Augmentation, mix
 from deepfashion_tf.data.reading import on_own_threads
 

@@ -15,10 +15,10 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.models.variants import known_backbone
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import CONFIG_FILE, WARDROBES, TrainConfig
-from deepfashion_tf.training.recipe_file import read_recipe_file, without_replaced
-from deepfashion_tf.training.recipes import RECIPES
-from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.runs.config import CONFIG_FILE, WARDROBES, TrainConfig
+from deepfashion_tf.runs.recipe_file import read_recipe_file, without_replaced
+from deepfashion_tf.runs.recipes import RECIPES
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")

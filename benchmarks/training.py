@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from deepfashion_tf.benchmark.limit import limits, operations
-from deepfashion_tf.benchmark.peer import MODELS
-from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.benchmark.worker import Worker, open_peers
+from benchmarks.limit import limits, operations
+from benchmarks.peer import MODELS
+from benchmarks.rates import Rate, race
+from benchmarks.worker import Worker, open_peers
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.exported import has_export
 from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
 
 OWN, OWN_BFLOAT16 = "deepfashion_tf, float32", "deepfashion_tf, bfloat16"
 LOOKING = "deepfashion_tf, bfloat16, --heads attention"

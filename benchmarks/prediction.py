@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.benchmark.rates import Rate, race
+from benchmarks.rates import Rate, race
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.serving.answer_files import Wanted, open_writer
-from deepfashion_tf.serving.export.saved_model import export_run
-from deepfashion_tf.training.run import Run
 
 BARE = "SavedModel, files"
 INPUT = "reading, decoding, cropping alone"

@@ -11,13 +11,13 @@ from deepfashion_tf.data.headers import OTHER_KIND
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.export.frozen import freeze, in_bfloat16
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
 from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
 from deepfashion_tf.inference.exported import ATTRIBUTES_FILE, RUN_FILE, digest_of, seal
-from deepfashion_tf.serving.export.frozen import freeze, in_bfloat16
-from deepfashion_tf.training.run import SCHEMA_FILE, Run
+from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 
 DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 

@@ -10,13 +10,13 @@ from typing import Annotated, Literal, get_type_hints
 import numpy as np
 import tyro
 
+from deepfashion_tf.data.balance import ClassBalance, class_weights
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.documents import as_json, kind_fault, read_document
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.balance import ClassBalance, class_weights
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")

@@ -29,8 +29,8 @@ from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: 
 from deepfashion_tf.models.backbones import fitting_variants
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
 from deepfashion_tf.models.weights import check_hdf5, check_values
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
 
 BAD_IMAGES_FILE = "bad_images.txt"
 ENSEMBLE_FILE = "ensemble.json"  # names the runs that an ensemble was made of

@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from deepfashion_tf.benchmark import peer
+from benchmarks import peer
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 
-OWN = ("-m", "deepfashion_tf.benchmark.own")
+OWN = ("-m", "benchmarks.own")
+# A peer must not find this project.
+_PATH = {
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
+    )
+}
 
 
 class Worker:
@@ -24,7 +30,7 @@ class Worker:
         name: as the table calls it.
         job: for it.
         python: interpreter; None = this one.
-        own: whether it is this project's program, `deepfashion_tf.benchmark.own`.
+        own: whether it is this project's program, `benchmarks.own`.
 
     Attributes:
         seconds: from its start to the end of its first work.
@@ -46,7 +52,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(_PATH if own else {})},
         )
         self._ask(json.dumps(job), "ready")
         self.seconds = time.perf_counter() - began

@@ -15,21 +15,21 @@ import tensorflow as tf
 from deepfashion_tf.command_line import hidden_stderr
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.export.frozen import freeze
+from deepfashion_tf.export.onnx_graph import scale_channels_first
+from deepfashion_tf.export.saved_model import (
+    check_answers,
+    export_bfloat16,
+    export_run,
+    write_assets,
+)
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
 from deepfashion_tf.inference.exported import seal
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution
-from deepfashion_tf.serving.export.frozen import freeze
-from deepfashion_tf.serving.export.onnx_graph import scale_channels_first
-from deepfashion_tf.serving.export.saved_model import (
-    check_answers,
-    export_bfloat16,
-    export_run,
-    write_assets,
-)
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 
 OPSET = 17
 CALIBRATED = 200  # images that the ranges of 8-bit features are taken from

@@ -13,12 +13,12 @@ from deepfashion_tf.data.split import SPLITS, Split
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.doctor.noise import find_doubts, out_of_sample
 from deepfashion_tf.doctor.suggest import suggest
-from deepfashion_tf.evaluation.jobs import Job, run_jobs
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.statistics import over_seeds
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.jobs import Job, run_jobs
+from deepfashion_tf.runs.run import Run
 
 SWAPPED = 0.05  # of the labels
 LOOKED_AT = 0.1  # of the list, from its top

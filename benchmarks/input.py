@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.benchmark.worker import open_peers
+from benchmarks.rates import Rate, race
+from benchmarks.worker import open_peers
 from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.images import NORMALIZATIONS, squash_resize
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset

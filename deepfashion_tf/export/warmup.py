@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 
 SIZES = (1, 8)  # images in a request
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"

@@ -1,7 +1,7 @@
 """Recipes: what to train, with its reasons. Each is a function of the backbone."""
 
 from deepfashion_tf.models.variants import KERAS, image_size_of, known_backbone
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 
 # Sized for two idle CPU cores and 5,000 images: a quarter of an hour (lite0), an hour (others).
 _FINETUNE_EPOCHS = {"efficientnetlite0": 10, "efficientnetlite1": 16, "efficientnetlite2": 20}

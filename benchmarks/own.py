@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from deepfashion_tf.benchmark.peer import serve
+from benchmarks.peer import serve
 from deepfashion_tf.command_line import import_tensorflow
 
 
 def train(job: dict) -> Callable[[], int]:
     """Trains as scripts/train.py does, or where ``plain`` is true, as Keras does by itself."""
     import_tensorflow()
-    from deepfashion_tf.benchmark.precision import plain_steps_of, steps_of
-    from deepfashion_tf.training.config import TrainConfig
+    from benchmarks.precision import plain_steps_of, steps_of
+    from deepfashion_tf.runs.config import TrainConfig
 
     names = ("backbone", "variant", "image_size", "batch_size", "precision", "heads")
     options = {name: job[name] for name in (*names, "freeze_batch_norm") if name in job}

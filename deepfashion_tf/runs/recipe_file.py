@@ -12,8 +12,8 @@ import yaml
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
-from deepfashion_tf.training.config import TrainConfig
-from deepfashion_tf.training.recipes import RECIPES
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.recipes import RECIPES
 
 _HELP = "a recipe file holds options of scripts/train.py, one a line, such as gamma: 1.5"
 # What a run's config.json says about that run alone.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
-from deepfashion_tf.training.interrupts import Terminated
+from deepfashion_tf.interrupts import Terminated
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 
 _POLL = 0.5  # seconds
 _GRACE = 30.0  # seconds from SIGTERM to SIGKILL
@@ -22,7 +22,7 @@ _NETWORK_FILES = ("model.keras", "history.csv", "schema.yaml")  # of a run, besi
 class Job:
     """One training: begun, or gone on with, in a process that ends with its parent.
 
-    The process is ``python -m deepfashion_tf.evaluation.job_process``: it trains, scores, and
+    The process is ``python -m deepfashion_tf.job_process``: it trains, scores, and
     leaves a run directory. When its parent dies, by SIGKILL too, it saves its state and ends.
 
     Args:
@@ -77,7 +77,7 @@ class Job:
                 [
                     sys.executable,
                     "-m",
-                    "deepfashion_tf.evaluation.job_process",
+                    "deepfashion_tf.job_process",
                     str(request),
                     *self.splits,
                 ],

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from deepfashion_tf.benchmark.limit import limits, operations
-from deepfashion_tf.benchmark.rates import Rate, race
-from deepfashion_tf.benchmark.worker import Worker, open_peers
+from benchmarks.limit import limits, operations
+from benchmarks.rates import Rate, race
+from benchmarks.worker import Worker, open_peers
+from deepfashion_tf.export.formats import EXPORTERS
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving.export.formats import EXPORTERS
-from deepfashion_tf.training.run import Run
+from deepfashion_tf.runs.run import Run
 
 BATCHES = (1, 16)
 PLAIN = "SavedModel"

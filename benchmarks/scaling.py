@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from deepfashion_tf.benchmark.precision import steps_of
-from deepfashion_tf.benchmark.rates import Rate
+from benchmarks.precision import steps_of
+from benchmarks.rates import Rate
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
-from deepfashion_tf.training.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.training.state import Checkpoints, Position
 
 ALONE = "one process"

@@ -1,6 +1,6 @@
 """The process of a `Job`: trains, or goes on with, a run and scores it.
 
-    python -m deepfashion_tf.evaluation.job_process CONFIG.json [SPLIT ...]
+    python -m deepfashion_tf.job_process CONFIG.json [SPLIT ...]
 
 For each split, `metrics-SPLIT.json` (if it is labelled) and `answers-SPLIT.csv` are written
 into the run directory, besides what training leaves there.
@@ -17,10 +17,10 @@ from pathlib import Path
 import filelock
 
 from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.evaluation.jobs import answers_path
-from deepfashion_tf.training.config import CONFIG_FILE, TrainConfig
-from deepfashion_tf.training.interrupts import Termination
-from deepfashion_tf.training.runtime_options import RuntimeOptions
+from deepfashion_tf.interrupts import Termination
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
+from deepfashion_tf.runs.jobs import answers_path
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 
 _PATIENCE = 60.0  # seconds in which a process of before has saved its state and ended
 

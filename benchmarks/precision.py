@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.benchmark.rates import Rate, race
+from benchmarks.rates import Rate, race
 from deepfashion_tf.data.reading import on_own_threads
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.average import MapAverage
@@ -16,9 +16,9 @@ from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
 from deepfashion_tf.models.grouped_convolution import GroupedConv2D
 from deepfashion_tf.progress import console
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training.building import build_initial_model, build_optimizer, compile_model
-from deepfashion_tf.training.config import TrainConfig
 from deepfashion_tf.training.state import RunState
 
 PLAIN = "float32"

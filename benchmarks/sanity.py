@@ -14,8 +14,8 @@ from deepfashion_tf.data.wardrobe import draw_garment, sample_labels
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.progress import progress_bar
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.training.run import Run
 
 PARTS = ("sleeve", "neckline")  # categories of which a drawing knows the part
 _LEAST_AREA = 0.02  # of the crop: of smaller parts a coarse map says nothing
