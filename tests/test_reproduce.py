@@ -94,3 +94,15 @@ def assert_one_sentence(done: subprocess.CompletedProcess, part: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert part in done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_estimate_measures_training_steps(tmp_path):
+    TrainConfig(backbone="resnet50", image_size=32, batch_size=4, weights="none").save(
+        tmp_path / "config.json"
+    )
+    command = [sys.executable, "-m", "deepfashion_tf.reproduction.estimate"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "config.json")], capture_output=True, text=True, check=True
+    )
+    assert 0.01 < float(done.stdout) < 1e5
