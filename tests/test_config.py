@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import REMOVED, TrainConfig
 from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.schema import Schema, builtin_schema
@@ -30,6 +30,16 @@ def test_a_config_survives_its_file(tmp_path):
     values = json.loads((tmp_path / "config.json").read_text())
     del values["box_padding"], values["box_jitter"]
     assert TrainConfig.from_values(values) == config
+
+
+def test_options_of_older_versions(tmp_path, monkeypatch):
+    monkeypatch.setitem(REMOVED, "old_option", "off")
+    values = {"epochs": 3, "old_option": "off"}
+    assert TrainConfig.from_values(values).epochs == 3
+    (tmp_path / "config.json").write_text(json.dumps(values | {"old_option": "on"}))
+    with pytest.raises(InputError, match="old_option = 'on': this version has no such option"):
+        TrainConfig.load(tmp_path / "config.json")
+    assert not REMOVED.keys() & {field.name for field in dataclasses.fields(TrainConfig)}
 
 
 def test_it_cannot_be_changed():

@@ -22,6 +22,8 @@ CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
 TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
 Views = Literal["none", "flip", "crops"]
+# Options of older versions: the value at which each of them changed nothing.
+REMOVED: dict[str, object] = {}
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
 
@@ -446,6 +448,13 @@ class TrainConfig(RowOptions):
         Raises:
             InputError: a key that is no option, or a value that an option cannot have.
         """
+        used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
+        if used:
+            settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
+            raise InputError(
+                f"{settings}: this version has no such option; use the version that made the run"
+            )
+        values = {name: value for name, value in values.items() if name not in REMOVED}
         unknown = [name for name in values if name not in get_type_hints(cls)]
         if unknown:
             raise InputError(f"{list_some(unknown)}: no option has this name.")
