@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfashion_tf.runs.config import TrainConfig
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "reproduce.py"
 CELL = Path("cells") / "resnet50-fc0"
 SECONDS = 300  # two short runs on a loaded machine
