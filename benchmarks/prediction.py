@@ -10,10 +10,11 @@ import tensorflow as tf
 from benchmarks.rates import Rate, race
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.export.saved_model import export_run
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.runs.run import Run
-from deepfashion_tf.serving.answer_files import Wanted, open_writer
+from deepfashion_tf.serving.answer_files import open_writer
 
 BARE = "SavedModel, files"
 INPUT = "reading, decoding, cropping alone"

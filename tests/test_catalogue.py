@@ -18,10 +18,11 @@ import pyarrow.parquet
 import pytest
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import Item, find_items
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.answer_files import Wanted, open_writer
+from deepfashion_tf.serving.answer_files import open_writer
 from deepfashion_tf.serving.catalogue.shards import Shard, count_done, shards_of, tag_shard
 from deepfashion_tf.serving.catalogue.tagging import opened
 

@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from conftest import make_narrow
 
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import find_items
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.serving.answer_files import Wanted
 from deepfashion_tf.serving.catalogue.shards import count_done, shards_of, tag_shard
 
 NAMES = [b"caf\xe9.jpg", b"\xff\xfe.jpg", b"plain.jpg", b"\xed\xa0\x80.jpg", b"\xc3\xa9.jpg"]

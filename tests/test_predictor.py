@@ -18,13 +18,14 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.evaluation.evaluate import predict_split
 from deepfashion_tf.export.saved_model import export_run
+from deepfashion_tf.inference.acceptance import thresholds
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.calibration import Calibration, CategoryCalibration, Coverage
 from deepfashion_tf.inference.items import Item, find_items, items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
-from deepfashion_tf.serving.acceptance import thresholds
-from deepfashion_tf.serving.answer_files import Wanted, open_writer
+from deepfashion_tf.serving.answer_files import open_writer
 from deepfashion_tf.serving.predict import Faults, Montages, faults_path, predict
 
 SCHEMA = builtin_schema()

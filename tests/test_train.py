@@ -22,13 +22,13 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer_labelled, answers, evaluate, predict_split
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.export.saved_model import export_run
+from deepfashion_tf.inference.answers import Wanted, answers_of
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import Schema, builtin_schema
-from deepfashion_tf.serving.answer_files import Wanted, answers_of
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,

@@ -11,6 +11,8 @@ from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.files import is_folder, whole_or_nothing
+from deepfashion_tf.inference.acceptance import check_shares, thresholds
+from deepfashion_tf.inference.answers import Wanted, answers_of
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
@@ -19,15 +21,7 @@ from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.outputs import check_outputs, is_within
 from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
 from deepfashion_tf.runs.run import Run
-from deepfashion_tf.serving.acceptance import check_shares, thresholds
-from deepfashion_tf.serving.answer_files import (
-    Terminal,
-    Wanted,
-    Writer,
-    answers_of,
-    check_output,
-    open_writer,
-)
+from deepfashion_tf.serving.answer_files import Terminal, Writer, check_output, open_writer
 
 _SHOWN = 20  # faults that the terminal names
 

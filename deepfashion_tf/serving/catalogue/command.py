@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.acceptance import check_shares, thresholds
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import find_items, has_boxes
 from deepfashion_tf.outputs import is_within
 from deepfashion_tf.progress import console
-from deepfashion_tf.serving.acceptance import check_shares, thresholds
-from deepfashion_tf.serving.answer_files import Wanted
 from deepfashion_tf.serving.catalogue.tagging import (
     columns_of,
     describe,

@@ -14,8 +14,9 @@ import pyarrow.parquet
 
 from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.inference.answers import Wanted, rows
 from deepfashion_tf.inference.items import Item
-from deepfashion_tf.serving.answer_files import Wanted, parquet_schema, rows
+from deepfashion_tf.serving.answer_files import parquet_schema
 
 if TYPE_CHECKING:
     from deepfashion_tf.inference.predictor import Predictor

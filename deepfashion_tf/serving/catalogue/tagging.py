@@ -14,10 +14,10 @@ import filelock
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.progress import console, count_aside, make_progress
-from deepfashion_tf.serving.answer_files import Wanted
 from deepfashion_tf.serving.catalogue.shards import Shard, count_done, faults_path, shards_of
 from deepfashion_tf.serving.catalogue.workers import RETRIES, WorkerLost, Workers
 

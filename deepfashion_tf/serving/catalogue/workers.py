@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.serving.answer_files import Wanted
 from deepfashion_tf.serving.catalogue.shards import Shard, tag_shard
 
 if TYPE_CHECKING:
