@@ -15,7 +15,7 @@ ROOMS = [
     *("doctor", "tuning", "serving", "reproduction"),
 ]
 # Programs on top of the rooms. All other modules outside the rooms import no room.
-TOP = {"__init__", "job_process", "registration"}
+TOP = {"__init__", "api", "cli", "job_process", "registration"}
 ABOVE = ("scripts", "benchmarks", "notebooks", "tests")
 
 

@@ -4,6 +4,8 @@ Training and evaluation differ in the order and the augmentation, and nothing el
 `training_dataset` with `evaluation_dataset`.
 """
 
+import functools
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,7 +28,7 @@ def training_dataset(
     normalization: Normalization,
     *,
     batch_size: int,
-    epochs: int,
+    epochs: int | None,
     seed: int,
     augmentation: Augmentation = FLIP,
     size: int | None = None,
@@ -47,7 +49,8 @@ def training_dataset(
         reader: where their crops come from.
         normalization: of the network.
         batch_size: of all replicas together.
-        epochs: where the stream ends.
+        epochs: where the stream ends; None = each pass over the dataset is one epoch, the next
+            one each time.
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
             part of a batch. Boxes that move take the reader's margin off.
@@ -81,7 +84,15 @@ def training_dataset(
         sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
-    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+    if epochs is None:
+        numbers = itertools.count(first_epoch)
+        number = functools.partial(
+            tf.numpy_function, lambda: np.int64(next(numbers)), [], tf.int64, stateful=True
+        )
+        passes = tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(number(), []))
+    else:
+        passes = tf.data.Dataset.range(first_epoch, epochs)
+    batches = passes.flat_map(one_epoch)
     return _finished(batches, split, normalization, augmentation, targets, size, reader.margin)
 
 

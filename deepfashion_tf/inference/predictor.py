@@ -242,19 +242,25 @@ class Predictor:
         check_probabilities(self.name, found)
         return {category: found[category] for category in self.schema}
 
-    def stream(self, items: Iterable[Item], batch_size: int | None = None) -> Iterator[Batch]:
+    def stream(
+        self,
+        items: Iterable[Item],
+        batch_size: int | None = None,
+        answer: Callable[[np.ndarray], Probabilities] | None = None,
+    ) -> Iterator[Batch]:
         """Answers for images one after the other, those that cannot be read left out.
 
         Args:
             items: the images; asked for as they are needed.
             batch_size: images that the network is given at once; None = as is fast.
+            answer: what is computed of crops; None = `answer`.
 
         Yields:
             Batches of up to `batch_size` images, in the order of the items.
         """
         batch_size = batch_size or self.batch_size
         for items_read, faults, crops in _batches(self.read(items), batch_size):
-            found = self.answer(crops)
+            found = (answer or self.answer)(crops)
             yield Batch(items_read, faults, crops, found)
 
     def _nothing(self) -> Probabilities:

@@ -81,15 +81,10 @@ def parse_with_recipe(
     data = early.data_dir or early.data or values.get("data_dir") or values.get("data")
     backbone = early.backbone or values.get("backbone")
     recipe = early.recipe or values.get("recipe")
-    if recipe is None:
-        weights = early.weights or values.get("weights")
-        recipe, backbone = _usual(data, backbone, weights)
+    weights = early.weights or values.get("weights")
+    base = recipe_for(data, recipe, backbone, weights)
     try:
-        backbone = known_backbone(backbone or _BACKBONE)
-    except ValueError as error:
-        raise InputError(f"--backbone is {backbone!r}, but {error}.") from error
-    try:
-        base = dataclasses.replace(RECIPES[recipe](backbone), **values)
+        base = dataclasses.replace(base, **values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     # For tyro, a default that is a mapping fixes which names there may be.
@@ -99,6 +94,25 @@ def parse_with_recipe(
     weights = {k: {**value, **getattr(command.config, k)} for k, value in weights.items()}
     config = dataclasses.replace(command.config, **weights)
     return dataclasses.replace(command, config=config), given | values.keys()
+
+
+def recipe_for(
+    data: Path | str | None, recipe: str | None, backbone: str | None, weights: str | None
+) -> TrainConfig:
+    """Returns a recipe's options, and chooses recipe and backbone where nobody names them.
+
+    Raises:
+        InputError: an unknown recipe or backbone.
+    """
+    if recipe is None:
+        recipe, backbone = _usual(data, backbone, weights)
+    if recipe not in RECIPES:
+        raise InputError(f"--recipe is {recipe!r}, but must be one of {', '.join(RECIPES)}.")
+    try:
+        backbone = known_backbone(backbone or _BACKBONE)
+    except ValueError as error:
+        raise InputError(f"--backbone is {backbone!r}, but {error}.") from error
+    return RECIPES[recipe](backbone)
 
 
 def _usual(data: Path | str | None, backbone: str | None, weights: str | None) -> tuple[str, str]:

@@ -92,13 +92,14 @@ def train(
     if runtime.replicas > 1:
         console.print(f"{runtime.describe()}", style="dim")
     # The chief says it for all.
-    console.quiet = not runtime.is_chief
+    before = console.quiet
+    console.quiet = before or not runtime.is_chief
     try:
         return _train(config, runtime, options, termination)
     except tf.errors.OpError as error:
         raise runtime.explain_loss(error) or error from error
     finally:
-        console.quiet = False
+        console.quiet = before
 
 
 def _train_head_start(wanted: TrainConfig, runtime: Runtime, termination: Termination) -> None:
