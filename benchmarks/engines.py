@@ -47,7 +47,7 @@ def benchmark_engines(
             words = str(Predictor.load(run.directory, name).engine)
             paths[words] = (str(run.directory), name)
         else:
-            console.print(f"{name} is not installed: {engine.exporter_file}", style="dim")
+            console.print(f"{name} is not installed: {engine.export_install}", style="dim")
     size = run.config.image_size
     cost = operations(run.config.backbone, size, run.config.variant)
     for batch in BATCHES:

@@ -68,7 +68,7 @@ class Options:
     """How often each contestant is measured; the median counts, and is printed after each round.
     suggestions: seeds."""
     peer_python: Path | None = None
-    """input, step, first-step, memory, inference: interpreter that has requirements-bench.txt.
+    """input, step, first-step, memory, inference: interpreter with the extra [bench].
     None: this one."""
     output_dir: Path | None = None
     """noise, suggestions: folder of their models; what is done there is not done again. None:

@@ -108,12 +108,12 @@ def open_peers(
     except OSError as error:
         raise InputError(
             f"--peer-python {python} cannot be started ({error.strerror}): name a Python "
-            f"interpreter that has requirements-bench.txt."
+            f"interpreter with the extra [bench]."
         ) from error
     if not is_there:
         console.print(
-            f"{', '.join(packages)} not installed, so there are no peers: pip install -r "
-            f"requirements-bench.txt, here or where --peer-python points",
+            f"{', '.join(packages)} not installed, so there are no peers: pip install "
+            f"'deepfashion_tf[bench]', here or where --peer-python points",
             style="dim",
             soft_wrap=True,
         )

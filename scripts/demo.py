@@ -34,7 +34,7 @@ def main() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "The demo needs starlette and uvicorn: pip install -r requirements-demo.txt."
+            "The demo needs starlette and uvicorn: pip install 'deepfashion_tf[demo]'."
         ) from error
     import_tensorflow()
     from deepfashion_tf.serving.demo.server import serve

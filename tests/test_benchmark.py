@@ -34,7 +34,7 @@ def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
     names = [rate.name for rate in rates]
     ours = ["training, files", "training, cache", "training, cache on disk", "evaluation, files"]
     assert names[:6] == [LIMIT, "decoding, resizing", *ours]
-    assert "torchvision" in names or "requirements-bench.txt" in capsys.readouterr().out
+    assert "torchvision" in names or "deepfashion_tf[bench]" in capsys.readouterr().out
 
 
 def test_images_without_boxes_are_no_benchmark(challenge):
@@ -163,7 +163,7 @@ def test_peers_are_started_where_their_packages_are(counting, tmp_path, capsys):
     jobs = {"counter": {"what": "count", "n": 3}}
     with ExitStack() as stack:
         assert open_peers(stack, jobs, None, ["no_such_package"]) == {}
-        assert "requirements-bench.txt" in " ".join(capsys.readouterr().out.split())
+        assert "deepfashion_tf[bench]" in " ".join(capsys.readouterr().out.split())
         peers = open_peers(stack, jobs, None, ["json"])
         assert peers["counter"].work() == 3
         with pytest.raises(InputError, match=r"--peer-python .* cannot be started"):

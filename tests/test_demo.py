@@ -26,8 +26,8 @@ import requests
 from image_files import exif, jpeg, png_chunk, refused, save
 from PIL import Image
 
-pytest.importorskip("starlette", reason="requirements-demo.txt is not installed")
-pytest.importorskip("uvicorn", reason="requirements-demo.txt is not installed")
+pytest.importorskip("starlette", reason="the extra [demo] is not installed")
+pytest.importorskip("uvicorn", reason="the extra [demo] is not installed")
 
 import uvicorn
 from starlette.requests import Request
@@ -503,7 +503,7 @@ def test_bad_input_gets_one_sentence(run, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for options, environment, word in (
-            ([run.directory], {"PYTHONPATH": str(tmp_path)}, "requirements-demo.txt"),
+            ([run.directory], {"PYTHONPATH": str(tmp_path)}, "deepfashion_tf[demo]"),
             ([tmp_path / "none", "--port", 0], {}, "none"),
             ([run.directory, "--port", port], {}, f"--port {port}"),
             ([run.directory, "--port", 99999], {}, "--port"),

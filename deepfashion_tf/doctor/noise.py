@@ -279,7 +279,7 @@ def _cleanlab():
         from cleanlab import filter as filters
     except ImportError as error:
         raise InputError(
-            "Looking for wrong labels needs cleanlab: pip install -r requirements-noise.txt."
+            "Looking for wrong labels needs cleanlab: pip install 'deepfashion_tf[noise]'."
         ) from error
     return filters, count
 

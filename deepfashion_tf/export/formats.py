@@ -193,8 +193,7 @@ def _import(name: str, engine: EngineName):
     except ImportError as error:
         about = ENGINES[engine]
         raise InputError(
-            f"--formats {about.format} needs {name.partition('.')[0]}: "
-            f"pip install -r {about.exporter_file}."
+            f"--formats {about.format} needs {name.partition('.')[0]}: {about.export_install}."
         ) from error
 
 

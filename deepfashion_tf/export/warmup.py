@@ -27,7 +27,7 @@ def write_warmup(run: Run, name: str = "garments") -> None:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
         raise InputError(
-            "--warmup needs tensorflow-serving-api: pip install -r requirements-serving.txt."
+            "--warmup needs tensorflow-serving-api: pip install 'deepfashion_tf[serving]'."
         ) from error
     size = run.config.image_size
     noise = tf.random.stateless_uniform([2 * size, size, 3], (0, 0), 0, 256, tf.int32)

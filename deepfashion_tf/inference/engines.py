@@ -61,24 +61,24 @@ class Engine:
         package: what is imported.
         format: as ``scripts/export.py --formats`` calls it.
         file: of the network, in its export's folder.
-        requirements: file that installs it.
+        extra: of this package, which installs it; None = it is always installed.
         open: network file -> what answers, and how.
         is_exact: its answers are the model's but for rounding, so that it may be chosen unasked.
         wants_units: it is fast where the processor has units for bfloat16 alone.
         export_package: what exporting imports beside it; None = nothing that is not there anyway.
-        export_requirements: file that installs that one; None = the same.
+        export_extra: the extra that installs that one; None = the same.
     """
 
     name: EngineName
     package: str
     format: str
     file: str
-    requirements: str
+    extra: str | None
     open: Callable[[Path], tuple[Answer, Running]]
     is_exact: bool = True
     wants_units: bool = False
     export_package: str | None = None
-    export_requirements: str | None = None
+    export_extra: str | None = None
 
     @property
     def folder(self) -> str:
@@ -99,9 +99,18 @@ class Engine:
         return self.is_installed and find_spec(self.export_package or self.package) is not None
 
     @property
-    def exporter_file(self) -> str:
-        """File that installs what exporting takes."""
-        return self.export_requirements or self.requirements
+    def install(self) -> str:
+        """The command that installs it."""
+        return _install(self.extra)
+
+    @property
+    def export_install(self) -> str:
+        """The command that installs what exporting takes."""
+        return _install(self.export_extra or self.extra)
+
+
+def _install(extra: str | None) -> str:
+    return f"pip install 'deepfashion_tf[{extra}]'" if extra else "pip install deepfashion_tf"
 
 
 # What they compute in is part of the file, or of what they are for.
@@ -130,10 +139,7 @@ def open_engine(name: EngineName, path: Path, exact: bool = False) -> tuple[Answ
             f"name another --engine."
         )
     if not engine.is_installed:
-        raise InputError(
-            f"{path} is answered by {name}, which is not installed: "
-            f"pip install -r {engine.requirements}."
-        )
+        raise InputError(f"{path} is answered by {name}, which is not installed: {engine.install}.")
     try:
         if exact and name == "openvino":
             return _open_openvino(path, exact=True)
@@ -249,7 +255,7 @@ _ALL = (
         "openvino",
         "openvino",
         "model.xml",
-        "requirements-openvino.txt",
+        "openvino",
         _open_openvino,
     ),
     Engine(
@@ -257,7 +263,7 @@ _ALL = (
         "tensorflow",
         "saved_model-bfloat16",
         "saved_model.pb",
-        "requirements.txt",
+        None,
         _open_saved_model,
         wants_units=True,
     ),
@@ -266,7 +272,7 @@ _ALL = (
         "onnxruntime",
         "onnx",
         "model.onnx",
-        "requirements-onnx.txt",
+        "onnx",
         _open_onnx,
         export_package="tf2onnx",
     ),
@@ -275,7 +281,7 @@ _ALL = (
         "ai_edge_litert",
         "litert",
         "model.tflite",
-        "requirements-litert.txt",
+        "litert",
         _open_litert,
     ),
     Engine(
@@ -283,18 +289,18 @@ _ALL = (
         "openvino",
         "openvino-int8",
         "model-int8.xml",
-        "requirements-openvino.txt",
+        "openvino",
         partial(_open_openvino, precision="int8"),
         is_exact=False,
         export_package="nncf",
-        export_requirements="requirements-openvino-int8.txt",
+        export_extra="openvino-int8",
     ),
     Engine(
         "litert-int8",
         "ai_edge_litert",
         "litert-int8",
         "model-int8.tflite",
-        "requirements-litert.txt",
+        "litert",
         partial(_open_litert, precision="int8"),
         is_exact=False,
     ),

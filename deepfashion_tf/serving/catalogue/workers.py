@@ -156,7 +156,7 @@ def _start_ray(crew: Crew):
         import ray
     except ImportError as error:
         raise InputError(
-            "Tagging a catalogue needs Ray: pip install -r requirements-catalogue.txt."
+            "Tagging a catalogue needs Ray: pip install 'deepfashion_tf[catalogue]'."
         ) from error
     local = {} if crew.address else {"num_cpus": crew.workers * crew.threads}
     ray.init(

@@ -1,0 +1,41 @@
+# Runs the commands on a CPU, as a user without privileges:
+#     docker build -t deepfashion .
+#     docker run --rm -v "$PWD:/work" deepfashion \
+#         python /app/scripts/predict.py saved_models/RUN photo.jpg
+#
+# The demo page needs its extra, and a port:
+#     docker build --build-arg EXTRAS='[demo]' -t deepfashion-demo .
+#     docker run --rm -p 7860:7860 -v "$PWD:/work" deepfashion-demo \
+#         python /app/scripts/demo.py saved_models/RUN --host 0.0.0.0
+
+FROM python:3.12-slim AS build
+
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+WORKDIR /build
+
+# The tested versions, without the project: this layer changes with the pins alone.
+COPY requirements.txt ./
+RUN grep -v '^-e' requirements.txt > pins.txt \
+    && pip install --no-cache-dir --requirement pins.txt
+
+COPY LICENSE README.md pyproject.toml ./
+COPY deepfashion_tf ./deepfashion_tf
+ARG EXTRAS=""
+# A path has no version.
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir ".${EXTRAS}"
+
+FROM python:3.12-slim
+
+COPY --from=build /opt/venv /opt/venv
+COPY scripts /app/scripts
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1
+
+RUN useradd --create-home --uid 1000 user && install --directory --owner user /work
+USER 1000
+WORKDIR /work
+
+EXPOSE 7860
+CMD ["python", "/app/scripts/predict.py", "--help"]
