@@ -1,18 +1,6 @@
-"""Examines images, boxes, splits and labels; exit code 1 where training or scores are spoilt."""
+"""Runs `deepfashion check`."""
 
-import tyro
-
-from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.doctor.options import Options
-
-
-def main() -> int:
-    options = tyro.cli(Options, description=__doc__)
-    import_tensorflow()
-    from deepfashion_tf.doctor.check import check_data
-
-    return check_data(options)
-
+from deepfashion_tf.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("check")

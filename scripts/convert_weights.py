@@ -1,46 +1,6 @@
-"""Converts published weights to Keras' .weights.h5, with a note on the network they are for."""
+"""Runs `deepfashion weights`."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
-
-from deepfashion_tf.command_line import import_tensorflow, run
-from deepfashion_tf.errors import InputError, printable
-from deepfashion_tf.outputs import check_outputs
-
-
-@dataclass(frozen=True)
-class Options:
-    source: Annotated[str, tyro.conf.Positional]
-    """What --weights of train.py takes: imagenet, timm:MODEL, or a file."""
-    output: Annotated[Path, tyro.conf.Positional]
-    """File to write, ending in .weights.h5."""
-    backbone: Literal["resnet50", "seresnet50", "seresnext50"] | None = None
-    """Needed for imagenet. None: what the weights are for."""
-    variant: str | None = None
-    """Which network, for a file that fits several."""
-    offline: bool = False
-    """Download nothing."""
-
-
-def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
-    if not options.output.name.endswith(".weights.h5"):
-        raise InputError(f"{options.output} must end in .weights.h5, as Keras wants it.")
-    if not options.output.parent.is_dir():
-        raise InputError(f"The folder of {options.output} does not exist: make it first.")
-    check_outputs({"The output": options.output}, [options.source])
-    import_tensorflow()
-    from deepfashion_tf.models.weights import convert_weights, find_weights
-
-    weights = find_weights(
-        options.source, options.backbone, variant=options.variant, offline=options.offline
-    )
-    convert_weights(weights, options.output)
-    print(f"Weights of {weights.variant}: {printable(options.output)}")
-
+from deepfashion_tf.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("weights")

@@ -1,53 +1,6 @@
-"""Makes a table and a schema of a folder per class, or of COCO, CVAT or Label Studio files."""
+"""Runs `deepfashion table`."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from deepfashion_tf.command_line import run
-from deepfashion_tf.data.foreign.convert import read_annotations, write_records
-from deepfashion_tf.data.schema_proposal import propose_schema
-from deepfashion_tf.errors import counted, list_some, printable
-from deepfashion_tf.outputs import check_outputs
-
-
-@dataclass(frozen=True)
-class Options:
-    input: Annotated[Path, tyro.conf.Positional]
-    """A folder of folders of images, COCO's .json, CVAT's .xml or Label Studio's .json."""
-    images: Path | None = None
-    """Folder that the file's image names are relative to. None: the table's."""
-    levels: tuple[str, ...] = ()
-    """What each level of folders is: split, a category's name, or - for nothing."""
-    output: Path = Path("table.csv")
-    """Table to write."""
-    schema: Path = Path("schema.yaml")
-    """Schema to write; read it, and correct what is wrong."""
-
-
-def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
-    check_outputs({"--output": options.output, "--schema": options.schema}, [options.input])
-    found = read_annotations(options.input, options.levels)
-    several = write_records(options.output, found, options.images)
-    rows, left_out = len(found.records), len(found.left_out)
-    print(f"{counted(rows + left_out, 'annotation')}: {counted(rows, 'row')}, {left_out} left out")
-    if found.left_out:
-        listed = [f"  {printable(place)} {printable(why)}" for place, why in found.left_out]
-        print(list_some(listed, separator="\n"))
-    for column, count in several.items():
-        print(
-            f"several words in {printable(column)}, of which none is taken: {counted(count, 'row')}"
-        )
-    print(f"Table: {options.output}")
-    proposal = propose_schema(options.output)
-    proposal.schema.save(options.schema)
-    for warning in proposal.warnings:
-        print(f"look at {warning}")
-    print(f"Schema: {options.schema}")
-
+from deepfashion_tf.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("table")

@@ -1,18 +1,6 @@
-"""Searches focal gamma, learning rate and loss weights for the best validation mean accuracy.
+"""Runs `deepfashion tune`."""
 
-All options of scripts/train.py are those of every trial; --output-dir is the folder of the search
-(None: tuning/BACKBONE-RECIPE). The same command goes on with a search that was stopped.
-"""
-
-from deepfashion_tf.command_line import run
-from deepfashion_tf.tuning.options import parse_tune_command
-from deepfashion_tf.tuning.search import tune
-
-
-def main() -> int:
-    command = parse_tune_command(__doc__)
-    return tune(command.config, command.search)
-
+from deepfashion_tf.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("tune")

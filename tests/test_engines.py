@@ -270,7 +270,7 @@ def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, 
     monkeypatch.undo()
     (copy / CALIBRATION_FILE).unlink()
     assert Predictor.load(copy).engine.name == "tensorflow"
-    with pytest.raises(InputError, match=r"of its present model: scripts/export\.py .*onnx"):
+    with pytest.raises(InputError, match=r"of its present model: deepfashion export .*onnx"):
         Predictor.load(copy, "onnxruntime")
 
 

@@ -17,10 +17,10 @@ PACKAGE = Path(__file__).parents[1] / "deepfashion_tf"
 # A room may import from itself and from the rooms before it; models and data stand side by side.
 ROOMS = [
     *("data", "models", "runs", "training", "inference", "evaluation", "export"),
-    *("doctor", "tuning", "serving", "reproduction"),
+    *("doctor", "tuning", "serving", "reproduction", "commands"),
 ]
 # Programs on top of the rooms. All other modules outside the rooms import no room.
-TOP = {"__init__", "api", "cli", "job_process", "registration"}
+TOP = {"__init__", "__main__", "api", "cli", "job_process", "registration"}
 ABOVE = ("scripts", "benchmarks", "notebooks", "tests")
 
 

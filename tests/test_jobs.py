@@ -58,7 +58,7 @@ def test_the_process_ends_with_its_parent_and_can_be_gone_on_with(wardrobe, tmp_
     wait_until(lambda: job.epochs_done() > done)
     job.terminate()
     job.wait()
-    assert f"To go on: python scripts/train.py --resume {job.directory}" in job.last_words()
+    assert f"To go on: deepfashion train --resume {job.directory}" in job.last_words()
     assert job.returncode == 128 + signal.SIGTERM
     assert "goes on after epoch" in job.log_path.read_text()
 

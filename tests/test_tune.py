@@ -124,7 +124,7 @@ def test_a_search_finds_better_than_the_defaults_and_says_so(base, pretend, caps
     assert config == trained
     assert f"{score_of(best):.4f} (untuned: {score_of(found[0]):.4f})" in path.read_text()
     told = capsys.readouterr().out
-    assert "optimistic" in told and f"train.py --config {path}" in told.replace("\n", " ")
+    assert "optimistic" in told and f"deepfashion train --config {path}" in told.replace("\n", " ")
     assert (base.output_dir / "importance.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -209,13 +209,13 @@ def test_a_search_that_was_stopped_comes_to_the_same(base, pretend, tmp_path, ca
         try:
             code = tune(other, 12)
         except Terminated as end:
-            assert "To go on: python scripts/" in str(end)
+            assert "To go on: deepfashion tune" in str(end)
             code = TERMINATED
         if code == 0:
             break
         assert code == (130 if stop is KeyboardInterrupt else TERMINATED)
         if code == 130:
-            assert "To go on: python scripts/" in capsys.readouterr().err
+            assert "To go on: deepfashion tune" in capsys.readouterr().err
         stops += 1
     assert stops > 3
     assert without_seconds(other) == without_seconds(base)

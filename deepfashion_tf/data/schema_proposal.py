@@ -13,6 +13,7 @@ from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.errors import InputError, counted, list_some
 from deepfashion_tf.schema import NOT_LABELLED, Category, Schema
+from deepfashion_tf.usage import command
 
 _MOST = 60  # attributes of a category
 _RARE = 10  # images, fewer of which teach nothing
@@ -76,7 +77,7 @@ def propose_schema(
     if table.faulty:
         warnings.append(
             f"{table.faulty} of {counted(table.rows, 'row')} cannot be read: "
-            f"scripts/check_data.py lists them."
+            f"{command('check')} lists them."
         )
     is_usual = any(map(_is_no_label, (word for words in counts.values() for word in words)))
     schema = Schema(tuple(taken), NOT_LABELLED if is_usual else None)

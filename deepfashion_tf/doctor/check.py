@@ -1,4 +1,4 @@
-"""What scripts/check_data.py does: looks, tells, draws, mends."""
+"""What `deepfashion check` does: looks, tells, draws, mends."""
 
 from dataclasses import fields
 

@@ -1,4 +1,4 @@
-"""The options of scripts/check_data.py. No TensorFlow."""
+"""The options of `deepfashion check`. No TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Options(RowOptions):
 
     data: Annotated[str, tyro.conf.Positional]
     """Folder in the challenge's or the original layout, table (.csv, .parquet), tfds:NAME or
-    wardrobe: what scripts/train.py takes as --data."""
+    wardrobe: what `deepfashion train` takes as --data."""
     schema: Path | None = None
     """YAML file of the data's categories. None: the run's, those of the data, or the built-in."""
     split_seed: int = 0

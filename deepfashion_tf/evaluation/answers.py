@@ -14,6 +14,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.usage import command
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Answers:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{path} cannot be read as the answers of a run ({error}): run "
-                f"scripts/evaluate.py to write them."
+                f"{command('evaluate')} to write them."
             ) from error
         return cls(
             schema,

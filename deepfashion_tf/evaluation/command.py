@@ -1,4 +1,4 @@
-"""What scripts/evaluate.py does with its options."""
+"""What `deepfashion evaluate` does with its options."""
 
 import time
 from dataclasses import replace
@@ -17,10 +17,11 @@ from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.config import Views
 from deepfashion_tf.runs.run import Run
+from deepfashion_tf.usage import command
 
 
 class Options(Protocol):
-    """The options of scripts/evaluate.py."""
+    """The options of `deepfashion evaluate`."""
 
     run: Path
     data: str | None
@@ -97,7 +98,7 @@ def _print_outdated(run: Run) -> None:
     names = sorted(path.name for path in run.directory.glob("export*"))
     if names:
         console.print(
-            f"{', '.join(names)} still answer as before: scripts/export.py {run.directory} "
+            f"{', '.join(names)} still answer as before: {command('export')} {run.directory} "
             f"exports the run again.",
             soft_wrap=True,
             markup=False,
@@ -131,7 +132,7 @@ def _print_gain(run: Run, split: Split, scores: Scores, tta: Views, seconds: flo
         f"--tta {tta} instead of {run.config.tta}: mean accuracy {own.mean_accuracy:.4f} -> "
         f"{scores.mean_accuracy:.4f}, mean class recall {own.mean_class_recall:.4f} -> "
         f"{scores.mean_class_recall:.4f}, in {seconds / own_seconds:.1f} times as many seconds "
-        f"({own_seconds:.1f} -> {seconds:.1f}, reading included). train.py --tta {tta} makes a run "
-        f"and its exports answer so.",
+        f"({own_seconds:.1f} -> {seconds:.1f}, reading included). "
+        f"{command('train')} --tta {tta} makes a run and its exports answer so.",
         soft_wrap=True,
     )

@@ -25,6 +25,7 @@ from deepfashion_tf.models.views import with_views
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import UNLABELLED
+from deepfashion_tf.usage import command
 
 
 def predict_split(
@@ -173,7 +174,7 @@ def answer_labelled(
         raise InputError(
             f"Nothing in the split {split.name!r} ({split.source}) is labelled in "
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
-            f"use scripts/predict.py."
+            f"use {command('predict')}."
         )
     answered = answer(run, split, skipped, engine)
     if calibrate and engine == "tensorflow":

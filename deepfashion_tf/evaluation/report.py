@@ -28,6 +28,7 @@ from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.explanations import Explainer, overlay
 from deepfashion_tf.page import render_page, table
 from deepfashion_tf.runs.run import Run
+from deepfashion_tf.usage import command
 
 _SHOWN = 18  # mistakes
 _COLUMNS = 6
@@ -134,16 +135,17 @@ def _sections(
         yield (
             "Each point answers all images with another weight of mean class recall: 0 is the "
             "network as it is, 1 answers as if a category's attributes were equally common. The "
-            "ring is what the run answers; `evaluate.py --recall-price 1.5` chooses the best point "
-            "that costs at most 1.5 points of mean accuracy on the validation split. Grey is one "
-            "power of the training shares for all categories (Menon et al. 2021)."
+            f"ring is what the run answers; `{command('evaluate')} --recall-price 1.5` chooses the "
+            "best point that costs at most 1.5 points of mean accuracy on the validation split. "
+            "Grey is one power of the training shares for all categories (Menon et al. 2021)."
         )
         yield "![Mean class recall over mean accuracy](tradeoff.svg)"
     yield "## What may be accepted without a look"
     yield (
         "The share of right answers among those accepted, from the surest on. The ring is the "
         "probability from which on 95 % are promised, with 95 % confidence, by the validation "
-        "split (`predict.py --accept-accuracy 0.95`); without a ring it can promise nothing."
+        f"split (`{command('predict')} --accept-accuracy 0.95`); without a ring it can "
+        "promise nothing."
     )
     yield "![Accuracy over coverage](coverage.svg)"
     yield "## The surest mistakes"

@@ -12,6 +12,7 @@ from deepfashion_tf.documents import as_json, read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema import UNLABELLED
+from deepfashion_tf.usage import command
 
 METRICS_FILE = "metrics.json"  # a run's scores on its validation split
 
@@ -190,7 +191,8 @@ class Scores:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path} cannot be read as scores ({error}): run scripts/evaluate.py to write them."
+                f"{path} cannot be read as scores ({error}): run {command('evaluate')} to write "
+                f"them."
             ) from error
 
 

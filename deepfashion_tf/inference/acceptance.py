@@ -8,6 +8,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.progress import console
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.usage import command
 
 NEVER = 2.0  # a probability that no answer reaches
 
@@ -55,7 +56,7 @@ def thresholds(
     if not calibration:
         raise InputError(
             f"{model.name} has no calibration, which knows the accuracy from a probability "
-            f"on: run scripts/evaluate.py --split val on the run, and export it again."
+            f"on: run {command('evaluate')} --split val on the run, and export it again."
         )
     found = {
         category: calibration[category].coverage.threshold_for(accept_accuracy)

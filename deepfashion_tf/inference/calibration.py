@@ -23,6 +23,7 @@ from deepfashion_tf.inference.adjustment import (
     recall_offsets,
 )
 from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.usage import command
 
 CALIBRATION_FILE = "calibration.json"
 BINS = 15
@@ -402,7 +403,7 @@ class Calibration(dict[str, CategoryCalibration]):
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} cannot be read as a run's calibration ({error}): mend it, or delete it "
-                f"and run scripts/evaluate.py --split val, which makes it anew."
+                f"and run {command('evaluate')} --split val, which makes it anew."
             ) from error
 
 

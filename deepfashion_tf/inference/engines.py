@@ -16,6 +16,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.batch import Probabilities
 from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.processor import bfloat16_units
+from deepfashion_tf.usage import command
 
 EngineName = Literal[
     "tensorflow",
@@ -59,7 +60,7 @@ class Engine:
     Attributes:
         name: of it, as ``--engine`` calls it.
         package: what is imported.
-        format: as ``scripts/export.py --formats`` calls it.
+        format: as ``deepfashion export --formats`` calls it.
         file: of the network, in its export's folder.
         extra: of this package, which installs it; None = it is always installed.
         open: network file -> what answers, and how.
@@ -151,7 +152,7 @@ def open_engine(name: EngineName, path: Path, exact: bool = False) -> tuple[Answ
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} cannot be loaded by {name} ({reason}): export the run again, by "
-            f"scripts/export.py RUN --formats {engine.format}."
+            f"{command('export')} RUN --formats {engine.format}."
         ) from error
 
 

@@ -247,5 +247,5 @@ def broken_export(path: Path, error: Exception) -> InputError:
     """Makes the sentence about an export that cannot be read, and why."""
     reason = " ".join(str(error).split())[:200]
     return InputError(
-        f"{path} cannot be used as an export of scripts/export.py ({reason}): export the run again."
+        f"{path} cannot be used as an export of a run ({reason}): export the run again."
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError, list_some
+from deepfashion_tf.usage import command
 
 # What our exports consist of: the decoder, the networks of `models`, and those of
 # keras.applications. Of these operations, only the handling of variables has a state.
@@ -60,11 +61,11 @@ def check_saved_model(folder: Path) -> None:
     if len(document.meta_graphs) != 1 or not document.meta_graphs[0].HasField("object_graph_def"):
         raise InputError(
             f"{folder} is a SavedModel of TensorFlow 1, or of several graphs, which "
-            f"scripts/export.py does not make: export the run again."
+            f"{command('export')} does not make: export the run again."
         )
     if wrong := _forbidden(document.meta_graphs[0]):
         raise InputError(
-            f"{folder} contains operations that an export of scripts/export.py does not have "
+            f"{folder} contains operations that no export of a run has "
             f"({list_some(wrong)}), and is not loaded: load only exports that you made yourself."
         )
 

@@ -49,6 +49,7 @@ from deepfashion_tf.inference.items import Item, fetched
 from deepfashion_tf.runs.config import CONFIG_FILE
 from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.usage import command
 
 _LEAST, _MOST = 32, 128  # images that the network is given at once
 _PIXELS = 2**19  # of these, between the two
@@ -128,7 +129,7 @@ class Predictor:
         if engine != "auto" and not is_made_of(run, run.directory / about.folder):
             raise InputError(
                 f"{run.directory} has no export for {chosen} of its present model: "
-                f"scripts/export.py {run.directory} --formats {about.format} makes it."
+                f"{command('export')} {run.directory} --formats {about.format} makes it."
             )
         found = cls._of_network(
             run.directory / about.folder,

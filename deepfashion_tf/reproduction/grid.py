@@ -206,7 +206,7 @@ def _directory(study: StudyName) -> str:
 
 
 class Options(Protocol):
-    """The options of scripts/reproduce.py."""
+    """The options of `deepfashion reproduce`."""
 
     study: StudyName
     scale: Scale

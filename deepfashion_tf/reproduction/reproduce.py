@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +31,7 @@ from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.jobs import Job, answers_path, run_jobs
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
+from deepfashion_tf.usage import typed
 
 _STATE = "reproduction.json"
 _RUN_BYTES = 120e6  # of a finished run; two checkpoints more while it is trained
@@ -67,7 +66,7 @@ def reproduce(grid: Grid, names: list[str], parallel: int) -> int:
             failures = {_name(job): job.last_words() for job in jobs if not job.is_done}
         results = _collect(grid, splits)
         if grid.study:
-            shown = write_study(results, grid.study, failures, _command())
+            shown = write_study(results, grid.study, failures, typed("reproduce"))
         else:
             shown = _write(results, failures)
     _print(results, shown, failures)
@@ -248,13 +247,8 @@ def _write(results: Results, failures: dict[str, str]) -> Table | None:
         # A category that nobody has labelled has no answers, and the server takes all six.
         if list(answers.schema) == list(results.schema):
             write_submission(answers, directory)
-    write_results(results, found, figures, failures, _command())
+    write_results(results, found, figures, failures, typed("reproduce"))
     return _table(results, found) if found else None
-
-
-def _command() -> str:
-    script, *options = sys.argv
-    return shlex.join(["python", f"scripts/{Path(script).name}", *options])
 
 
 def _table(results: Results, found: list[Verdict]) -> Table:

@@ -22,6 +22,7 @@ from deepfashion_tf.reproduction.grid import Grid
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.jobs import answers_path
 from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.usage import command
 
 History = dict[str, list[float]]
 TOGETHER = "+"  # between the names of splits that are scored as one
@@ -288,11 +289,11 @@ def open_results(directory: Path | str) -> Results:
         split, images = document["split"], document["images"]
     except FileNotFoundError as error:
         raise InputError(
-            f"{path} is missing: name a directory that scripts/reproduce.py has made."
+            f"{path} is missing: name a directory that {command('reproduce')} has made."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise InputError(
-            f"{path} cannot be read ({error}): make it anew with the scripts/reproduce.py that "
+            f"{path} cannot be read ({error}): make it anew with the {command('reproduce')} that "
             f"has made it."
         ) from error
     return Results(grid, builtin_schema(), split, _read_cells(grid, finished, split), images)

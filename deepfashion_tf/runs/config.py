@@ -17,6 +17,7 @@ from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.usage import command
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
@@ -431,7 +432,7 @@ class TrainConfig(RowOptions):
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} is missing, so {path.parent} is no run directory: name one that "
-                f"scripts/train.py has made, such as saved_models/seresnet50-demo."
+                f"{command('train')} has made, such as saved_models/seresnet50-demo."
             ) from error
         except (InputError, ValueError, OSError) as error:
             # A file holds keys, not options.

@@ -1,4 +1,4 @@
-"""The command line of scripts/train.py, generated from TrainConfig and RuntimeOptions."""
+"""The command line of `deepfashion train`, generated from TrainConfig and RuntimeOptions."""
 
 import argparse
 import dataclasses
@@ -19,6 +19,8 @@ from deepfashion_tf.runs.config import CONFIG_FILE, WARDROBES, TrainConfig
 from deepfashion_tf.runs.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
+from deepfashion_tf.runs.short_help import short_help
+from deepfashion_tf.usage import command
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")
@@ -28,7 +30,7 @@ _FOR_CPU = "efficientnetlite0"
 
 @dataclass(frozen=True)
 class Command:
-    """What scripts/train.py is asked for."""
+    """What `deepfashion train` is asked for."""
 
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     options: tyro.conf.OmitArgPrefixes[RuntimeOptions]
@@ -51,12 +53,17 @@ def parse_command(description: str, args: Sequence[str] | None = None) -> Comman
         InputError: the recipe file cannot be used; the run to go on with is none, or has
             other options than those given, in the file or on the command line.
     """
-    command, given = parse_with_recipe(Command, description, args, options=RuntimeOptions())
-    return command if command.options.resume is None else _go_on(command, given)
+    parsed, given = parse_with_recipe(Command, "train", description, args, options=RuntimeOptions())
+    return parsed if parsed.options.resume is None else _go_on(parsed, given)
 
 
 def parse_with_recipe(
-    form: type[T], description: str, args: Sequence[str] | None = None, **defaults
+    form: type[T],
+    name: str,
+    description: str,
+    args: Sequence[str] | None = None,
+    own: type | None = None,
+    **defaults,
 ) -> tuple[T, set[str]]:
     """Parses a command line that has the options of a training, and ``--config``, among others.
 
@@ -64,8 +71,10 @@ def parse_with_recipe(
 
     Args:
         form: dataclass with the fields `config` and `recipe_file`, as `Command` has them.
+        name: of the subcommand.
         description: the first lines of ``--help``.
         args: the options; None = those of this process.
+        own: dataclass of options that no training has.
         defaults: of the form's other fields.
 
     Returns:
@@ -75,6 +84,10 @@ def parse_with_recipe(
         InputError: the recipe file cannot be used.
     """
     args = _join_weights(sys.argv[1:] if args is None else list(args))
+    if {"-h", "--help"} & set(args):
+        print(short_help(command(name), description, own))
+        sys.exit(0)
+    args = ["--help" if arg == "--help-all" else arg for arg in args]
     early, given = _look_ahead(args), _given(args)
     path = None if early.config is None else expand_user(Path(early.config), "--config")
     values = {} if path is None else without_replaced(read_recipe_file(path), given)
@@ -90,10 +103,10 @@ def parse_with_recipe(
     # For tyro, a default that is a mapping fixes which names there may be.
     weights = {name: getattr(base, name) for name in ("loss_weights", "class_alpha")}
     default = form(config=dataclasses.replace(base, **{k: {} for k in weights}), **defaults)
-    command = tyro.cli(form, description=description, default=default, args=args)
-    weights = {k: {**value, **getattr(command.config, k)} for k, value in weights.items()}
-    config = dataclasses.replace(command.config, **weights)
-    return dataclasses.replace(command, config=config), given | values.keys()
+    parsed = tyro.cli(form, description=description, default=default, args=args)
+    weights = {k: {**value, **getattr(parsed.config, k)} for k, value in weights.items()}
+    config = dataclasses.replace(parsed.config, **weights)
+    return dataclasses.replace(parsed, config=config), given | values.keys()
 
 
 def recipe_for(

@@ -14,8 +14,9 @@ from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.recipes import RECIPES
+from deepfashion_tf.usage import command
 
-_HELP = "a recipe file holds options of scripts/train.py, one a line, such as gamma: 1.5"
+_HELP = "a recipe file holds options of a training, one a line, such as gamma: 1.5"
 # What a run's config.json says about that run alone.
 _OF_ONE_RUN = ("output_dir", "untrained", "weights_sha256")
 # An option of the command line -> what it replaces in the file besides itself.
@@ -53,7 +54,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
             advice = (
                 f"do you mean {close[0]}?"
                 if close
-                else "scripts/train.py --help lists them, with - for _."
+                else f"{command('train')} --help lists them, with - for _."
             )
             raise InputError(f"{where}: {name} is no option of a training; {advice}")
         try:

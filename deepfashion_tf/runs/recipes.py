@@ -103,7 +103,7 @@ def strong(backbone: str = "seresnet50") -> TrainConfig:
     is known by heart, heads that look, cross-entropy (focal loss of gamma = 0), batches of 16,
     which make twice as many steps of the same images, a learning rate that falls as a cosine, and
     answers that are the mean over four views: an image, its middle, and both mirrored.
-    The README says what is known of their worth, and `reproduce.py --study strong` tells more.
+    `deepfashion reproduce --study strong` measures what each of them is worth.
     """
     return TrainConfig(
         recipe="strong",

@@ -31,6 +31,7 @@ from deepfashion_tf.models.variants import find_variant, layer_name, published_v
 from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.usage import command
 
 BAD_IMAGES_FILE = "bad_images.txt"
 ENSEMBLE_FILE = "ensemble.json"  # names the runs that an ensemble was made of
@@ -114,7 +115,7 @@ class Run:
         directory = expand_user(Path(directory), "the run directory")
         if not is_folder(directory):
             raise InputError(
-                f"There is no run directory {directory}: scripts/train.py makes them, "
+                f"There is no run directory {directory}: {command('train')} makes them, "
                 f"in saved_models/."
             )
         config = TrainConfig.load(directory / CONFIG_FILE)

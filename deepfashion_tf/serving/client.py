@@ -12,6 +12,7 @@ import requests
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import Item
+from deepfashion_tf.usage import command
 
 Attributes = Mapping[str, Sequence[str]]
 
@@ -27,7 +28,7 @@ def read_attributes(export: Path) -> dict[str, list[str]]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read ({error}): name the folder that scripts/export.py has made."
+            f"{path} cannot be read ({error}): name the folder that {command('export')} has made."
         ) from error
 
 

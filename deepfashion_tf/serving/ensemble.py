@@ -202,7 +202,7 @@ def ensemble_command(
     distilled: Path | None,
     recall_price: float | None = None,
 ) -> None:
-    """Does what scripts/ensemble.py is asked for.
+    """Does what `deepfashion ensemble` is asked for.
 
     Raises:
         InputError: the runs, the data or a directory cannot be used.

@@ -41,7 +41,7 @@ def parse_box(text: str, name: str = "--box") -> Box:
 
 
 class Options(Protocol):
-    """The options of scripts/predict.py, those of tables included."""
+    """The options of `deepfashion predict`, those of tables included."""
 
     run: Path
     images: tuple[str, ...]
@@ -59,7 +59,7 @@ class Options(Protocol):
 
 
 def predict_command(options: Options) -> int:
-    """Does what scripts/predict.py is asked for, and gives its exit code.
+    """Does what `deepfashion predict` is asked for, and gives its exit code.
 
     Raises:
         InputError: the options, the model or all of the images cannot be used.

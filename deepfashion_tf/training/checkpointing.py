@@ -22,6 +22,7 @@ from deepfashion_tf.training.state import (
     metric_arrays,
 )
 from deepfashion_tf.training.trainer import STOP
+from deepfashion_tf.usage import command
 
 
 class Checkpointing(keras.callbacks.Callback):
@@ -150,4 +151,4 @@ class Checkpointing(keras.callbacks.Callback):
 
 def how_to_go_on(position: Position, run: Path) -> str:
     """Says where a run stands and with which command it goes on."""
-    return f"{position} is saved. To go on: python scripts/train.py --resume {run}"
+    return f"{position} is saved. To go on: {command('train')} --resume {run}"

@@ -21,6 +21,7 @@ from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.recipes import demo
 from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.usage import command
 
 SOURCE = "wardrobe"  # as --weights
 EPOCHS = 4
@@ -109,7 +110,8 @@ def verified_model(wanted: TrainConfig) -> Path:
     path = wanted.output_dir / MODEL_FILE
     if not is_ready(wanted):
         raise InputError(
-            f"{path} was not trained to its end: train.py --weights {SOURCE} does it first."
+            f"{path} was not trained to its end: {command('train')} --weights {SOURCE} "
+            f"does it first."
         )
     expected = (wanted.output_dir / _HASH_FILE).read_text(encoding="utf-8").strip()
     if not path.is_file() or _digest_of(path) != expected:

@@ -14,7 +14,7 @@ _GRACE = 60.0  # seconds in which the others end by themselves after one has die
 
 
 def launch_workers(count: int, args: Sequence[str]) -> int:
-    """Runs a script in several processes that know each other by TF_CONFIG.
+    """Runs a program in several processes that know each other by TF_CONFIG.
 
     The first is the chief, and its output is this process' own; the others are heard only
     where they fail. SIGTERM and Ctrl-C are passed on. When one dies, the others have a
@@ -22,7 +22,7 @@ def launch_workers(count: int, args: Sequence[str]) -> int:
 
     Args:
         count: how many.
-        args: the script and its options.
+        args: of Python: what it runs, and the options of that.
 
     Returns:
         The exit code: 0 when all have ended with 0, else that of the chief, or of the

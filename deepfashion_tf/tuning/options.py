@@ -1,4 +1,4 @@
-"""The command line of scripts/tune.py: a training's options, and the search's own."""
+"""The command line of `deepfashion tune`: a training's options, and the search's own."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class TuneCommand:
-    """What scripts/tune.py is asked for."""
+    """What `deepfashion tune` is asked for."""
 
     search: tyro.conf.OmitArgPrefixes[SearchOptions]
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     recipe_file: RecipeFile = None
-    """File (YAML or JSON) with options as defaults, as scripts/train.py takes it."""
+    """File (YAML or JSON) with options as defaults, as `deepfashion train` takes it."""
 
 
 def parse_tune_command(description: str, args: Sequence[str] | None = None) -> TuneCommand:
@@ -51,7 +51,9 @@ def parse_tune_command(description: str, args: Sequence[str] | None = None) -> T
     Raises:
         InputError: a value out of its range, or a recipe file that cannot be used.
     """
-    command, _ = parse_with_recipe(TuneCommand, description, args, search=SearchOptions())
+    command, _ = parse_with_recipe(
+        TuneCommand, "tune", description, args, own=SearchOptions, search=SearchOptions()
+    )
     config = command.config
     if not config.output_dir:
         folder = Path("tuning") / f"{layer_name(config.backbone)}-{config.recipe}"

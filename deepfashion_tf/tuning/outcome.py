@@ -19,6 +19,7 @@ from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.recipe_file import recipe_text
 from deepfashion_tf.tuning.study import Study, failure, is_default
+from deepfashion_tf.usage import command
 
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
@@ -34,15 +35,15 @@ _STATES = {
 
 
 def write_best(study: Study) -> Path:
-    """Writes the best trial's options as a recipe file for ``train.py --config``."""
+    """Writes the best trial's options as a recipe file for ``deepfashion train --config``."""
     best, default = study.complete()[0], study.default()
     untuned = f"{default.value:.4f}" if default else "no score"
     comment = (
-        f"# Trial {best.number} of a search by scripts/tune.py: the best of "
+        f"# Trial {best.number} of a search by {command('tune')}: the best of "
         f"{len(study.finished())} trials.\n"
         f"# Validation mean accuracy {best.value:.4f} (untuned: {untuned}); it was chosen by that "
         f"score,\n# which is therefore optimistic. To train with it:\n"
-        f"#     python scripts/train.py --config {printable(study.directory / BEST_FILE)}\n"
+        f"#     {command('train')} --config {printable(study.directory / BEST_FILE)}\n"
     )
     path = study.directory / BEST_FILE
     write_atomically(path, comment + recipe_text(study.config(best)))
@@ -135,7 +136,7 @@ def print_outcome(study: Study, splits: Sequence[Split]) -> None:
     best = study.run_directory(study.complete()[0].number)
     for line in (
         f"Search: {study.directory}/  {names}, trials/; the best trial's run: {best}/",
-        f"To train with it: python scripts/train.py --config {files[0]}",
+        f"To train with it: {command('train')} --config {files[0]}",
     ):
         console.print(line, soft_wrap=True)
 

@@ -1,6 +1,5 @@
 """The search: one trial after the other, each a training in a process of its own."""
 
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from deepfashion_tf.tuning.options import SearchOptions
 from deepfashion_tf.tuning.outcome import print_outcome, write_best, write_trials
 from deepfashion_tf.tuning.space import Space
 from deepfashion_tf.tuning.study import STUDY_FILE, Study, failure, is_default, locked
+from deepfashion_tf.usage import typed
 
 _HOPELESS = 3  # trials that fail with the same words before the others are spared them
 
@@ -43,9 +43,7 @@ def tune(base: TrainConfig, options: SearchOptions) -> int:
         InputError: the data or the folder cannot be used, or all trials have failed.
         Terminated: SIGTERM; all is saved.
     """
-    script, *args = sys.argv
-    command = shlex.join(["python", f"scripts/{Path(script).name}", *args])
-    how = f"What was computed is kept. To go on: {command}"
+    how = f"What was computed is kept. To go on: {typed('tune')}"
     try:
         with sigterm_raises(), locked(base.output_dir):
             splits = open_splits(base, ["train", "val"], check_images=False)

@@ -1,9 +1,9 @@
-"""What a weights file is, in words: for scripts/inspect_weights.py."""
+"""What a weights file is, in words: for `deepfashion weights`."""
 
 from pathlib import Path
 
 from deepfashion_tf.models.backbones import build_backbone
-from deepfashion_tf.models.variants import VARIANTS
+from deepfashion_tf.models.variants import VARIANTS, LiteVariant
 from deepfashion_tf.models.weights.files import read_file
 from deepfashion_tf.models.weights.identify import find_layout, fitting_variants
 from deepfashion_tf.models.weights.network import Weights, fit
@@ -46,6 +46,11 @@ def describe(path: Path) -> list[tuple[str, str]]:
 
 def _architecture(name: str) -> str:
     variant = VARIANTS[name]
+    if isinstance(variant, LiteVariant):
+        return (
+            f"EfficientNet-Lite, width {variant.width:g} and depth {variant.depth:g} of B0, "
+            f"{variant.image_size} px"
+        )
     se = f"squeeze and excitation / {variant.reduction}" if variant.reduction else "no squeeze"
     pool = {"padded": "padded by 1", "ceil": "in ceil mode"}[variant.pool]
     return (

@@ -28,7 +28,7 @@ class WeightsFile:
         kind: its format, in words.
         sha256: of its bytes, in hexadecimal.
         tensors: name -> array; in Keras' formats ``layer/weight``.
-        record: what scripts/convert_weights.py noted in it.
+        record: what `deepfashion weights` noted in it.
         layers: name -> configuration of Keras layers, where the file has the graph.
     """
 

@@ -41,7 +41,7 @@ def read_hdf5(path: Path) -> tuple[str, Tensors, dict[str, str]]:
     """Reads ``.h5`` of Keras 2 and ``.weights.h5`` of Keras 3.
 
     Returns:
-        The format in words, the weights, and what scripts/convert_weights.py noted.
+        The format in words, the weights, and what `deepfashion weights` noted.
 
     Raises:
         InputError: it is of an early Keras 3.

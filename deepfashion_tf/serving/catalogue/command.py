@@ -1,4 +1,4 @@
-"""What scripts/tag_catalogue.py does with its options."""
+"""What `deepfashion tag` does with its options."""
 
 import os
 import time
@@ -22,7 +22,7 @@ from deepfashion_tf.serving.catalogue.workers import Crew, Workers
 
 
 class Options(Protocol):
-    """The options of scripts/tag_catalogue.py, those of tables included."""
+    """The options of `deepfashion tag`, those of tables included."""
 
     run: Path
     input: tuple[str, ...]

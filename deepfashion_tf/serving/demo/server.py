@@ -49,7 +49,7 @@ _HEADERS = {
 
 
 class Options(Protocol):
-    """The options of scripts/demo.py."""
+    """The options of `deepfashion demo`."""
 
     run: Path
     host: str

@@ -1,0 +1,99 @@
+"""The console command `deepfashion`, the scripts that do the same, and what both are called."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepfashion_tf.cli import COMMANDS, command_module, main
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.options import parse_command
+from deepfashion_tf.runs.short_help import COMMON, all_options
+from deepfashion_tf.usage import SCRIPTS, command, typed
+
+ROOT = Path(__file__).parents[1]
+
+
+def deepfashion(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
+    """Runs the console command in this process."""
+    monkeypatch.setattr(sys, "argv", ["/bin/deepfashion", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+        sys.exit(0)
+    return end.value.code, *capsys.readouterr()
+
+
+def test_every_command_has_a_module_and_a_script():
+    assert COMMANDS.keys() == SCRIPTS.keys()
+    for name, script in SCRIPTS.items():
+        assert callable(command_module(name).main) and command_module(name).__doc__
+        text = (ROOT / "scripts" / f"{script}.py").read_text()
+        assert f'run_command("{name}")' in text
+    modules = {path.stem for path in (ROOT / "deepfashion_tf" / "commands").glob("*.py")}
+    assert modules == {*COMMANDS, "__init__"}
+
+
+def test_the_command_lists_its_commands(monkeypatch, capsys):
+    for words in ((), ("--help",), ("-h",)):
+        code, out, _ = deepfashion(monkeypatch, capsys, *words)
+        assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
+        assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = deepfashion(monkeypatch, capsys, "--version")
+    assert code == 0 and out.startswith("deepfashion_tf ")
+    code, _, err = deepfashion(monkeypatch, capsys, "trian")
+    assert code == 2 and "There is no command 'trian'" in err
+
+
+@pytest.mark.parametrize("name", ["train", "tune"])
+def test_short_help(monkeypatch, capsys, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = deepfashion(monkeypatch, capsys, name, "--help")
+    lines = out.splitlines()
+    assert code == 0 and max(map(len, lines)) <= 80
+    options = [line.split()[0] for line in lines if line.startswith("  --")]
+    assert len(options) <= 25 + 2 * (name == "tune")
+    assert f"deepfashion {name} --help-all" in lines[-1]
+
+
+def test_help_of_everything(monkeypatch, capsys):
+    code, out, _ = deepfashion(monkeypatch, capsys, "train", "--help-all")
+    assert code == 0
+    for option in all_options():
+        assert f"--{option.replace('_', '-')}" in out, option
+
+
+def test_short_help_names_options_that_there_are():
+    names = [name for group in COMMON.values() for name in group]
+    assert len(names) == len(set(names)) <= 25
+    assert set(names) <= all_options()
+
+
+def test_a_message_names_what_was_typed(monkeypatch, capsys, tmp_path):
+    code, _, err = deepfashion(monkeypatch, capsys, "evaluate", str(tmp_path / "none"))
+    assert code == 2 and "deepfashion train makes them" in err and "scripts" not in err
+    monkeypatch.setattr(sys, "argv", ["scripts/evaluate.py", "a b"])
+    assert command("export") == "python scripts/export.py"
+    assert typed("evaluate") == "python scripts/evaluate.py 'a b'"
+    monkeypatch.setattr(sys, "argv", ["deepfashion evaluate", "a b"])
+    assert typed("evaluate") == "deepfashion evaluate 'a b'"
+
+
+def test_options_mean_the_same_by_either_name():
+    options = ["--epochs", "3", "--data-dir", "x", "--recipe", "report"]
+    config = parse_command("", options).config
+    assert isinstance(config, TrainConfig) and config.epochs == 3
+
+
+@pytest.mark.slow
+def test_python_m_does_the_same_outside_the_repository(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "deepfashion_tf", "evaluate", "none"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "deepfashion train makes them" in done.stderr
