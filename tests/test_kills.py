@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("DEEPFASHION_KILLS", "2"))
+KILLS = int(os.environ.get("DEEPFASHION_KILLS", "1"))
 LIMIT = 420  # seconds for one process on a busy machine
 
 

@@ -66,7 +66,6 @@ def models(tmp_path_factory) -> dict[str, keras.Model]:
     [
         "import deepfashion_tf",
         "import keras, deepfashion_tf",
-        "import tensorflow, deepfashion_tf",
         "import deepfashion_tf, deepfashion_tf.models.residual",
     ],
 )
