@@ -162,7 +162,7 @@ def test_real_photographs_get_the_same_answers(run, real_photos, name):
         assert same[top[:, -1] - top[:, -2] > 0.02].mean() > 0.99
 
 
-# Grouped convolutions, squeeze and excitation, attention and four views: all that engines differ in.
+# Grouped convolutions, squeeze and excitation, attention, four views: all that engines differ in.
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
     backbone, heads, tta = "seresnext50", "attention", "crops"

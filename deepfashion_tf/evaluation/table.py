@@ -20,6 +20,37 @@ def print_scores(
         untrained: categories that the model was not trained in; they are not scored.
         skipped: how many images could not be read, and which, or where that is said.
     """
+    console.print(_table(scores, title))
+    for sentence in remarks(scores):
+        console.print(sentence, soft_wrap=True)
+    before, after = scores.mean_calibration_error_before, scores.mean_calibration_error
+    if after is not None:
+        console.print(
+            f"Probabilities are off by {after:.3f} on average, {before:.3f} before calibration "
+            f"(expected calibration error).",
+            soft_wrap=True,
+        )
+    if untrained:
+        console.print(
+            f"Not learnt, since no training image was labelled in it: {', '.join(untrained)}.",
+            soft_wrap=True,
+        )
+    count, which = skipped
+    console.print(
+        f"{scores.images} {scores.split} images scored, {count} left out",
+        style="dim",
+        soft_wrap=True,
+    )
+    if count:
+        images = "1 image" if count == 1 else f"{count} images"
+        console.print(
+            f"{images} could not be read and {'was' if count == 1 else 'were'} skipped: {which}",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _table(scores: Scores, title: str) -> Table:
     table = Table(title=f"{title}: {scores.images} {scores.split} images")
     table.add_column("category")
     for name in ("labelled", "accuracy", "baseline", "difference"):
@@ -48,34 +79,7 @@ def print_scores(
         ),
     ):
         table.add_row(Text(name, "bold"), count, *_compare(value, baseline))
-    console.print(table)
-    for sentence in remarks(scores):
-        console.print(sentence, soft_wrap=True)
-    before, after = scores.mean_calibration_error_before, scores.mean_calibration_error
-    if after is not None:
-        console.print(
-            f"Probabilities are off by {after:.3f} on average, {before:.3f} before calibration "
-            f"(expected calibration error).",
-            soft_wrap=True,
-        )
-    if untrained:
-        console.print(
-            f"Not learnt, since no training image was labelled in it: {', '.join(untrained)}.",
-            soft_wrap=True,
-        )
-    count, which = skipped
-    console.print(
-        f"{scores.images} {scores.split} images scored, {count} left out",
-        style="dim",
-        soft_wrap=True,
-    )
-    if count:
-        images = "1 image" if count == 1 else f"{count} images"
-        console.print(
-            f"{images} could not be read and {'was' if count == 1 else 'were'} skipped: {which}",
-            style="yellow",
-            soft_wrap=True,
-        )
+    return table
 
 
 def remarks(scores: Scores) -> list[str]:

@@ -251,24 +251,8 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
     """
     network = backbone_of(model)
     with_map = keras.Model(network.input, [_feature_map(network, stage), *network.outputs])
-    # A category may begin with "fc", too.
-    names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
-    fully_connected = [layer for layer in model.layers if layer.name in names]
-    attention = attention_of(model)
     heads = [model.get_layer(category) for category in categories]
-    standardized = None
-    if "standardization" in [layer.name for layer in model.layers]:
-        (read,) = (call.outputs for call in calls_of(model) if call.operation is network)
-        standardized = keras.Model(read, model.get_layer("standardization").output)
-
-    def read_by_heads(outputs: list[tf.Tensor]) -> list[tf.Tensor]:
-        if attention:
-            of_category = dict(zip(attention.categories, attention(outputs), strict=True))
-            return [of_category[category] for category in categories]
-        (features,) = outputs if standardized is None else [standardized(outputs)]
-        for layer in fully_connected:
-            features = layer(features)
-        return [features] * len(categories)
+    read_by_heads = _between(model, network, categories)
 
     def totals(outputs: list[tf.Tensor], class_ids: tf.Tensor) -> list[tf.Tensor]:
         found = []
@@ -300,6 +284,29 @@ def _weigher(model: keras.Model, categories: Sequence[str], stage: int):
 
     # A new function each time is no mistake here, which its own call would warn of.
     return weigh.get_concrete_function()
+
+
+def _between(model: keras.Model, network: keras.Model, categories: Sequence[str]):
+    """Makes the function from the backbone's outputs to what each category's head reads."""
+    # A category may begin with "fc", too.
+    names = {f"fc{number}" for number in range(1, len(FC_WIDTHS) + 1)}
+    fully_connected = [layer for layer in model.layers if layer.name in names]
+    attention = attention_of(model)
+    standardized = None
+    if "standardization" in [layer.name for layer in model.layers]:
+        (read,) = (call.outputs for call in calls_of(model) if call.operation is network)
+        standardized = keras.Model(read, model.get_layer("standardization").output)
+
+    def read_by_heads(outputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        if attention:
+            of_category = dict(zip(attention.categories, attention(outputs), strict=True))
+            return [of_category[category] for category in categories]
+        (features,) = outputs if standardized is None else [standardized(outputs)]
+        for layer in fully_connected:
+            features = layer(features)
+        return [features] * len(categories)
+
+    return read_by_heads
 
 
 def _looker(model: keras.Model, attention: AttentionPooling):

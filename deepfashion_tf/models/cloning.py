@@ -44,15 +44,7 @@ def clone_network(
             neither feature maps nor features.
     """
     network = _functional(network)
-    shape = network.input.shape[1:]
-    if len(shape) != 3 or any(
-        side not in (None, wanted)
-        for side, wanted in zip(shape, (image_size, image_size, 3), strict=True)
-    ):
-        raise ValueError(
-            f"the model {network.name} takes {tuple(shape)}, not images of ({image_size}, "
-            f"{image_size}, 3): name another image_size or model"
-        )
+    _check_input(network, image_size)
     names = _names(network)
 
     def clone(layer: keras.Layer) -> keras.Layer:
@@ -89,6 +81,18 @@ def clone_network(
             f"maps [batch, rows, columns, channels] or features [batch, width]"
         )
     return keras.Model(images, x, name=name)
+
+
+def _check_input(network: keras.Model, image_size: int) -> None:
+    shape = network.input.shape[1:]
+    if len(shape) != 3 or any(
+        side not in (None, wanted)
+        for side, wanted in zip(shape, (image_size, image_size, 3), strict=True)
+    ):
+        raise ValueError(
+            f"the model {network.name} takes {tuple(shape)}, not images of ({image_size}, "
+            f"{image_size}, 3): name another image_size or model"
+        )
 
 
 def copy_layers(

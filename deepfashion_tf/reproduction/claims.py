@@ -61,72 +61,36 @@ def verdicts(results: Results) -> list[Verdict]:
     return [verdict for verdict in [*found, _final_score(results)] if verdict]
 
 
-def _comparisons(results: Results) -> list[Verdict | None]:
-    def row(key, claim, shown_in, one, other, sign=1, has_number=True):
-        number = REPORTED[one] - REPORTED[other] if has_number else None
-        return _compare(results, key, claim, shown_in, one, other, sign, number)
-
-    layers = [
-        row(
-            f"{backbone}-fc{count}",
-            f"{count} FC layers are worse than none ({name})",
-            "Table 2",
-            f"{backbone}-fc{count}",
-            f"{backbone}-fc0",
-            sign=-1,
-        )
-        for backbone, name in BACKBONES.items()
+_SE, _FOCAL = "SE-ResNet-50", "Focal loss (γ = 2) is better than cross-entropy"
+# Key, claim, where the report shows it, the two cells, the sign, and whether it gives a number.
+_CLAIMS = (
+    ("se", f"{_SE} is better than ResNet-50", "Table 2, Figure 9")
+    + ("seresnet50-fc0", "resnet50-fc0", 1, True),
+    ("next", f"SE-ResNeXt-50 is worse than {_SE}", "Table 2, Figure 10")
+    + ("seresnext50-fc0", "seresnet50-fc0", -1, True),
+    *(
+        (f"{name}-fc{count}", f"{count} FC layers are worse than none ({title})", "Table 2")
+        + (f"{name}-fc{count}", f"{name}-fc0", -1, True)
+        for name, title in BACKBONES.items()
         for count in (2, 4)
-    ]
-    return [
-        row(
-            "se",
-            "SE-ResNet-50 is better than ResNet-50",
-            "Table 2, Figure 9",
-            "seresnet50-fc0",
-            "resnet50-fc0",
-        ),
-        row(
-            "next",
-            "SE-ResNeXt-50 is worse than SE-ResNet-50",
-            "Table 2, Figure 10",
-            "seresnext50-fc0",
-            "seresnet50-fc0",
-            sign=-1,
-        ),
-        *layers,
-        row(
-            "flip",
-            "Mirroring training images helps (ResNet-50)",
-            "Figure 8",
-            "resnet50-fc0",
-            "resnet50-fc0-no_flip",
-            has_number=False,
-        ),
-        row(
-            "crop",
-            "Cropping to the box helps (ResNet-50)",
-            "an example only",
-            "resnet50-fc0",
-            "resnet50-fc0-no_crop",
-            has_number=False,
-        ),
-        row(
-            "focal",
-            "Focal loss (γ = 2) is better than cross-entropy (SE-ResNet-50)",
-            "the step from eq. 6 to focal loss",
-            "seresnet50-fc0",
-            "seresnet50-fc0-cross_entropy",
-            has_number=False,
-        ),
-        row(
-            "weights",
-            "The loss weights of eq. 7 help (SE-ResNet-50)",
-            "the final model",
-            FINAL,
-            "seresnet50-fc0",
-        ),
-    ]
+    ),
+    ("flip", "Mirroring training images helps (ResNet-50)", "Figure 8")
+    + ("resnet50-fc0", "resnet50-fc0-no_flip", 1, False),
+    ("crop", "Cropping to the box helps (ResNet-50)", "an example only")
+    + ("resnet50-fc0", "resnet50-fc0-no_crop", 1, False),
+    ("focal", f"{_FOCAL} ({_SE})", "the step from eq. 6 to focal loss")
+    + ("seresnet50-fc0", "seresnet50-fc0-cross_entropy", 1, False),
+    ("weights", f"The loss weights of eq. 7 help ({_SE})", "the final model")
+    + (FINAL, "seresnet50-fc0", 1, True),
+)
+
+
+def _comparisons(results: Results) -> list[Verdict | None]:
+    found = []
+    for key, claim, shown_in, one, other, sign, has_number in _CLAIMS:
+        number = REPORTED[one] - REPORTED[other] if has_number else None
+        found.append(_compare(results, key, claim, shown_in, one, other, sign, number))
+    return found
 
 
 def _compare(

@@ -126,6 +126,12 @@ def tag_catalogue(
             waiting[tagger.tag.remote(shard, wanted, folder.resolve())] = tagger, shard
         while waiting:
             _wait(workers, waiting, add, failed)
+    _check_failed(failed)
+    _finish(folder, last)
+    return answered, faulty
+
+
+def _check_failed(failed: list[Shard]) -> None:
     if failed:
         images = [f"{shard.items[0].image} to {shard.items[-1].image}" for shard in failed]
         raise InputError(
@@ -133,8 +139,6 @@ def tag_catalogue(
             f"{RETRIES + 1} workers each: give the machine more memory, or find the image that "
             f"does it with a smaller --shard-size."
         )
-    _finish(folder, last)
-    return answered, faulty
 
 
 def _wait(workers: Workers, waiting: dict, add, failed: list[Shard]):
