@@ -40,7 +40,6 @@ def config_of(data, folder) -> TrainConfig:
         box_jitter=0.1,
         cutmix=0.5,
         erase=0.5,
-        balance="gradnorm",
         weight_decay=0.01,
         warmup_epochs=0.5,
         schedule="cosine",

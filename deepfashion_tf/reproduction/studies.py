@@ -87,9 +87,6 @@ _STRONG = {
     "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
     "96px": ("with crops of 96 px, which take longer", {"image_size": 96}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
-    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
-    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
-    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
     "focal": ("with focal loss", {"loss": "focal"}),
     "float32": ("in float32", {"precision": "float32"}),
 }
@@ -143,9 +140,6 @@ _FINETUNE = {
     "class_aware": ("with class-aware sampling", {"sampling": "class_aware"}),
     "effective": ("with class balance", {"class_balance": "effective"}),
     "logit_adjustment": ("with logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
-    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
-    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
-    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
 }
 _HEAD_START = {
     "start": ("start from 10,000 drawings", {}),

@@ -20,10 +20,11 @@ from deepfashion_tf.schema import Schema
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
-TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
 Views = Literal["none", "flip", "crops"]
 # Options of older versions: the value at which each of them changed nothing.
-REMOVED: dict[str, object] = {}
+REMOVED: dict[str, object] = {
+    "balance": "fixed",
+}
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
 
@@ -163,10 +164,6 @@ class TrainConfig(RowOptions):
     after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
     select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
     """What the best epoch is best in, on the validation images."""
-    balance: TaskBalance = "fixed"
-    """How the categories' losses are weighed against each other: by --loss-weights alone, or by
-    factors on top of them that follow the training: homoscedastic uncertainty (Kendall et al.
-    2018), dynamic weight average (Liu et al. 2019) or GradNorm (Chen et al. 2018)."""
     tta: Views = "none"
     """What is answered, in every export too: the network's probabilities, or their mean over the
     image and its mirror image (flip: takes twice as long), or over the middle of both besides

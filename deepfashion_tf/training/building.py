@@ -23,7 +23,6 @@ from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.precision import choose_precision
-from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 
 _MANY = 500  # categories: each takes some 50 ms to build
@@ -183,7 +182,6 @@ def compile_model(
     config: TrainConfig,
     optimizer: keras.optimizers.Optimizer,
     counts: Counts | None = None,
-    task_weights: TaskWeights | None = None,
     from_features: bool = False,
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight and the metrics a category.
@@ -196,7 +194,6 @@ def compile_model(
         optimizer: built for all weights; those that are trainable now are trained.
         counts: category -> training images of each attribute, which balance and logit
             adjustment go by; None where the config has neither.
-        task_weights: weighs the losses instead of the config's `loss_weights`.
         from_features: its inputs are features, and the backbone has no part in it.
 
     Returns:
@@ -206,7 +203,7 @@ def compile_model(
         category: _loss(config, schema, category, counts and counts[category])
         for category in schema
     }
-    trained = model if from_features or task_weights else fold_model(model)
+    trained = model if from_features else fold_model(model)
     inputs = shared_features(model) if from_features else trained.inputs
     outputs = {category: trained.output[category] for category in schema}
     trainer = Trainer(inputs, outputs)
@@ -218,18 +215,7 @@ def compile_model(
         metrics=category_metrics(losses, schema),
         jit_compile=config.jit,
     )
-    if task_weights:
-        trainer.balance(task_weights, losses, model)
     return trainer
-
-
-def build_task_weights(schema: Schema, config: TrainConfig) -> TaskWeights | None:
-    """Makes what finds the weights of the categories' losses; None where they are fixed."""
-    if config.balance == "fixed":
-        return None
-    categories = [category for category in schema if category not in config.untrained]
-    weights = [config.loss_weights[category] for category in categories]
-    return TaskWeights(config.balance, categories, weights)
 
 
 def _loss(

@@ -23,7 +23,6 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.disk_full import unless_disk_full
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.state import Position, assign_metrics
-from deepfashion_tf.training.task_weights import TaskWeights
 
 
 def history_columns(schema: Schema) -> list[str]:
@@ -92,8 +91,6 @@ class HistoryFile(keras.callbacks.Callback):
         loss_weights: weight of each category that is trained.
         start: with the rows so far.
         options: what to do when the disk is full.
-        task_weights: the weights that are found while training, which get a column each, and go
-            by these rows; None = they are fixed.
     """
 
     def __init__(
@@ -103,29 +100,16 @@ class HistoryFile(keras.callbacks.Callback):
         loss_weights: dict[str, float],
         start: Position,
         options: RuntimeOptions,
-        task_weights: TaskWeights | None = None,
     ) -> None:
         super().__init__()
         self.path = path
         self.columns = history_columns(schema)
-        if task_weights:
-            self.columns += [f"{category}_weight" for category in schema]
-        self.task_weights = task_weights
         self.loss_weights = loss_weights
         self.options = options
         self.rows: list[dict] = list(start.rows)
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
-        if self.task_weights:
-            self.task_weights.begin_epoch(self.rows)
-
     def on_epoch_end(self, epoch, logs=None) -> None:
         self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
-        if self.task_weights:
-            found = zip(
-                self.task_weights.categories, self.task_weights.weights().numpy(), strict=True
-            )
-            self.rows[-1] |= {f"{category}_weight": float(weight) for category, weight in found}
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
         if self.path is None:

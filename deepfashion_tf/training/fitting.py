@@ -35,7 +35,6 @@ from deepfashion_tf.training.checkpointing import Checkpointing
 from deepfashion_tf.training.features import FeatureReader
 from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.state import Checkpoints, Position, RunState
-from deepfashion_tf.training.task_weights import TaskWeights
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ class Job:
     model: keras.Model
     readers: list[Reader]
     optimizer: keras.optimizers.Optimizer
-    task_weights: TaskWeights | None
     steps: int
     state: RunState
     checkpoints: Checkpoints
@@ -96,7 +94,6 @@ def fit(
                             config,
                             job.optimizer,
                             counts,
-                            job.task_weights,
                             from_features=isinstance(readers[0], FeatureReader),
                         )
                     if job.runtime.workers > 1:
@@ -176,7 +173,7 @@ def _callbacks(
     counter = StepCounter(start, job.metrics)
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
-    history = HistoryFile(path, run.schema, loss_weights, start, options, job.task_weights)
+    history = HistoryFile(path, run.schema, loss_weights, start, options)
     # What scales the loss stands around the optimizer itself.
     adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
     best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)

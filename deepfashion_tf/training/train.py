@@ -27,7 +27,6 @@ from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
-    build_task_weights,
 )
 from deepfashion_tf.training.checkpointing import how_to_go_on
 from deepfashion_tf.training.fitting import Job, fit
@@ -273,14 +272,13 @@ def _begin(
     )
     with runtime.scope():
         optimizer = build_optimizer(model, config, steps)
-        task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
         run = replace(run, config=config)
     elif options.resume:
         run = Run.reopen(config, schema)
     else:
         run = Run.create(config, schema)
-    state = RunState(model, optimizer, task_weights.variables if task_weights else ())
+    state = RunState(model, optimizer)
     checkpoints = Checkpoints(run.directory, fingerprint_of(config, splits))
     with checkpoints.locked() if runtime.is_chief else nullcontext():
         if goes_on:
@@ -300,7 +298,6 @@ def _begin(
             model,
             readers,
             optimizer,
-            task_weights,
             steps,
             state,
             checkpoints,
