@@ -236,8 +236,8 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         if (value := getattr(options, name)) is not None
     }
     study = STUDIES.get(options.study)
-    recipe = study and study.recipe
-    base = recipe() if recipe else full() if options.scale == "full" else quick()
+    recipe = study.recipe if study else full if options.scale == "full" else quick
+    base = recipe()
     if study and options.scale == "quick":
         base = replace(base, **study.size)
     base = replace(base, **asked)

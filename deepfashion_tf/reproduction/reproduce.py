@@ -228,7 +228,7 @@ def _stop_if_hopeless(ended: list[Job]) -> None:
 def _collect(grid: Grid, splits: list[Split]) -> Results:
     test = splits[SPLITS.index("test")]
     split = "test" if test.labelled_categories() else "val"
-    if split == "test" and grid.study and grid.study.on_both and not grid.base.is_wardrobe:
+    if split == "test" and grid.study and not grid.base.is_wardrobe:
         split = "val+test"
     images = {name: len(found) for name, found in zip(SPLITS, splits, strict=True)}
     return collect(grid, builtin_schema(), split, images)

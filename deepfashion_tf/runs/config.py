@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_type_hints
 
-import numpy as np
 import tyro
 
-from deepfashion_tf.data.balance import ClassBalance, class_weights
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.documents import as_json, kind_fault, read_document
 from deepfashion_tf.errors import InputError, list_some
@@ -24,6 +22,9 @@ Views = Literal["none", "flip", "crops"]
 # Options of older versions: the value at which each of them changed nothing.
 REMOVED: dict[str, object] = {
     "balance": "fixed",
+    "class_balance": "none",
+    "sampling": "uniform",
+    "logit_adjustment": 0.0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -150,15 +151,6 @@ class TrainConfig(RowOptions):
     2016)."""
     class_alpha: dict[str, float] = field(default_factory=dict)
     """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
-    class_balance: ClassBalance = "none"
-    """Weight of each attribute in its category's loss, by how many training images have it:
-    inverse (1 / n, ten times at most) or effective (Cui et al. 2019). On top of class-alpha."""
-    sampling: Literal["uniform", "class_aware"] = "uniform"
-    """Show each image once an epoch, or those with a rare attribute more often (Gupta et al.
-    2019)."""
-    logit_adjustment: float = 0.0
-    """Learn as if a category's attributes were equally common: factor of the logarithms of their
-    shares in the loss, 0 to 3; 1 is what the theory says (Menon et al. 2021)."""
     recall_price: float = 0.0
     """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100:
     after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
@@ -261,7 +253,6 @@ class TrainConfig(RowOptions):
             ("weight_decay", 0.0, 100.0),
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
-            ("logit_adjustment", 0.0, 3.0),
             ("recall_price", 0.0, 100.0),
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
@@ -385,21 +376,10 @@ class TrainConfig(RowOptions):
                 ) from error
         return dataclasses.replace(self, loss_weights={**schema.loss_weights, **self.loss_weights})
 
-    def alpha_of(
-        self, schema: Schema, category: str, counts: np.ndarray | None = None
-    ) -> float | tuple[float, ...]:
-        """Gives a category's weight in the loss: one number, or one a class if they differ.
-
-        Args:
-            schema: with the category.
-            category: of these.
-            counts: training images of each of its attributes, for the balance.
-        """
+    def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
+        """Returns a category's weight in the loss: one number, or one a class if they differ."""
         weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
         found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
-        if self.class_balance != "none":
-            balance = class_weights(counts, self.class_balance).tolist()
-            found = [one * other for one, other in zip(found, balance, strict=True)]
         if set(found) == {1.0}:
             return self.alpha
         return tuple(self.alpha * weight for weight in found)

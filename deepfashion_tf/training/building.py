@@ -5,9 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from deepfashion_tf.data.balance import Counts, log_priors
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
@@ -181,7 +179,6 @@ def compile_model(
     model: keras.Model,
     config: TrainConfig,
     optimizer: keras.optimizers.Optimizer,
-    counts: Counts | None = None,
     from_features: bool = False,
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight and the metrics a category.
@@ -192,15 +189,16 @@ def compile_model(
             it leaves the optimizer's state out.
         config: losses and their weights.
         optimizer: built for all weights; those that are trainable now are trained.
-        counts: category -> training images of each attribute, which balance and logit
-            adjustment go by; None where the config has neither.
         from_features: its inputs are features, and the backbone has no part in it.
 
     Returns:
         A compiled model that shares all layers with `model`.
     """
+    gamma = config.gamma if config.loss == "focal" else 0.0
     losses = {
-        category: _loss(config, schema, category, counts and counts[category])
+        category: FocalLoss(
+            gamma, config.alpha_of(schema, category), smoothing=config.label_smoothing
+        )
         for category in schema
     }
     trained = model if from_features else fold_model(model)
@@ -216,15 +214,3 @@ def compile_model(
         jit_compile=config.jit,
     )
     return trainer
-
-
-def _loss(
-    config: TrainConfig, schema: Schema, category: str, counts: np.ndarray | None
-) -> FocalLoss:
-    adjustment = config.logit_adjustment
-    return FocalLoss(
-        config.gamma if config.loss == "focal" else 0.0,
-        config.alpha_of(schema, category, counts),
-        offsets=tuple((adjustment * log_priors(counts)).tolist()) if adjustment else None,
-        smoothing=config.label_smoothing,
-    )

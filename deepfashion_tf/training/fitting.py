@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.augment import Augmentation
-from deepfashion_tf.data.balance import count_classes, sampling_weights
 from deepfashion_tf.data.pipeline import (
     batch_rows,
     evaluation_dataset,
@@ -74,8 +73,6 @@ def fit(
     )
     val_steps = steps_per_epoch(splits[1], batch_size)
     backbone = backbone_of(job.model)
-    counts = count_classes(splits[0])
-    weights = _sampling(splits[0], config)
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
@@ -93,7 +90,6 @@ def fit(
                             job.model,
                             config,
                             job.optimizer,
-                            counts,
                             from_features=isinstance(readers[0], FeatureReader),
                         )
                     if job.runtime.workers > 1:
@@ -113,7 +109,6 @@ def fit(
                     seed=config.seed,
                     augmentation=augmentation_of(config),
                     size=config.start_size if first < config.start_epochs else None,
-                    weights=weights,
                     targets=targets,
                     share=share,
                 )
@@ -144,10 +139,6 @@ def augmentation_of(config: TrainConfig) -> Augmentation:
     )
 
 
-def _sampling(split: Split, config: TrainConfig) -> np.ndarray | None:
-    return sampling_weights(split) if config.sampling == "class_aware" else None
-
-
 def _callbacks(
     job: Job,
     splits: list[Split],
@@ -165,7 +156,6 @@ def _callbacks(
             seed=config.seed,
             epoch=epoch,
             step=step,
-            weights=_sampling(splits[0], config),
         )
         return [str(splits[0].keys[row]) for row in rows]
 
