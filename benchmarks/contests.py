@@ -98,7 +98,7 @@ def contest_memory(options: Options) -> None:
 
 
 def contest_precision(options: Options) -> None:
-    """Training steps in each precision, with and without XLA."""
+    """Training steps in each precision."""
     config = _config(options)
     found = precision.benchmark_precision(config, options.rounds)
     print_rounds(_title(config), found, options.rounds, precision.PLAIN)

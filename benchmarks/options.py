@@ -31,7 +31,7 @@ class Options:
     random, beside the layers of Keras and KerasCV. predict: from files to answers. inference: from
     ready crops to answers, by each engine. step: of training steps, beside Keras' own layers and
     PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
-    training and answering. precision: of training steps, in each precision, with and without XLA.
+    training and answering. precision: of training steps, in each precision.
     workers: of a training by two processes beside one. saving: what a checkpoint costs. And no
     speed, but on drawings: explanations: whether the heat for sleeves and necklines lies on them.
     noise: whether swapped labels are found. suggestions: what 200 labels are worth, suggested or

@@ -1,4 +1,4 @@
-"""Mixed precision and XLA: every backbone, from training to the exported model."""
+"""Mixed precision: every backbone, from training to the exported model."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -20,7 +20,6 @@ from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training import precision as choosing
 from deepfashion_tf.training.building import build_optimizer, compile_model
 from deepfashion_tf.training.losses import logits_of
-from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
@@ -57,11 +56,6 @@ def seeded_model(config: TrainConfig) -> keras.Model:
     return build_model(
         SCHEMA, config.backbone, image_size=32, dropout=0.0, fc_layers=2, precision=config.precision
     )
-
-
-def compiled(config: TrainConfig) -> keras.Model:
-    model = seeded_model(config)
-    return compile_model(SCHEMA, model, config, build_optimizer(model, config, steps=1))
 
 
 def fit(trainer: keras.Model, steps: int = 1) -> list[float]:
@@ -236,49 +230,3 @@ def test_an_overflow_while_the_backbone_is_frozen_leaves_the_first_step_after_it
     # Adam's first step is the learning rate in the gradient's direction.
     assert change == pytest.approx(config.learning_rate, rel=0.01)
     assert all(np.isfinite(variable).all() for variable in model.variables)
-
-
-# The last backbone has all the layers that the others have, and grouped convolutions.
-@pytest.mark.parametrize(
-    ("backbone", "precision"),
-    [
-        *((backbone, "float32") for backbone in RESNETS),
-        *(("seresnext50", precision) for precision in PRECISIONS[1:]),
-    ],
-)
-def test_xla_gives_the_same_losses(backbone, precision):
-    """Without dropout, which XLA draws by another algorithm."""
-    config = small_config(backbone=backbone, precision=precision, learning_rate=3e-5)
-    losses = []
-    for jit in (False, True):
-        trainer = compiled(dataclasses.replace(config, jit=jit))
-        assert trainer.jit_compile is jit
-        losses.append(fit(trainer, steps=4))
-    # The other order of operations rounds otherwise, and XLA rounds less often where it
-    # fuses; steps of Adam magnify that, as far as a gradient near 0 changes its sign.
-    np.testing.assert_allclose(*losses, rtol=max(1e-4, 4 * EPSILON[precision]))
-    assert losses[1][-1] < 0.9 * losses[1][0]
-
-
-def test_a_run_is_trained_by_xla(challenge, tmp_path):
-    """Six images in batches of four: the last one is smaller, in training and validation."""
-    config = small_config(
-        data_dir=challenge,
-        output_dir=tmp_path / "run",
-        weights="none",
-        backbone="resnet50",
-        batch_size=4,
-        epochs=1,
-        jit=True,
-    )
-    trained = train(config)
-    assert evaluate(trained.run, trained.val).images == 6
-    assert (trained.run.directory / "history.csv").read_text().count("\n") == 2
-
-
-def test_xla_for_several_replicas_is_refused():
-    several = Runtime(SimpleNamespace(num_replicas_in_sync=2))
-    several.check_jit(False)
-    Runtime().check_jit(True)
-    with pytest.raises(InputError, match="--jit compiles the step of one device, but 2 replicas"):
-        several.check_jit(True)

@@ -25,6 +25,7 @@ REMOVED: dict[str, object] = {
     "class_balance": "none",
     "sampling": "uniform",
     "logit_adjustment": 0.0,
+    "jit": False,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -198,8 +199,6 @@ class TrainConfig(RowOptions):
     """What the network computes in while it is trained; weights, heads, losses and all answers are
     float32 in any. auto: mixed_bfloat16 where processor or GPUs have units for it, float32
     elsewhere. On a CPU mixed_float16 is many times slower."""
-    jit: bool = False
-    """Compile the training step with XLA; each size of batch is compiled once more."""
     seed: int = 0
     """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 

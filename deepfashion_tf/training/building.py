@@ -211,6 +211,6 @@ def compile_model(
         loss=losses,
         loss_weights={category: config.loss_weights[category] for category in schema},
         metrics=category_metrics(losses, schema),
-        jit_compile=config.jit,
+        jit_compile=False,
     )
     return trainer

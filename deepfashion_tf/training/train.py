@@ -87,7 +87,6 @@ def train(
     runtime = make_runtime(options)
     termination.listen()
     runtime.check_batch_size(config.batch_size)
-    runtime.check_jit(config.jit)
     if runtime.replicas > 1:
         console.print(f"{runtime.describe()}", style="dim")
     # The chief says it for all.
