@@ -47,7 +47,6 @@ class Options:
     batch_size: int = 8
     steps: int = 20
     images: int = 43
-    sync_batch_norm: bool = True
     narrow: bool = True
     heads: Literal["pooled", "attention"] = "pooled"
 
@@ -63,7 +62,6 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
         learning_rate=options.learning_rate,
         representation="pooled",
         dropout=0.0,
-        sync_batch_norm=options.sync_batch_norm,
         heads=options.heads,
     )
     train, val = open_splits(config, ["train", "val"])
@@ -99,7 +97,6 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
     trainer.fit(
         runtime.distribute(data), steps_per_epoch=options.steps, callbacks=[keep], verbose=0
     )
-    trainer.average_statistics()
     weights = {v.path: np.asarray(v) for v in model.variables}
     val_data = evaluation_dataset(
         val,

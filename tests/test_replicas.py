@@ -50,12 +50,6 @@ def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images, hea
         assert replicas[name] < max(BOUND, 8 * order[name]), name
 
 
-@pytest.mark.slow
-def test_batch_norm_that_is_not_synchronized_is_another_training(wardrobe):
-    found = compare(wardrobe, "--no-sync-batch-norm", "--learning-rate", 1e-5)
-    assert found["replicas"]["first_loss"] > 100 * BOUND
-
-
 @pytest.fixture(scope="module")
 def command(wardrobe, narrow_processes):
     def of(run: Path, *more) -> list[str]:

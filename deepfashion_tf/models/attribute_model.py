@@ -33,7 +33,6 @@ def build_model(
     variant: str | None = None,
     freeze_stages: int = 0,
     freeze_batch_norm: bool = False,
-    sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
     drop_path: float = 0.0,
     any_size: bool = False,
@@ -80,8 +79,6 @@ def build_model(
             stages are trained.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
-        sync_batch_norm: where several replicas train, normalize by the statistics of the
-            whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
         drop_path: of the backbone in training, see `build_senet`.
@@ -128,7 +125,8 @@ def build_model(
         network = keras.Model(network.input, [network.output, *maps], name=network.name)
     for layer in batch_norms(network):
         layer.freeze_statistics = freeze_batch_norm
-        layer.synchronized = sync_batch_norm
+        # Of several replicas: by the statistics of the whole batch.
+        layer.synchronized = True
     train_from(network, freeze_stages)
     features = network(images)
     if heads == "multiscale":

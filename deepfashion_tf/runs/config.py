@@ -26,6 +26,7 @@ REMOVED: dict[str, object] = {
     "sampling": "uniform",
     "logit_adjustment": 0.0,
     "jit": False,
+    "sync_batch_norm": True,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -193,8 +194,6 @@ class TrainConfig(RowOptions):
     """Factor of the learning rate for the backbone: below 1 its weights change less."""
     freeze_batch_norm: bool = False
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
-    sync_batch_norm: bool = True
-    """Where several devices train: normalize by the whole batch, or by each device's part of it."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """What the network computes in while it is trained; weights, heads, losses and all answers are
     float32 in any. auto: mixed_bfloat16 where processor or GPUs have units for it, float32

@@ -114,7 +114,6 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         variant=config.variant,
         freeze_stages=config.freeze_stages,
         freeze_batch_norm=config.freeze_batch_norm,
-        sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
         drop_path=config.drop_path,
         any_size=config.start_size > 0,

@@ -68,28 +68,6 @@ class Trainer(keras.Model):
             values[STOP] = self._asked[0].read_value()
         return {name: tf.reshape(value, [1]) for name, value in values.items()}
 
-    def average_statistics(self) -> None:
-        """Gives all replicas the mean of their moving statistics.
-
-        Without synchronized batch norm each replica follows its own part of the batches.
-        """
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            self._average()
-
-    @tf.function
-    def _average(self) -> None:
-        variables = [v.value for v in self.non_trainable_variables if v.dtype == "float32"]
-        sizes = [v.shape.num_elements() for v in variables]
-
-        def of_replica() -> None:
-            replicas = tf.distribute.get_replica_context()
-            values = tf.concat([tf.reshape(v, [-1]) for v in variables], axis=0)
-            mean = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, values)
-            for variable, part in zip(variables, tf.split(mean, sizes), strict=True):
-                variable.assign(tf.reshape(part, variable.shape))
-
-        self.distribute_strategy.run(of_replica)
-
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         if self._compile_metrics.built:
             return
