@@ -12,7 +12,7 @@ from deepfashion_tf import processor
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import evaluate, predict_split
 from deepfashion_tf.export.saved_model import export_run
-from deepfashion_tf.models.attribute_model import build_model, final_form
+from deepfashion_tf.models.attribute_model import backbone_of, build_model, final_form
 from deepfashion_tf.models.variants import BACKBONES, VARIANTS, LiteVariant
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.options import parse_command
@@ -201,32 +201,24 @@ def test_the_precision_that_was_chosen_is_the_runs_and_goes_on(challenge, tmp_pa
         parse_command("", ["--resume", str(run.directory), "--precision", "float32"])
 
 
-def test_an_overflow_while_the_backbone_is_frozen_leaves_the_first_step_after_it_finite():
-    config = small_config(backbone="resnet50", precision="mixed_float16", freeze_epochs=1)
+def test_a_step_that_overflows_leaves_the_one_after_it_finite():
+    config = small_config(backbone="resnet50", precision="mixed_float16")
     model = seeded_model(config)
     optimizer = build_optimizer(model, config, steps=2)
-    backbone = model.get_layer("resnet50")
+    trainer = compile_model(SCHEMA, model, config, optimizer)
+    weights = backbone_of(model).trainable_variables
 
-    def step(scale: float, frozen: bool) -> float:
-        """Gives the largest change of a weight of the backbone; the rest changes or not."""
-        backbone.trainable = not frozen
-        trainer = compile_model(SCHEMA, model, config, optimizer)
+    def change(scale: float) -> float:
+        """Returns the largest change of a weight of the backbone in a step."""
         optimizer.dynamic_scale.assign(scale)
-        before = [np.array(variable) for variable in backbone.trainable_variables]
+        before = [np.array(variable) for variable in weights]
         assert np.isfinite(fit(trainer)).all()
-        pairs = zip(before, backbone.trainable_variables, strict=True)
-        return max((np.abs(old - np.array(new)).max() for old, new in pairs), default=0.0)
+        pairs = zip(before, weights, strict=True)
+        return max(np.abs(old - np.array(new)).max() for old, new in pairs)
 
-    heads = [model.get_layer(category).kernel for category in SCHEMA]
-    before = [np.array(kernel) for kernel in heads]
-    step(2.0**127, frozen=True)
+    assert change(2.0**127) == 0.0
     assert int(optimizer.iterations) == 0 and float(optimizer.dynamic_scale) == 2.0**126
-    for old, kernel in zip(before, heads, strict=True):
-        np.testing.assert_array_equal(old, kernel)
-    step(2.0**10, frozen=True)
-    assert not any(np.array_equal(old, kernel) for old, kernel in zip(before, heads, strict=True))
-    change = step(2.0**10, frozen=False)
-    assert int(optimizer.iterations) == 2
     # Adam's first step is the learning rate in the gradient's direction.
-    assert change == pytest.approx(config.learning_rate, rel=0.01)
+    assert change(2.0**10) == pytest.approx(config.learning_rate, rel=0.01)
+    assert int(optimizer.iterations) == 1
     assert all(np.isfinite(variable).all() for variable in model.variables)

@@ -27,6 +27,7 @@ REMOVED: dict[str, object] = {
     "logit_adjustment": 0.0,
     "jit": False,
     "sync_batch_norm": True,
+    "freeze_epochs": 0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -188,8 +189,6 @@ class TrainConfig(RowOptions):
     search_heads: bool = False
     """Train heads on the features of the weights first, for several values of weight decay and
     dropout, and begin with those that are best on the validation images."""
-    freeze_epochs: int = 0
-    """Epochs at the beginning in which only what stands on the backbone is trained."""
     backbone_lr_scale: float = 1.0
     """Factor of the learning rate for the backbone: below 1 its weights change less."""
     freeze_batch_norm: bool = False
@@ -256,7 +255,6 @@ class TrainConfig(RowOptions):
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
             ("freeze_stages", -99, 99),
-            ("freeze_epochs", 0, self.epochs),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
             ("split_seed", 0, 2**31 - 1),

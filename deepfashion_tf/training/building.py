@@ -128,11 +128,11 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
 def build_optimizer(
     model: keras.Model, config: TrainConfig, steps: int
 ) -> keras.optimizers.Optimizer:
-    """Builds Adam for all weights of a model, those that are frozen at first included.
+    """Builds Adam for all weights of a model that are trained.
 
     Args:
         model: of `build_model`.
-        config: learning rate, schedule, precision, and how the backbone is treated.
+        config: learning rate, schedule, precision, and the factor of the backbone's learning rate.
         steps: steps of one epoch.
 
     Returns:
@@ -153,7 +153,7 @@ def build_optimizer(
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
     adam.begin_average()
-    adam.treat(backbone_of(model).trainable_variables, scale=config.backbone_lr_scale)
+    adam.scale_rate(backbone_of(model).trainable_variables, config.backbone_lr_scale)
     return optimizer
 
 
@@ -187,7 +187,7 @@ def compile_model(
         model: has outputs named by category. It stays uncompiled, so that saving
             it leaves the optimizer's state out.
         config: losses and their weights.
-        optimizer: built for all weights; those that are trainable now are trained.
+        optimizer: of `build_optimizer`.
         from_features: its inputs are features, and the backbone has no part in it.
 
     Returns:

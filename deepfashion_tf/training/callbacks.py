@@ -285,7 +285,7 @@ class EpochLines(keras.callbacks.Callback):
         self, config: TrainConfig, steps: int, images: int, best: BestModel, start: Position
     ) -> None:
         super().__init__()
-        self.config, self.best = config, best
+        self.best = best
         self.epochs, self.images_a_step = config.epochs, images / steps
         self.progress = make_progress("steps")
         self.task = self.progress.add_task(
@@ -297,11 +297,6 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self.began, self.steps, self.losses = time.monotonic(), 0, 0.0
-        if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
-            frozen = epoch < self.config.freeze_epochs
-            console.print(
-                f"the backbone is {'frozen' if frozen else 'trained'} from here", style="dim"
-            )
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch, logs=None) -> None:

@@ -17,7 +17,6 @@ from deepfashion_tf.data.pipeline import (
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.interrupts import Interrupt, Termination
-from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, backbone_of, train_from
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.run import HISTORY_FILE, Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
@@ -72,18 +71,12 @@ def fit(
         )
     )
     val_steps = steps_per_epoch(splits[1], batch_size)
-    backbone = backbone_of(job.model)
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
-            was_trained = None
             for first, last in phases(config, start):
-                is_trained = first >= config.freeze_epochs
-                # A step is traced anew for images of another size, and for others to train.
-                is_new = first in (start.epoch, config.start_epochs)
-                if is_new or is_trained != was_trained:
-                    was_trained = is_trained
-                    train_from(backbone, config.freeze_stages if is_trained else WHOLE_BACKBONE)
+                # A step is traced anew for images of another size.
+                if first in (start.epoch, config.start_epochs):
                     with job.runtime.scope():
                         trainer = compile_model(
                             splits[0].schema,
@@ -209,10 +202,10 @@ def _end_epoch(
 def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
     """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
 
-    Edges are where the backbone begins to be trained, where images get their full size, and the
-    end of an epoch that `start` stands in the middle of.
+    Edges are where images get their full size, and the end of an epoch that `start` stands in the
+    middle of.
     """
-    edges = {start.epoch, config.freeze_epochs, config.start_epochs, config.epochs}
+    edges = {start.epoch, config.start_epochs, config.epochs}
     if start.step:
         edges.add(start.epoch + 1)
     return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
