@@ -139,7 +139,7 @@ def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_model_in_float32_has_the_same_weights(precision):
     model = seeded_model(small_config(backbone="seresnext50", precision=precision))
-    plain = final_form(model, model.input_shape[1])
+    plain = final_form(model)
     assert (plain is model) == (precision == "float32")
     for ours, theirs in zip(plain.variables, model.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -44,8 +44,6 @@ def config_of(data, folder) -> TrainConfig:
         warmup_epochs=0.5,
         schedule="cosine",
         image_size=40,
-        start_size=32,
-        start_epochs=1,
         drop_path=0.2,
         ema=0.5,
     )

@@ -498,13 +498,10 @@ def test_predictions_are_those_of_the_model(trained):
     assert keras.backend.backend() == "tensorflow"
 
 
-def test_boxes_that_move_train_with_small_images_first_and_a_teacher(
-    tiny, challenge, tmp_path, monkeypatch
-):
+def test_boxes_that_move_train_with_a_teacher(tiny, challenge, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     moving = {"box_padding": 0.1, "box_jitter": 0.2, "image_size": 36, "epochs": 2}
-    small_first = {"start_size": 32, "start_epochs": 1}
-    config = small_config(challenge, tmp_path, **moving, **small_first)
+    config = small_config(challenge, tmp_path, **moving)
     teacher = train(config).run
     assert (teacher.config.box_padding, teacher.config.box_jitter) == (0.1, 0.2)
     # What is validated has no margin: the history is what the model answers for plain crops.

@@ -29,7 +29,6 @@ def training_dataset(
     epochs: int,
     seed: int,
     augmentation: Augmentation = FLIP,
-    size: int | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share = ALONE,
@@ -50,7 +49,6 @@ def training_dataset(
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
             part of a batch. Boxes that move take the reader's margin off.
-        size: side in pixels to which the reader's crops are made smaller; None = as they are.
         first_epoch: where the stream begins.
         first_step: steps of that epoch to leave out.
         share: the replicas to feed; the same order is divided among them, so that they
@@ -79,7 +77,7 @@ def training_dataset(
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    return _finished(batches, split, normalization, augmentation, targets, size, reader.margin)
+    return _finished(batches, split, normalization, augmentation, targets, reader.margin)
 
 
 def batch_rows(
@@ -131,7 +129,6 @@ def _finished(
     normalization: Normalization,
     augmentation: Augmentation,
     targets: Mapping[str, np.ndarray] | None = None,
-    size: int | None = None,
     margin: int = 0,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
@@ -149,12 +146,7 @@ def _finished(
             views = tf.cast(drawn.get("flips", tf.zeros_like(counted)), tf.int32)
             return tf.gather(images, views, batch_dims=1), of_batch
         side = images.shape[1] - 2 * margin
-        if size:
-            # With the margin, which is told as a share, so that its pixels may be parts of one.
-            around = round(size * images.shape[1] / side)
-            smaller = tf.image.resize(images, (around, around), method="area")
-            images = tf.cast(tf.round(smaller), tf.uint8)
-        images = augmentation.change(images, drawn, size or side, margin / side)
+        images = augmentation.change(images, drawn, side, margin / side)
         if augmentation.mixes:
             images, shares = mix(images, drawn["shares"], drawn["windows"])
             of_batch = {

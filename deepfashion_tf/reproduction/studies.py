@@ -75,7 +75,6 @@ _STRONG = {
     "slower": ("with a third of the learning rate", {"learning_rate": 3e-4}),
     "batch-32": ("with batches of 32", {"batch_size": 32}),
     "batch-8": ("with batches of 8", {"batch_size": 8}),
-    "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
     "96px": ("with crops of 96 px, which take longer", {"image_size": 96}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
     "focal": ("with focal loss", {"loss": "focal"}),

@@ -28,6 +28,8 @@ REMOVED: dict[str, object] = {
     "jit": False,
     "sync_batch_norm": True,
     "freeze_epochs": 0,
+    "start_size": 0,
+    "start_epochs": 0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -96,11 +98,6 @@ class TrainConfig(RowOptions):
 
     image_size: int = 224
     """Side in pixels to which crops are squashed, at least 32."""
-    start_size: int = 0
-    """Side of training images in the first --start-epochs, which take less time; 0: --image-size
-    from the beginning (Howard 2018, progressive resizing)."""
-    start_epochs: int = 0
-    """Epochs with --start-size."""
     crop: bool = True
     """Crop to the bounding box; otherwise the whole image is used."""
     box_padding: float = 0.0
@@ -234,7 +231,6 @@ class TrainConfig(RowOptions):
             ("dropout", 0.0, 0.999),
             ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
-            ("start_epochs", 0, self.epochs),
             ("rand_augment", 0.0, 1.0),
             ("box_padding", 0.0, 1.0),
             ("box_jitter", 0.0, 0.5),
@@ -271,20 +267,6 @@ class TrainConfig(RowOptions):
             raise InputError(
                 f"--heads attention goes with --fc-layers 0, not {self.fc_layers}: leave one out."
             )
-        # The network's stem pads by whether a size is even, twice over.
-        sized = 32 <= self.start_size <= self.image_size
-        if self.start_size and not (sized and (self.image_size - self.start_size) % 4 == 0):
-            raise InputError(
-                f"--start-size is {self.start_size}, but must lie between 32 and --image-size "
-                f"{self.image_size}, a multiple of 4 below it; 0 is none."
-            )
-        is_residual = self.backbone in ("resnet50", "seresnet50", "seresnext50")
-        partly_frozen = self.freeze_stages not in (0, -1)
-        if self.start_size and (partly_frozen or not is_residual):
-            raise InputError(
-                "--start-size goes with a backbone resnet50, seresnet50 or seresnext50 and with "
-                "--freeze-stages 0: leave one out."
-            )
         application = APPLICATIONS.get(self.backbone)
         if application and self.image_size < application.least_size:
             raise InputError(
@@ -301,8 +283,6 @@ class TrainConfig(RowOptions):
                 "--search-heads goes with --heads multiscale and --fc-layers 0: say "
                 "--no-search-heads, or these."
             )
-        if bool(self.start_size) != bool(self.start_epochs):
-            raise InputError("--start-size and --start-epochs go together: give both, or none.")
         if self.mixup + self.cutmix > 1:
             raise InputError(
                 f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "

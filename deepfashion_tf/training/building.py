@@ -116,7 +116,6 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         freeze_batch_norm=config.freeze_batch_norm,
         untrained=config.untrained,
         drop_path=config.drop_path,
-        any_size=config.start_size > 0,
         precision=config.precision,
     )
     try:

@@ -172,7 +172,7 @@ class BestModel(keras.callbacks.Callback):
         if self.run:
             with self.averaged():
                 if self._plain is None:
-                    self._plain = final_form(self.best, self.run.config.image_size)
+                    self._plain = final_form(self.best)
                 elif self._plain is not self.best:
                     copy_values(self.best, self._plain)
                 self.run.save_model(self._plain)

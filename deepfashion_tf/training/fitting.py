@@ -74,19 +74,17 @@ def fit(
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
+            with job.runtime.scope():
+                trainer = compile_model(
+                    splits[0].schema,
+                    job.model,
+                    config,
+                    job.optimizer,
+                    from_features=isinstance(readers[0], FeatureReader),
+                )
+            if job.runtime.workers > 1:
+                trainer.watch_stops()
             for first, last in phases(config, start):
-                # A step is traced anew for images of another size.
-                if first in (start.epoch, config.start_epochs):
-                    with job.runtime.scope():
-                        trainer = compile_model(
-                            splits[0].schema,
-                            job.model,
-                            config,
-                            job.optimizer,
-                            from_features=isinstance(readers[0], FeatureReader),
-                        )
-                    if job.runtime.workers > 1:
-                        trainer.watch_stops()
                 done = start.step if first == start.epoch else 0
                 if done == job.steps:
                     _end_epoch(trainer, first, val_data, val_steps, callbacks)
@@ -101,7 +99,6 @@ def fit(
                     epochs=last,
                     seed=config.seed,
                     augmentation=augmentation_of(config),
-                    size=config.start_size if first < config.start_epochs else None,
                     targets=targets,
                     share=share,
                 )
@@ -202,10 +199,9 @@ def _end_epoch(
 def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
     """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
 
-    Edges are where images get their full size, and the end of an epoch that `start` stands in the
-    middle of.
+    The rest of an epoch that `start` stands in the middle of has fewer steps than the others.
     """
-    edges = {start.epoch, config.start_epochs, config.epochs}
+    edges = {start.epoch, config.epochs}
     if start.step:
         edges.add(start.epoch + 1)
-    return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
+    return list(pairwise(sorted(edges)))
