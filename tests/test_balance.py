@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import labelled, small_config
+from conftest import labelled
 
 from deepfashion_tf.data.balance import count_classes
 from deepfashion_tf.evaluation.curves import read_history
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.training.metrics import ClassesSeen, ClassRecall
-from deepfashion_tf.training.train import train
 
 
 def test_images_are_counted_by_attribute():
@@ -36,11 +35,3 @@ def test_history_has_the_recall_that_evaluation_finds(trained):
     scores = answer_labelled(trained.run, trained.val).scores()
     assert history["val_mean_class_recall"][best] == pytest.approx(scores.mean_class_recall)
     assert history["val_mean_accuracy"][best] == pytest.approx(scores.mean_accuracy)
-
-
-def test_a_run_selects_by_recall(tiny, challenge, tmp_path):
-    config = small_config(challenge, tmp_path, epochs=3, select="mean_class_recall", seed=1)
-    run = train(config).run
-    history = read_history(run.directory / "history.csv")
-    scores = answer_labelled(run, run.read_split("val")).scores()
-    assert scores.mean_class_recall == pytest.approx(max(history["val_mean_class_recall"]))

@@ -30,6 +30,7 @@ REMOVED: dict[str, object] = {
     "freeze_epochs": 0,
     "start_size": 0,
     "start_epochs": 0,
+    "select": "mean_accuracy",
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -154,8 +155,6 @@ class TrainConfig(RowOptions):
     recall_price: float = 0.0
     """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100:
     after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
-    select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
-    """What the best epoch is best in, on the validation images."""
     tta: Views = "none"
     """What is answered, in every export too: the network's probabilities, or their mean over the
     image and its mirror image (flip: takes twice as long), or over the middle of both besides

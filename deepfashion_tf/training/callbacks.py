@@ -124,14 +124,13 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the model whenever a score of validation is higher than ever before.
+    """Saves the model whenever the mean accuracy of validation is higher than ever before.
 
     Args:
         run: where; None = another process saves it.
         model: what.
         start: with the best epoch so far.
         options: what to do when the disk is full.
-        select: the score, a column of history.csv without its ``val_``.
         optimizer: whose averages of the weights are saved, if it keeps some; None = the weights.
 
     Attributes:
@@ -145,18 +144,17 @@ class BestModel(keras.callbacks.Callback):
         model: keras.Model,
         start: Position,
         options: RuntimeOptions,
-        select: str = "mean_accuracy",
         optimizer: FusedAdam | None = None,
     ) -> None:
         super().__init__()
         self.averaged = optimizer.averaged if optimizer else nullcontext
-        self.run, self.best, self.options, self.select = run, model, options, select
+        self.run, self.best, self.options = run, model, options
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
         self._plain: keras.Model | None = None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        value = logs["row"][f"val_{self.select}"]
+        value = logs["row"]["val_mean_accuracy"]
         if value > self.value or self.epoch is None:
             before = self.epoch, self.value, self.is_saved
             self.epoch, self.value, self.is_saved = epoch + 1, value, False

@@ -156,7 +156,7 @@ def _callbacks(
     history = HistoryFile(path, run.schema, loss_weights, start, options)
     # What scales the loss stands around the optimizer itself.
     adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
-    best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)
+    best = BestModel(run if is_chief else None, job.model, start, options, adam)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     averaging = [AveragedWeights(adam)] if adam else []
     saving = Checkpointing(

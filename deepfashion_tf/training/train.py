@@ -235,7 +235,7 @@ def _goes_beyond(config: TrainConfig, options: RuntimeOptions) -> bool:
 def _end_of(run: Run) -> Position:
     """Returns how far a run that has ended has come."""
     rows = read_rows(run.directory)
-    values = [row[f"val_{run.config.select}"] for row in rows]
+    values = [row["val_mean_accuracy"] for row in rows]
     best = int(np.nanargmax(values))
     return Position(len(rows), 0, rows, best + 1, values[best])
 
