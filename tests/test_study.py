@@ -280,28 +280,6 @@ def test_the_readme_tells_what_each_part_of_strong_gives():
         assert line in readme, line
 
 
-def test_the_readme_tells_what_a_start_from_drawings_is_worth():
-    root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text()
-    document = json.loads((root / "docs" / "strong" / "head_start" / "results.json").read_text())
-    assert set(document["cells"]) == set(STUDIES["head_start"].cells)
-    scores = {}
-    for name, cell in document["cells"].items():
-        assert len(cell["seeds"]) == 3
-        means = (cell[score]["mean"] for score in ("mean_accuracy", "mean_class_recall"))
-        scores[name] = ", ".join(f"{mean:.4f}" for mean in means)
-    rows = {
-        "all 658 photographs": ("none", "start-3000", "start", "start-30000"),
-        "30 % of them": ("none-30%", None, "start-30%", None),
-        "10 % of them": ("none-10%", None, "start-10%", None),
-    }
-    for label, cells in rows.items():
-        told = " |".join(f" {scores[name]}" if name else "" for name in cells)
-        assert f"| {label} |{told} |\n" in readme
-    for name in ("none-mixed", "mixed-10%"):
-        assert scores[name] in readme
-
-
 def test_the_readme_tells_what_imagenet_weights_give():
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text()

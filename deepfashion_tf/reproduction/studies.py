@@ -8,7 +8,7 @@ from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.recipes import finetune, probe, strong
 from deepfashion_tf.schema import builtin_schema
 
-StudyName = Literal["report", "strong", "head_start", "pretrained", "finetune"]
+StudyName = Literal["report", "strong", "pretrained", "finetune"]
 
 # All categories alike, as in eqs. 6 and the focal loss before eq. 7.
 ALIKE = {"loss_weights": dict.fromkeys(builtin_schema(), 1.0)}
@@ -128,19 +128,6 @@ _FINETUNE = {
     "ema": ("with averaged weights", {"ema": 0.98}),
     "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
 }
-_HEAD_START = {
-    "start": ("start from 10,000 drawings", {}),
-    "start-3000": ("start from 3,000", {"start_drawings": 3000}),
-    "start-30000": ("start from 30,000", {"start_drawings": 30_000}),
-    "none": ("no start", {"weights": "none"}),
-    "mixed": ("start, and one drawing in four images", {"drawings": 0.25}),
-    "none-mixed": ("no start, but one in four", {"weights": "none", "drawings": 0.25}),
-    "start-30%": ("30 % of the photographs, start", {"train_share": 0.3}),
-    "none-30%": ("30 %, no start", {"train_share": 0.3, "weights": "none"}),
-    "start-10%": ("10 % of the photographs, start", {"train_share": 0.1}),
-    "none-10%": ("10 %, no start", {"train_share": 0.1, "weights": "none"}),
-    "mixed-10%": ("10 %, start, and one in four", {"train_share": 0.1, "drawings": 0.25}),
-}
 STUDIES: dict[str, Study] = {
     "strong": Study(
         "What the recipe strong is made of",
@@ -151,14 +138,6 @@ STUDIES: dict[str, Study] = {
         {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
         recipe=strong,
         contrast="report",
-    ),
-    "head_start": Study(
-        "What a start from drawings gives to photographs",
-        "start",
-        {name: options for name, (_, options) in _HEAD_START.items()},
-        {name: label for name, (label, _) in _HEAD_START.items()},
-        {"epochs": 15},
-        recipe=strong,
     ),
     "pretrained": Study(
         "What ImageNet weights give",

@@ -31,6 +31,8 @@ REMOVED: dict[str, object] = {
     "start_size": 0,
     "start_epochs": 0,
     "select": "mean_accuracy",
+    "drawings": 0.0,
+    "train_share": 1.0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -59,11 +61,6 @@ class TrainConfig(RowOptions):
     their names (tfds:), or the built-in six."""
     split_seed: int = 0
     """Seeds the division of a table that has no column split into train, val and test."""
-    train_share: float = 1.0
-    """Share of the training images that is used, drawn by --seed: what do more of them give?"""
-    drawings: float = 0.0
-    """Share of drawings among the images of an epoch, which is longer by them: 0.25 shows one for
-    three photographs, with labels in the categories that these have labels in. 0: none."""
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
@@ -224,8 +221,6 @@ class TrainConfig(RowOptions):
             if path is not None:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
         for name, low, high in (
-            ("train_share", 1e-6, 1.0),
-            ("drawings", 0.0, 0.9),
             ("start_drawings", 1, 10_000_000),
             ("dropout", 0.0, 0.999),
             ("drop_path", 0.0, 0.9),
@@ -293,11 +288,6 @@ class TrainConfig(RowOptions):
             )
         if self.data is not None and self.data_dir is not None:
             raise InputError("--data and --data-dir both name the data: give one of them.")
-        if self.drawings and self.is_wardrobe:
-            raise InputError(
-                "--drawings adds drawings to photographs, but without --data all images are "
-                "drawings: name photographs with --data, or leave it out."
-            )
         if self.data == "":
             raise InputError("--data is empty: name a folder, a table, tfds:NAME or wardrobe.")
         if self.weights == "none" and self.weights_sha256:

@@ -157,7 +157,6 @@ def _train(
     splits = open_splits(config, ["train", "val"], known, check_images=headers)
     splits[0] = replace(splits[0], margin=config.box_jitter)
     schema = splits[0].schema
-    splits[0] = training_images(splits[0], config)
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
     for place, fault in splits[0].left_out:
@@ -200,15 +199,6 @@ def _train(
             )
             raise (BadImages(found, kept) if found else error) from error
     return Trained(job.run, val_split, interrupted, runtime.is_chief)
-
-
-def training_images(split: Split, config: TrainConfig) -> Split:
-    """Gives the images that the config wants of the training split, and drawings besides."""
-    if config.train_share < 1:
-        count = max(1, round(len(split) * config.train_share))
-        rows = np.random.default_rng(config.seed).permutation(len(split))[:count]
-        split = split.take(np.sort(rows), split.name)
-    return head_start.with_drawings(split, config) if config.drawings else split
 
 
 def _is_begun(schema: Schema, config: TrainConfig, options: RuntimeOptions) -> bool:
