@@ -366,7 +366,7 @@ def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_pat
     copy = shutil.copytree(trained.run.directory, tmp_path / "old")
     (copy / "schema.yaml").unlink()
     values = json.loads((copy / "config.json").read_text())
-    for name in ("data", "schema", "split_seed", "wardrobe_dir", "untrained"):
+    for name in ("data", "schema", "wardrobe_dir", "untrained"):
         del values[name]
     values |= {"data_dir": str(trained.run.config.data_name)}
     (copy / "config.json").write_text(json.dumps(values))

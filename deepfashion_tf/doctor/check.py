@@ -41,7 +41,6 @@ def check_data(options: Options) -> int:
     config = TrainConfig(
         data=options.data,
         schema=options.schema,
-        split_seed=options.split_seed,
         offline=options.offline,
         **{field.name: getattr(options, field.name) for field in fields(RowOptions)},
         # The run is asked about images as it knows them.

@@ -23,8 +23,6 @@ class Options(RowOptions):
     wardrobe: what scripts/train.py takes as --data."""
     schema: Path | None = None
     """YAML file of the data's categories. None: the run's, those of the data, or the built-in."""
-    split_seed: int = 0
-    """Seeds the division of a table without a column split, as in training."""
     offline: bool = False
     """Fetch nothing."""
     html: Path | None = None

@@ -33,6 +33,7 @@ REMOVED: dict[str, object] = {
     "select": "mean_accuracy",
     "drawings": 0.0,
     "train_share": 1.0,
+    "split_seed": 0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -59,8 +60,6 @@ class TrainConfig(RowOptions):
     schema: Path | None = None
     """YAML file of your categories and their attributes. None: those of the data, if they bear
     their names (tfds:), or the built-in six."""
-    split_seed: int = 0
-    """Seeds the division of a table that has no column split into train, val and test."""
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
@@ -247,7 +246,6 @@ class TrainConfig(RowOptions):
             ("freeze_stages", -99, 99),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
-            ("split_seed", 0, 2**31 - 1),
             ("wardrobe_train", 1, 10_000_000),
             ("wardrobe_val", 1, 10_000_000),
             ("wardrobe_test", 0, 10_000_000),
