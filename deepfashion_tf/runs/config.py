@@ -388,13 +388,7 @@ class TrainConfig(RowOptions):
         Raises:
             InputError: a key that is no option, or a value that an option cannot have.
         """
-        used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
-        if used:
-            settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
-            raise InputError(
-                f"{settings}: this version has no such option; use the version that made the run"
-            )
-        values = {name: value for name, value in values.items() if name not in REMOVED}
+        values = without_removed(values)
         unknown = [name for name in values if name not in get_type_hints(cls)]
         if unknown:
             raise InputError(f"{list_some(unknown)}: no option has this name.")
@@ -404,6 +398,21 @@ class TrainConfig(RowOptions):
         untrained = values.get("untrained", ())
         untrained = tuple(untrained) if isinstance(untrained, list) else untrained
         return cls(**{**values, **paths, "untrained": untrained})
+
+
+def without_removed(values: dict) -> dict:
+    """Returns what a file holds of a config, without the options of older versions.
+
+    Raises:
+        InputError: such an option has a value that changed something.
+    """
+    used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
+    if used:
+        settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
+        raise InputError(
+            f"{settings}: this version has no such option; use the version that made the file."
+        )
+    return {name: value for name, value in values.items() if name not in REMOVED}
 
 
 def _option(name: str) -> str:
