@@ -10,9 +10,7 @@ from rich.table import Table
 from benchmarks import engines, limit, precision, prediction, scaling, training
 from benchmarks import input as reading
 from benchmarks.labels import (
-    compare_labellings,
     find_swapped,
-    labelling_table,
     swapped_table,
 )
 from benchmarks.options import Options
@@ -98,7 +96,7 @@ def contest_memory(options: Options) -> None:
 
 
 def contest_precision(options: Options) -> None:
-    """Training steps in each precision, with and without XLA."""
+    """Training steps in each precision."""
     config = _config(options)
     found = precision.benchmark_precision(config, options.rounds)
     print_rounds(_title(config), found, options.rounds, precision.PLAIN)
@@ -164,18 +162,6 @@ def contest_noise(options: Options) -> None:
     console.print(f"The models of its folds: {directory}", soft_wrap=True)
 
 
-def contest_suggestions(options: Options) -> None:
-    """Whether labels for suggested drawings are worth more than for drawings taken at random.
-
-    Raises:
-        InputError: no run is named.
-    """
-    directory = options.output_dir or Path("saved_models") / "benchmark-suggestions"
-    for found in compare_labellings(_run(options), options.images, options.rounds, directory):
-        console.print(labelling_table(found))
-    console.print(f"Their models: {directory}", soft_wrap=True)
-
-
 def _run(options: Options) -> Run:
     if not options.run:
         raise InputError(f"benchmark.py {options.what} needs a trained run: name it with --run.")
@@ -215,5 +201,4 @@ CONTESTS = {
     "saving": contest_saving,
     "explanations": contest_explanations,
     "noise": contest_noise,
-    "suggestions": contest_suggestions,
 }

@@ -23,7 +23,6 @@ class Options:
             "saving",
             "explanations",
             "noise",
-            "suggestions",
         ],
         tyro.conf.Positional,
     ]
@@ -31,14 +30,12 @@ class Options:
     random, beside the layers of Keras and KerasCV. predict: from files to answers. inference: from
     ready crops to answers, by each engine. step: of training steps, beside Keras' own layers and
     PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
-    training and answering. precision: of training steps, in each precision, with and without XLA.
-    workers: of a training by two processes beside one. saving: what a checkpoint costs. And no
-    speed, but on drawings: explanations: whether the heat for sleeves and necklines lies on them.
-    noise: whether swapped labels are found. suggestions: what 200 labels are worth, suggested or
-    at random."""
+    training and answering. precision: of training steps, in each precision. workers: of a training
+    by two processes beside one. saving: what a checkpoint costs. And no speed, but on drawings:
+    explanations: whether the heat for sleeves and necklines lies on them. noise: whether swapped
+    labels are found."""
     run: Path | None = None
-    """predict, inference, explanations: the run that answers. noise, suggestions: whose options
-    are taken."""
+    """predict, inference, explanations: the run that answers. noise: whose options are taken."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -63,13 +60,12 @@ class Options:
     """Images in one step."""
     images: int = 640
     """workers: images of an epoch. predict: images answered (of the test split, some
-    twice). explanations, noise, suggestions: drawings."""
+    twice). explanations, noise: drawings."""
     rounds: int = 5
-    """How often each contestant is measured; the median counts, and is printed after each round.
-    suggestions: seeds."""
+    """How often each contestant is measured; the median counts, and is printed after each round."""
     peer_python: Path | None = None
     """input, step, first-step, memory, inference: interpreter with the extra [bench].
     None: this one."""
     output_dir: Path | None = None
-    """noise, suggestions: folder of their models; what is done there is not done again. None:
-    saved_models/benchmark-…"""
+    """noise: folder of its models; what is done there is not done again. None:
+    saved_models/benchmark-noise."""

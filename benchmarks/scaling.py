@@ -49,9 +49,6 @@ def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> Iterato
     contests: dict[str, Callable[[], list[float]]] = {
         ALONE: lambda: _train([config], []),
         f"{workers} workers": lambda: _train([config], together),
-        f"{workers} workers, --no-sync-batch-norm": lambda: _train(
-            [config], [*together, "--no-sync-batch-norm"]
-        ),
         f"{workers} that train on their own": lambda: _train([share] * workers, [], own),
     }
     values: dict[str, list[float]] = {name: [] for name in contests}

@@ -23,12 +23,11 @@ from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import cached_reader
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.models import variants
-from deepfashion_tf.runs.config import TaskBalance, TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
-    build_task_weights,
     compile_model,
 )
 from deepfashion_tf.training.runtime import Runtime, make_runtime
@@ -48,10 +47,8 @@ class Options:
     batch_size: int = 8
     steps: int = 20
     images: int = 43
-    sync_batch_norm: bool = True
     narrow: bool = True
     heads: Literal["pooled", "attention"] = "pooled"
-    balance: TaskBalance = "fixed"
 
 
 def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -> dict:
@@ -65,9 +62,7 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
         learning_rate=options.learning_rate,
         representation="pooled",
         dropout=0.0,
-        sync_batch_norm=options.sync_batch_norm,
         heads=options.heads,
-        balance=options.balance,
     )
     train, val = open_splits(config, ["train", "val"])
     config = config.for_schema(train.schema)
@@ -79,8 +74,7 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
     with runtime.scope():
         config, model = build_initial_model(train.schema, config)
         optimizer = build_optimizer(model, config, options.steps)
-        balance = build_task_weights(train.schema, config)
-        trainer = compile_model(train.schema, model, config, optimizer, task_weights=balance)
+        trainer = compile_model(train.schema, model, config, optimizer)
     normalization = NORMALIZATIONS["torch"]
     data = training_dataset(
         train,
@@ -103,10 +97,7 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
     trainer.fit(
         runtime.distribute(data), steps_per_epoch=options.steps, callbacks=[keep], verbose=0
     )
-    trainer.average_statistics()
     weights = {v.path: np.asarray(v) for v in model.variables}
-    if balance:
-        weights["balance"] = np.asarray(balance.factors())
     val_data = evaluation_dataset(
         val,
         cached_reader(val, options.image_size),

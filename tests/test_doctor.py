@@ -225,7 +225,7 @@ def test_the_mended_table_has_nothing_left_to_mend(table, tmp_path, capsys):
     [
         ({"html": Path("page.pdf")}, r"\.html"),
         ({"fix": Path("out.xlsx")}, r"\.csv"),
-        ({"suggest": 5}, "--run"),
+        ({"folds": 5}, "--run"),
         ({"folds": 1, "run": Path("run")}, "between 2 and 100"),
         ({"relabel": Path("a.csv")}, "--fix"),
     ],

@@ -11,7 +11,6 @@ from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS, normalize, renormalization
 from deepfashion_tf.data.pipeline import training_dataset
 from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batches
-from deepfashion_tf.doctor.suggest import _look
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer
 from deepfashion_tf.export.formats import EXPORTERS
@@ -98,12 +97,6 @@ def test_its_maps_are_the_mean_of_its_members(runs, tmp_path):
     expected = np.maximum(expected, 0)
     highest = expected.max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(maps, expected / np.where(highest, highest, 1), atol=1e-3)
-
-
-def test_features_for_suggestions_are_found_in_an_ensemble_too(runs, tmp_path):
-    together = ensemble_runs(runs, tmp_path / "ensemble")
-    features, answers = _look(together, together.read_split("test"))
-    assert features.shape == (8, sum(map(len, SCHEMA.values()))) and list(answers) == list(SCHEMA)
 
 
 def test_gain_and_cost_stand_in_a_table(runs, tmp_path):

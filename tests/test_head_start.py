@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 from conftest import small_config, write_lines
 
-from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
-from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import build_initial_model
 from deepfashion_tf.training.callbacks import StepCounter
-from deepfashion_tf.training.head_start import head_start_config, is_ready, with_drawings
+from deepfashion_tf.training.head_start import head_start_config, is_ready
 from deepfashion_tf.training.state import remove_checkpoints
-from deepfashion_tf.training.train import train, training_images
+from deepfashion_tf.training.train import train
 
 SCHEMA = builtin_schema()
 
@@ -142,46 +141,3 @@ def test_a_file_that_was_changed_is_not_used(config):
     again = dataclasses.replace(config, output_dir=config.output_dir.with_name("again"))
     with pytest.raises(InputError, match=r"SHA-256 is another.*delete"):
         train(again)
-
-
-def test_drawings_stand_behind_the_photographs_in_an_epoch(config):
-    (photographs,) = open_splits(config, ["train"])
-    half = dataclasses.replace(config, drawings=0.5)
-    mixed = with_drawings(photographs, half)
-    count = len(photographs)
-    assert len(mixed) == 2 * count
-    assert mixed.encoded(count - 1) == photographs.encoded(count - 1)
-    np.testing.assert_array_equal(mixed.labels[:count], photographs.labels)
-    (drawn,) = open_splits(head_start_config(half), ["train"])
-    assert [mixed.encoded(count + row) for row in range(count)] == [
-        drawn.encoded(row) for row in range(count)
-    ]
-    np.testing.assert_array_equal(mixed.labels[count:], drawn.labels[:count])
-    np.testing.assert_array_equal(mixed.boxes[count:], drawn.boxes[:count])
-
-
-def test_drawings_have_labels_only_where_photographs_have_some(config):
-    for split in ("train", "val"):
-        write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["5 0 2 0 -1 2"] * 6)
-    run = train(dataclasses.replace(config, drawings=0.5, epochs=1)).run
-    assert run.config.untrained == ("fabric",)
-
-
-def test_drawings_of_none_of_the_categories_are_refused(config, tmp_path):
-    Schema.of({"colour": ["red", "blue"]}).save(tmp_path / "schema.yaml")
-    for split in ("train", "val"):
-        write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["0", "1"] * 3)
-    with pytest.raises(InputError, match=r"texture.*leave it out"):
-        train(dataclasses.replace(config, schema=tmp_path / "schema.yaml", drawings=0.5))
-    with pytest.raises(InputError, match="without --data all images are drawings"):
-        TrainConfig(drawings=0.5)
-
-
-def test_a_share_of_the_photographs_is_drawn_by_the_seed(config):
-    config = dataclasses.replace(config, weights="none", epochs=1, train_share=0.5)
-    (photographs,) = open_splits(config, ["train"])
-    kept = [training_images(photographs, dataclasses.replace(config, seed=s)) for s in (0, 0, 1)]
-    assert [len(split) for split in kept] == [len(photographs) // 2] * 3
-    assert kept[0].keys == kept[1].keys != kept[2].keys
-    assert set(kept[0].keys) < set(photographs.keys)
-    assert train(config).run.complete_epochs() == 1

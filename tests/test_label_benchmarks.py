@@ -1,4 +1,4 @@
-"""benchmark.py noise and suggestions: what is planted is known, and what is told is counted."""
+"""benchmark.py noise: what is planted is known, and what is told is counted."""
 
 import numpy as np
 import pytest
@@ -54,17 +54,3 @@ def test_a_model_that_knows_finds_all_and_one_that_guesses_a_tenth(
     share = total.found / total.swapped
     assert share == 1 if skill else share < 0.4
     assert swapped_table(found).row_count == 7
-
-
-def test_labellings_are_told_seed_by_seed(monkeypatch, tmp_path, trained):
-    def compare(config, train, others, seed, directory):
-        if seed:
-            raise KeyboardInterrupt
-        return directory.name
-
-    monkeypatch.setattr(benchmark, "open_splits", lambda *given: [trained.val] * 3)
-    monkeypatch.setattr(benchmark, "_compare", compare)
-    found = benchmark.compare_labellings(trained.run, 10, 2, tmp_path)
-    assert next(found) == ["seed-0"]
-    with pytest.raises(KeyboardInterrupt):
-        next(found)

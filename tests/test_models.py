@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import randomize
 
 from deepfashion_tf.models import grouped_convolution
-from deepfashion_tf.models.attribute_model import build_model, copy_values, final_form
+from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.backbones import build_backbone, fitting_variants
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
@@ -395,23 +395,6 @@ def test_no_lambda_layers():
     for name in BACKBONES:
         layers = build_model(SCHEMA, name, image_size=32)._flatten_layers()
         assert not any(isinstance(layer, keras.layers.Lambda) for layer in layers)
-
-
-@pytest.mark.parametrize("backbone", ["resnet50", "seresnext50"])
-def test_a_model_of_any_size_is_one_of_each_size(backbone):
-    options = {"representation": "pooled", "heads": "attention"}
-    flexible = randomize(build_model(SCHEMA, backbone, image_size=64, any_size=True, **options))
-    for size in (64, 48):
-        fixed = build_model(SCHEMA, backbone, image_size=size, **options)
-        copy_values(flexible, fixed)
-        images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
-        expected = fixed(images)
-        for category, values in flexible(images).items():
-            np.testing.assert_allclose(values, expected[category], atol=1e-6)
-    final = final_form(flexible, 64)
-    assert final.input_shape == (None, 64, 64, 3)
-    assert final.get_layer(backbone).input_shape == (None, 64, 64, 3)
-    np.testing.assert_array_equal(final.weights[-1], flexible.weights[-1])
 
 
 def test_stochastic_depth_leaves_out_whole_branches_and_more_of_the_late_ones(tiny):

@@ -65,14 +65,13 @@ def test_the_doctors_other_files(run_here, trained, table):
     shutil.copy(table, table.with_name("schema.yaml"))
     for options, option in (
         (("in.csv", "--schema", "in.html", "--html", "in.html"), "--html"),
-        (("in.csv", *run, "--suggest", 2, "--suggestions", "in.csv"), "--suggestions"),
         (("in.csv", *run, "--folds", 2, "--export", "in.csv"), "--export"),
         (("x", "--relabel", "in.csv", "--fix", "in.csv"), "--fix"),
         ((".", *run, "--folds", 2, "--noise-dir", "."), "--noise-dir"),
         (("in.csv", *run, "--folds", 2, "--noise-dir", ".", "--schema", "schema.yaml"), "schema"),
         (
-            ("in.csv", *run, "--suggest", 2, "--suggestions", "a.csv", "--fix", "a.csv"),
-            "--fix and --suggestions both name",
+            ("in.csv", *run, "--folds", 2, "--export", "a.csv", "--fix", "a.csv"),
+            "--fix and --export both name",
         ),
     ):
         assert option in refuses(run_here, table, "check_data", *options)

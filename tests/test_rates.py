@@ -52,7 +52,7 @@ def test_ctrl_c_in_the_second_round_finds_the_first_one_told(monkeypatch, capsys
 
     def work() -> int:
         turns.append(1)
-        if len(turns) > 10:  # four contestants, and a round to warm up
+        if len(turns) > 5:  # two contestants, and a round to warm up
             raise KeyboardInterrupt
         return 7
 
@@ -61,4 +61,4 @@ def test_ctrl_c_in_the_second_round_finds_the_first_one_told(monkeypatch, capsys
         contests.contest_precision(Options("precision", rounds=3))
     printed = capsys.readouterr().out
     assert printed.count("(1 of 3 rounds)") == 1 and "(2 of 3" not in printed
-    assert "mixed_bfloat16, jit" in printed
+    assert "mixed_bfloat16" in printed

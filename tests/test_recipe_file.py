@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import REMOVED, TrainConfig
 from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.runs.recipe_file import read_recipe_file, recipe_text
 from deepfashion_tf.runs.recipes import RECIPES
@@ -97,6 +97,17 @@ def test_a_runs_config_trains_another_run_like_it(tmp_path):
     (tmp_path / "mine.yaml").write_text(f"output_dir: mine\nweights_sha256: '{'1' * 64}'")
     mine = parse(str(tmp_path / "mine.yaml"))
     assert (mine.output_dir, mine.weights_sha256) == (Path("mine"), "1" * 64)
+
+
+def test_options_of_older_versions(tmp_path):
+    config = TrainConfig(epochs=3)
+    config.save(tmp_path / "config.json")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | REMOVED))
+    assert parse(str(tmp_path / "config.json")) == config
+    (tmp_path / "config.json").write_text(json.dumps(values | {"balance": "dwa"}))
+    with pytest.raises(InputError, match=r"config\.json: balance = 'dwa': this version has no"):
+        parse(str(tmp_path / "config.json"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

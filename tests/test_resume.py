@@ -29,7 +29,7 @@ from deepfashion_tf.training.train import train
 
 
 def config_of(data, folder) -> TrainConfig:
-    """Three steps an epoch; all that is drawn or remembered; the backbone is thawed after one."""
+    """Three steps an epoch; all that is drawn or remembered."""
     return small_config(
         data,
         folder,
@@ -40,14 +40,10 @@ def config_of(data, folder) -> TrainConfig:
         box_jitter=0.1,
         cutmix=0.5,
         erase=0.5,
-        balance="gradnorm",
         weight_decay=0.01,
         warmup_epochs=0.5,
         schedule="cosine",
-        freeze_epochs=1,
         image_size=40,
-        start_size=32,
-        start_epochs=1,
         drop_path=0.2,
         ema=0.5,
     )

@@ -160,15 +160,14 @@ def test_convert_weights_of_a_run(trained, tmp_path, run_here, monkeypatch):
 
 
 def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path, run_here, monkeypatch):
-    """From another run's weights: heads first, the backbone in small steps, batch norm frozen."""
+    """From another run's weights: the backbone in small steps, batch norm frozen."""
     make_narrow(monkeypatch)
     weights = trained.run.model_path
     options = ["--data-dir", wardrobe, "--weights", weights, "--image-size", 32, "--epochs", 2]
-    options += ["--freeze-epochs", 1, "--backbone-lr-scale", 0.1, "--freeze-batch-norm"]
+    options += ["--backbone-lr-scale", 0.1, "--freeze-batch-norm"]
     options += ["--recipe", "demo"]
-    code, out, err = run_here("train", *options, "--output-dir", "run", cwd=tmp_path)
+    code, _, err = run_here("train", *options, "--output-dir", "run", cwd=tmp_path)
     assert code == 0, err
-    assert out.index("is frozen") < out.index("epoch 1/2") < out.index("is trained")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["weights"] == str(weights)
     assert config["variant"] == "timm.seresnet50"

@@ -165,29 +165,6 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
     return model.get_layer("resnet50").get_weights()
 
 
-@pytest.mark.parametrize(("epochs", "moves"), [(1, False), (2, True)])
-def test_the_backbone_stands_still_while_it_is_frozen(
-    challenge, tmp_path, monkeypatch, tiny, epochs, moves
-):
-    """Statistics of batch norm included; the heads learn from the first step on."""
-    from deepfashion_tf.training import callbacks
-
-    values = itertools.count()
-    row = callbacks.history_row
-    better = lambda *args: row(*args) | {"val_mean_accuracy": next(values)}  # noqa: E731
-    monkeypatch.setattr(callbacks, "history_row", better)
-    config = small_config(challenge, tmp_path, epochs=epochs, freeze_epochs=1)
-    run = train(config).run
-    _, start = build_initial_model(SCHEMA, config)
-    end = run.load_model()
-    assert len(read_history(run)) == epochs
-    pairs = list(zip(weights_of(start), weights_of(end), strict=True))
-    assert any(not np.array_equal(a, b) for a, b in pairs) == moves
-    for category in SCHEMA:
-        kernels = [model.get_layer(category).kernel.numpy() for model in (start, end)]
-        assert not np.array_equal(*kernels)
-
-
 def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(challenge, tmp_path, tiny):
     config = small_config(challenge, tmp_path, freeze_batch_norm=True)
     run = train(config).run
@@ -389,7 +366,7 @@ def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_pat
     copy = shutil.copytree(trained.run.directory, tmp_path / "old")
     (copy / "schema.yaml").unlink()
     values = json.loads((copy / "config.json").read_text())
-    for name in ("data", "schema", "split_seed", "wardrobe_dir", "untrained"):
+    for name in ("data", "schema", "wardrobe_dir", "untrained"):
         del values[name]
     values |= {"data_dir": str(trained.run.config.data_name)}
     (copy / "config.json").write_text(json.dumps(values))
@@ -521,13 +498,10 @@ def test_predictions_are_those_of_the_model(trained):
     assert keras.backend.backend() == "tensorflow"
 
 
-def test_boxes_that_move_train_with_small_images_first_and_a_teacher(
-    tiny, challenge, tmp_path, monkeypatch
-):
+def test_boxes_that_move_train_with_a_teacher(tiny, challenge, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     moving = {"box_padding": 0.1, "box_jitter": 0.2, "image_size": 36, "epochs": 2}
-    small_first = {"start_size": 32, "start_epochs": 1}
-    config = small_config(challenge, tmp_path, **moving, **small_first)
+    config = small_config(challenge, tmp_path, **moving)
     teacher = train(config).run
     assert (teacher.config.box_padding, teacher.config.box_jitter) == (0.1, 0.2)
     # What is validated has no margin: the history is what the model answers for plain crops.

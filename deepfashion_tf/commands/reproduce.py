@@ -13,10 +13,9 @@ from deepfashion_tf.reproduction.studies import StudyName
 @dataclass(frozen=True)
 class Options:
     study: StudyName = "report"
-    """report: its tables and figures. long_tail: what class balance, sampling and logit
-    adjustment do for rare attributes. strong: what each part of the recipe strong is worth.
-    head_start: what drawings give to photographs, few and many. pretrained: what ImageNet weights
-    give. finetune: what each part of the recipe finetune is worth."""
+    """report: its tables and figures. strong: what each part of the recipe strong is worth.
+    pretrained: what ImageNet weights give. finetune: what each part of the recipe finetune is
+    worth."""
     scale: Scale = "quick"
     """quick: the wardrobe (or your data), small, from random weights, within an hour on two
     cores. full: the report's own recipe on your data, at 224 px from ImageNet weights; for a

@@ -8,18 +8,18 @@ from deepfashion_tf.schema import UNLABELLED
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-def divide(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def divide(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Divides images so that attributes have their share in every split, and no group is cut.
 
     Groups are put in order by their rarest attribute and then by all of their labels, at
     random where these are equal. In that order each goes to the split that is furthest
     behind its share of the images so far, so that like groups are dealt out evenly.
-    The labels of a group's first image stand for all of it.
+    The labels of a group's first image stand for all of it. The same images are always divided
+    alike.
 
     Args:
         labels: int ``[n, categories]``, class ids; -1 = not labelled.
         groups: ``[n]``: images with the same value stay together.
-        seed: >= 0; the same one divides alike.
 
     Returns:
         int8 ``[n]``, positions in SPLITS.
@@ -27,7 +27,7 @@ def divide(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     _, first, group_of, sizes = np.unique(
         groups, return_index=True, return_inverse=True, return_counts=True
     )
-    order = _by_rarity(labels, first, np.random.default_rng(seed))
+    order = _by_rarity(labels, first, np.random.default_rng(0))
     split_of = np.empty(len(order), np.int8)
     shares = [SHARES[name] for name in SPLITS]
     behind = [0.0] * len(SPLITS)

@@ -31,11 +31,9 @@ def training_dataset(
     epochs: int | None,
     seed: int,
     augmentation: Augmentation = FLIP,
-    size: int | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share = ALONE,
-    weights: np.ndarray | None = None,
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, changed, normalized batches.
@@ -54,13 +52,10 @@ def training_dataset(
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
             part of a batch. Boxes that move take the reader's margin off.
-        size: side in pixels to which the reader's crops are made smaller; None = as they are.
         first_epoch: where the stream begins.
         first_step: steps of that epoch to leave out.
         share: the replicas to feed; the same order is divided among them, so that they
             see together what one device would.
-        weights: float ``[n]``, how often each image is shown relative to the others; None =
-            each once an epoch.
         targets: category -> float32 ``[n, classes]``, soft labels instead of the split's.
 
     Returns:
@@ -74,7 +69,7 @@ def training_dataset(
 
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         key = _epoch_key(seed, epoch)
-        order = _draw_order(count, key, weights)
+        order = _draw_order(count, key)
         drawn = augmentation.draw(count, key)
         order, drawn = tf.nest.map_structure(lambda v: tf.gather(v, plan.places), (order, drawn))
         rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, drawn))
@@ -93,7 +88,7 @@ def training_dataset(
     else:
         passes = tf.data.Dataset.range(first_epoch, epochs)
     batches = passes.flat_map(one_epoch)
-    return _finished(batches, split, normalization, augmentation, targets, size, reader.margin)
+    return _finished(batches, split, normalization, augmentation, targets, reader.margin)
 
 
 def batch_rows(
@@ -103,28 +98,16 @@ def batch_rows(
     seed: int,
     epoch: int,
     step: int,
-    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Tells which rows of a split `training_dataset` puts into a batch: int64 ``[<= batch]``."""
     key = _epoch_key(seed, tf.constant(epoch, tf.int64))
-    order = _draw_order(len(split), key, weights)
+    order = _draw_order(len(split), key)
     return order[step * batch_size : (step + 1) * batch_size].numpy()
 
 
-def _draw_order(count: int, key: tf.Tensor, weights: np.ndarray | None) -> tf.Tensor:
-    """Draws which image stands in each of an epoch's `count` places: int64 ``[count]``.
-
-    By weights each image stands in as many places as its weight says, rounded up or down at
-    random (systematic sampling), so that no image of weight 1 and more is left out.
-    """
-    rows = tf.range(count, dtype=tf.int64)
-    if weights is not None:
-        ends = np.cumsum(weights) * (count / np.sum(weights))
-        start = tf.random.stateless_uniform([], key + [0, 2**42], dtype=tf.float64)
-        places = start + tf.cast(rows, tf.float64)
-        rows = tf.searchsorted(tf.constant(ends), places, side="right", out_type=tf.int64)
-        rows = tf.minimum(rows, count - 1)  # where rounding makes the last end too low
-    return tf.random.experimental.stateless_shuffle(rows, key)
+def _draw_order(count: int, key: tf.Tensor) -> tf.Tensor:
+    """Draws which image stands in each of an epoch's places: int64 ``[count]``."""
+    return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
 
 
 def _epoch_key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -157,7 +140,6 @@ def _finished(
     normalization: Normalization,
     augmentation: Augmentation,
     targets: Mapping[str, np.ndarray] | None = None,
-    size: int | None = None,
     margin: int = 0,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
@@ -175,12 +157,7 @@ def _finished(
             views = tf.cast(drawn.get("flips", tf.zeros_like(counted)), tf.int32)
             return tf.gather(images, views, batch_dims=1), of_batch
         side = images.shape[1] - 2 * margin
-        if size:
-            # With the margin, which is told as a share, so that its pixels may be parts of one.
-            around = round(size * images.shape[1] / side)
-            smaller = tf.image.resize(images, (around, around), method="area")
-            images = tf.cast(tf.round(smaller), tf.uint8)
-        images = augmentation.change(images, drawn, size or side, margin / side)
+        images = augmentation.change(images, drawn, side, margin / side)
         if augmentation.mixes:
             images, shares = mix(images, drawn["shares"], drawn["windows"])
             of_batch = {

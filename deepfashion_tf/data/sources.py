@@ -33,7 +33,6 @@ class Source(Protocol):
     accept_damaged: bool
     data_name: str
     schema: Path | None
-    split_seed: int
     offline: bool
     crop: bool
     box_padding: float
@@ -72,15 +71,12 @@ def open_splits(
             data,
             names,
             schema,
-            split_seed=source.split_seed,
             offline=source.offline,
             check_images=check_images,
         )
     elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
         path = absolute(expand_user(Path(data), "--data"))
-        found = read_table(
-            path, names, schema, source.split_seed, check_images, source, source.offline
-        )
+        found = read_table(path, names, schema, check_images, source, source.offline)
     else:
         if data == "wardrobe":
             _check_drawable(schema)

@@ -80,23 +80,6 @@ class Split:
             groups=None if self.groups is None else self.groups[rows],
         )
 
-    def join(self, other: "Split") -> "Split":
-        """Gives these images, and after them those of another split of the same schema."""
-        count = len(self)
-
-        def encoded(row: int) -> bytes:
-            return self.encoded(row) if row < count else other.encoded(row - count)
-
-        are_files = isinstance(self.encoded, FileReader) and isinstance(other.encoded, FileReader)
-        return replace(
-            self,
-            encoded=self.encoded.join(other.encoded) if are_files else encoded,
-            keys=[*self.keys, *other.keys],
-            boxes=np.concatenate([self.boxes, other.boxes]),
-            labels=np.concatenate([self.labels, other.labels]),
-            groups=None,
-        )
-
     def stamp(self, row: int) -> str:
         """Gives what changes when an image does: a file's size and time, or a digest of its bytes.
 
@@ -158,10 +141,6 @@ class FileReader:
     def take(self, rows: np.ndarray) -> "FileReader":
         """Gives the reader of some of the files."""
         return FileReader([self._paths[row] for row in rows.tolist()])
-
-    def join(self, other: "FileReader") -> "FileReader":
-        """Gives the reader of these files, and after them of the other's."""
-        return FileReader([*self._paths, *other._paths])
 
     def stamp(self, row: int) -> str:
         """Gives a file's size in bytes and the time of its last change in nanoseconds."""

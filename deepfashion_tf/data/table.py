@@ -24,7 +24,6 @@ def read_table(
     path: Path,
     names: Sequence[str],
     schema: Schema | None = None,
-    split_seed: int = 0,
     check_images: bool = True,
     options: RowOptions | None = None,
     offline: bool = False,
@@ -35,7 +34,6 @@ def read_table(
         path: CSV, a spreadsheet, or Parquet, of which a pattern may name several files.
         names: "train", "val", "test".
         schema: the categories; None = the built-in ones.
-        split_seed: seeds the division of a table without a column ``split``.
         check_images: also looks at every image's header.
         options: names of columns, convention of boxes, and what becomes of bad rows.
         offline: fetch no image from a network.
@@ -80,7 +78,7 @@ def read_table(
     if rows.has_splits:
         _warn_of_cut_groups(path, "groups" if rows.has_groups else "images", whole.groups, split_of)
     else:
-        split_of = divide(whole.labels, whole.groups, split_seed)
+        split_of = divide(whole.labels, whole.groups)
     return [_split(whole, name, split_of) for name in names]
 
 

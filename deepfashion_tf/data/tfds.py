@@ -27,7 +27,6 @@ def read_tfds(
     names: Sequence[str],
     schema: Schema | None = None,
     *,
-    split_seed: int = 0,
     offline: bool = False,
     check_images: bool = True,
 ) -> list[Split]:
@@ -41,7 +40,6 @@ def read_tfds(
         data: ``tfds:NAME``, ``tfds:NAME/CONFIG``, or ``tfds:FOLDER`` of a prepared version.
         names: "train", "val", "test".
         schema: the categories that are wanted; None = all.
-        split_seed: seeds the division of the training images.
         offline: do not prepare what would be downloaded.
         check_images: refuse images without a sound header, where boxes are to be read.
 
@@ -63,15 +61,15 @@ def read_tfds(
         if source not in read:
             whole = _read(builder, source, f"{data} ({source})", features, check_images)
             read[source] = _choose(whole, schema)
-        found.append(_part(read[source], name, [n for n in SPLITS if not there[n]], split_seed))
+        found.append(_part(read[source], name, [n for n in SPLITS if not there[n]]))
     return found
 
 
-def _part(split: Split, name: str, lacking: list[str], seed: int) -> Split:
+def _part(split: Split, name: str, lacking: list[str]) -> Split:
     """Takes what is `name`'s of a split: all of it, or a share of the training images."""
     if not lacking or (name != "train" and name not in lacking):
         return replace(split, name=name)
-    split_of = divide(split.labels, np.arange(len(split)), seed)
+    split_of = divide(split.labels, np.arange(len(split)))
     mine = [name] if name != "train" else [n for n in SPLITS if n not in lacking]
     rows = np.flatnonzero(np.isin(split_of, [SPLITS.index(n) for n in mine]))
     if not len(rows):

@@ -20,7 +20,6 @@ from deepfashion_tf.doctor.noise import (
     write_doubts,
 )
 from deepfashion_tf.doctor.options import Options
-from deepfashion_tf.doctor.suggest import Suggested, suggest, write_suggestions
 from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.outputs import check_outputs
@@ -42,7 +41,6 @@ def check_data(options: Options) -> int:
     config = TrainConfig(
         data=options.data,
         schema=options.schema,
-        split_seed=options.split_seed,
         offline=options.offline,
         **{field.name: getattr(options, field.name) for field in fields(RowOptions)},
         # The run is asked about images as it knows them.
@@ -53,10 +51,9 @@ def check_data(options: Options) -> int:
         splits = read_doubts(options.relabel, splits)
     examined = examine(config.data_name, splits)
     tell(examined)
-    suggested = tell_next(options, run, examined) if options.suggest else None
     doubted = tell_doubts(options, run, examined) if options.folds else None
     if options.html:
-        write_atomically(options.html, page.render(examined, suggested, doubted))
+        write_atomically(options.html, page.render(examined, doubted))
         console.print(f"Page: {options.html}", soft_wrap=True)
     if options.fix:
         kept = mend(examined.rows, examined.findings)
@@ -76,7 +73,6 @@ def _check_outputs(options: Options) -> None:
         {
             "--html": options.html,
             "--fix": options.fix,
-            "--suggestions": options.suggestions if options.suggest else None,
             "--export": options.export if options.folds else None,
             "--noise-dir": models,
             # The models are trained by it.
@@ -85,23 +81,6 @@ def _check_outputs(options: Options) -> None:
         [options.data, options.schema, options.relabel, options.run],
         [options.run],
     )
-
-
-def tell_next(options: Options, run: Run, examined: Examined) -> Suggested:
-    """Says which training images to label next, and writes them down."""
-    split = examined.sound_splits()[0]
-    found = suggest(run, split, options.suggest)
-    if not found:
-        console.print(f"Every {split.name} image is labelled in all that the run has learnt.")
-        return Suggested(split, [])
-    write_suggestions(options.suggestions, split, found)
-    console.print(
-        f"To label next: {options.suggestions}, {len(found)} of the {split.name} images that lack "
-        f"labels, the most uncertain first ({found[0].uncertainty:.2f} to "
-        f"{found[-1].uncertainty:.2f} of 1), unlike each other.",
-        soft_wrap=True,
-    )
-    return Suggested(split, found)
 
 
 def tell_doubts(options: Options, run: Run, examined: Examined) -> Doubted:

@@ -23,8 +23,6 @@ class Options(RowOptions):
     wardrobe: what `deepfashion train` takes as --data."""
     schema: Path | None = None
     """YAML file of the data's categories. None: the run's, those of the data, or the built-in."""
-    split_seed: int = 0
-    """Seeds the division of a table without a column split, as in training."""
     offline: bool = False
     """Fetch nothing."""
     html: Path | None = None
@@ -33,11 +31,7 @@ class Options(RowOptions):
     """Write a table (.csv) without unreadable images, wrong boxes and repeated pictures."""
 
     run: Path | None = None
-    """Run that --suggest asks, and whose options --folds trains with."""
-    suggest: int | None = None
-    """How many training images to label next: unlike each other, and the run is unsure of them."""
-    suggestions: Path = Path("suggestions.csv")
-    """Table that they are written into, to be filled in."""
+    """Run whose options --folds trains with."""
     folds: int | None = None
     """Look for wrong labels: train so many models, each without its share of the images (5)."""
     noise_dir: Path = Path("label-noise")
@@ -59,20 +53,14 @@ class Options(RowOptions):
                 and f"{option} {path} is no table: name a file that ends in .csv."
                 for option, path in (
                     ("--fix", self.fix),
-                    ("--suggestions", self.suggestions),
                     ("--export", self.export),
                 )
             ),
-            self.suggest is not None
-            and self.suggest < 1
-            and f"--suggest is {self.suggest}, but must be 1 or more.",
             self.folds is not None
             and not 2 <= self.folds <= 100
             and f"--folds is {self.folds}, but must lie between 2 and 100.",
             self.parallel < 1 and f"--parallel is {self.parallel}, but must be 1 or more.",
-            (self.suggest or self.folds)
-            and self.run is None
-            and "--suggest and --folds want a run to go by: name one with --run.",
+            self.folds and self.run is None and "--folds needs a run: name one with --run.",
             self.relabel
             and not self.fix
             and f"--relabel {self.relabel} changes labels: name with --fix what to write.",

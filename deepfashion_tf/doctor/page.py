@@ -14,7 +14,6 @@ from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.doctor.examination import Examined, describe, notes
 from deepfashion_tf.doctor.findings import KINDS, Finding, Rows, conflicts, count_labels
 from deepfashion_tf.doctor.noise import Doubted
-from deepfashion_tf.doctor.suggest import Suggested
 from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.page import render_page, table
@@ -25,14 +24,11 @@ _BESIDE = 6  # pictures in a line, and of one finding
 _HEIGHT = 160  # of a picture, in pixels
 
 
-def render(
-    examined: Examined, suggested: Suggested | None = None, doubted: Doubted | None = None
-) -> str:
+def render(examined: Examined, doubted: Doubted | None = None) -> str:
     """Makes the page.
 
     Args:
         examined: the data set.
-        suggested: which images to label next.
         doubted: which labels to look at.
     """
     rows = examined.rows
@@ -59,14 +55,6 @@ def render(
     if doubted:
         text.append(_doubts(doubted))
         pictures["doubts.jpg"] = _encode(_plot_doubts(doubted), "jpg")
-    if suggested and suggested.suggestions:
-        pictures["next.jpg"] = _encode(_plot_suggestions(suggested), "jpg")
-        text.append(
-            f"\n## To label next\n\n{len(suggested.suggestions):,} images that the run is unsure "
-            f"of and that are unlike each other; here the first, with what it would answer. On "
-            f"drawings, labels for such images taught no more than labels for any others.\n\n"
-            f"![Images to label next](next.jpg)\n"
-        )
     text.append("\n## Labels\n\n![Shares of the attributes](balance.svg)\n")
     text.append(_counts(rows))
     return render_page(f"{examined.name}: data", "\n".join(text) + "\n", pictures)
@@ -146,32 +134,6 @@ def _gallery(rows: Rows, findings: list[Finding]) -> Figure:
     return figure
 
 
-def _plot_suggestions(suggested: Suggested) -> Figure:
-    return _plot_some(
-        suggested.split,
-        [
-            (
-                found.row,
-                "\n".join([f"{found.uncertainty:.2f}", *map(figure_text, found.answers.values())]),
-            )
-            for found in suggested.suggestions
-        ],
-    )
-
-
-def _plot_doubts(doubted: Doubted) -> Figure:
-    return _plot_some(
-        doubted.images,
-        [
-            (
-                doubt.row,
-                f"{figure_text(doubt.label)}?\n{doubt.belief:.3f}\n{figure_text(doubt.answer)}",
-            )
-            for doubt in doubted.doubts
-        ],
-    )
-
-
 def _doubts(doubted: Doubted) -> str:
     lines = [
         [markdown_text(category), f"{found.share:.1%}", f"{found.low:.1%} to {found.high:.1%}"]
@@ -187,22 +149,22 @@ def _doubts(doubted: Doubted) -> str:
     )
 
 
-def _plot_some(split: Split, captions: list[tuple[int, str]]) -> Figure:
-    shown = captions[: 4 * _BESIDE]
+def _plot_doubts(doubted: Doubted) -> Figure:
+    shown = doubted.doubts[: 4 * _BESIDE]
     lines = max(1, -(-len(shown) // _BESIDE))
-    tall = max((caption.count("\n") for _, caption in shown), default=0)
     figure, axes = plt.subplots(
         lines,
         _BESIDE,
-        figsize=(1.7 * _BESIDE, (1.9 + 0.13 * tall) * lines),
+        figsize=(1.7 * _BESIDE, 2.16 * lines),
         layout="constrained",
         squeeze=False,
     )
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (row, caption) in zip(axes.flat, shown, strict=False):
-        axis.imshow(_picture(split, row))
-        axis.set_title(caption, size=7)
+    for axis, doubt in zip(axes.flat, shown, strict=False):
+        axis.imshow(_picture(doubted.images, doubt.row))
+        label, answer = figure_text(doubt.label), figure_text(doubt.answer)
+        axis.set_title(f"{label}?\n{doubt.belief:.3f}\n{answer}", size=7)
     return figure
 
 

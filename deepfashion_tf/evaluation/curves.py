@@ -214,38 +214,12 @@ def _add_legend(figure: Figure, runs: dict[str, list[History]], smoothing: float
     )
 
 
-def plot_weights(history: History, title: str) -> Figure:
-    """Draws the weight of every category's loss over the epochs, where training found them."""
-    found = {
-        name.removesuffix("_weight"): values
-        for name, values in history.items()
-        if name.endswith("_weight") and not np.isnan(values).all()
-    }
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    for category, colour in colours(list(found)).items():
-        axis.plot(
-            history["epoch"], found[category], ".-", color=colour, label=figure_text(category)
-        )
-    _tidy(axis)
-    axis.set(xlabel="epoch", ylabel="weight of the loss at the end of the epoch")
-    axis.set_ylim(bottom=0)
-    figure.legend(loc="outside right upper", frameon=False)
-    figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
-    return figure
-
-
 def save_curves(history_path: Path, scores: Scores, title: str, path: Path) -> None:
-    """Draws the curves of a history file into a PNG; does nothing before the first epoch's end.
-
-    Where training found the weights of the losses, these are drawn into ``weights.png`` beside it.
-    """
+    """Draws the curves of a history file into a PNG; does nothing before the first epoch's end."""
     history = read_history(history_path) if history_path.is_file() else {}
     if not history:
         return
-    figures = {path: plot_curves({title: [history]}, scores, title)}
-    if any(name.endswith("_weight") for name in history):
-        figures[path.with_name("weights.png")] = plot_weights(history, title)
-    for file, figure in figures.items():
-        with whole_or_nothing(file) as temporary:
-            figure.savefig(temporary, dpi=110)
-        plt.close(figure)
+    figure = plot_curves({title: [history]}, scores, title)
+    with whole_or_nothing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)

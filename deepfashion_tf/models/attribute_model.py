@@ -33,10 +33,8 @@ def build_model(
     variant: str | None = None,
     freeze_stages: int = 0,
     freeze_batch_norm: bool = False,
-    sync_batch_norm: bool = True,
     untrained: Collection[str] = (),
     drop_path: float = 0.0,
-    any_size: bool = False,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the report's model with random weights, or on a backbone of your own.
@@ -80,12 +78,9 @@ def build_model(
             stages are trained.
         freeze_batch_norm: in training, too, the backbone normalizes with the moving
             statistics it has, which stay as they are; gamma and beta learn.
-        sync_batch_norm: where several replicas train, normalize by the statistics of the
-            whole batch instead of each replica's part.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
         drop_path: of the backbone in training, see `build_senet`.
-        any_size: takes images of another size, too; see `final_form`.
         precision: name of the Keras dtype policy of all but the heads: "float32",
             "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
@@ -106,29 +101,24 @@ def build_model(
     if heads == "attention" and fc_layers:
         raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
     own = None if isinstance(backbone, str) else backbone
-    if own is not None and (variant or drop_path or any_size):
-        raise ValueError("a backbone of your own has no variant, drop_path or any_size")
+    if own is not None and (variant or drop_path):
+        raise ValueError("a backbone of your own has no variant or drop_path")
     image_size = image_size or (own is not None and _side_of(own)) or 224
-    side = None if any_size else image_size
-    images = keras.Input((side, side, 3), name="images")
+    images = keras.Input((image_size, image_size, 3), name="images")
     with _dtype_policy(precision):
         if own is not None:
             network = clone_network(own, image_size, "backbone")
         else:
             network = build_backbone(
-                backbone,
-                image_size,
-                representation,
-                variant,
-                drop_path=drop_path,
-                **({"any_size": True} if any_size else {}),  # which one family alone can
+                backbone, image_size, representation, variant, drop_path=drop_path
             )
     if heads != "pooled":
-        maps = _maps_of(backbone, variant, network, image_size, heads)
+        maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)
     for layer in batch_norms(network):
         layer.freeze_statistics = freeze_batch_norm
-        layer.synchronized = sync_batch_norm
+        # Of several replicas: by the statistics of the whole batch.
+        layer.synchronized = True
     train_from(network, freeze_stages)
     features = network(images)
     if heads == "multiscale":
@@ -168,19 +158,9 @@ def _side_of(network: keras.Model) -> int | None:
     return shape[1] if isinstance(shape, tuple) and len(shape) == 4 else None
 
 
-def _maps_of(
-    backbone: str | keras.Model,
-    variant: str | None,
-    network: keras.Model,
-    image_size: int,
-    heads: str,
-) -> list[keras.KerasTensor]:
+def _maps_of(network: keras.Model, heads: str) -> list[keras.KerasTensor]:
     """Finds the feature maps that heads read beside the representation, the finest first."""
-    known = network
-    if network.input_shape[1] is None:
-        # Sides tell stages, and names tell the same layers.
-        known = build_backbone(backbone, image_size, "pooled", variant)
-    stages = stage_maps(known)
+    stages = stage_maps(network)
     if heads == "multiscale":
         chosen = [stage for stage in stages if 2 < stage < max(stages)]
     else:
@@ -191,11 +171,7 @@ def _maps_of(
                 f"attention heads read maps of an eighth of the image's side or less, and the "
                 f"network {network.name} has none"
             )
-    if known is network:
-        return [stages[stage] for stage in chosen]
-    outputs = {id(stages[stage]) for stage in chosen}
-    names = [layer.name for layer in known.layers if id(layer.output) in outputs]
-    return [network.get_layer(name).output for name in names]
+    return [stages[stage] for stage in chosen]
 
 
 def train_from(network: keras.Model, freeze_stages: int) -> None:
@@ -240,22 +216,16 @@ def backbone_of(model: keras.Model) -> keras.Model:
     return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
-def final_form(model: keras.Model, image_size: int) -> keras.Model:
+def final_form(model: keras.Model) -> keras.Model:
     """Gives a model that computes in float32, with the same weights: itself, if it does so.
 
     What was trained in 16 bits then answers alike on all machines, many of which have no
-    units for them; and one that took images of any size takes those of one size.
-
-    Args:
-        model: as `build_model` gives it.
-        image_size: side of its images in pixels.
+    units for them.
     """
 
     def change(value: dict) -> dict:
         if value.get("class_name") == "DTypePolicy":
             value["config"]["name"] = "float32"
-        if value.get("batch_shape") == [None, None, None, 3]:
-            value["batch_shape"] = [None, image_size, image_size, 3]
         return value
 
     config = json.dumps(keras.saving.serialize_keras_object(model))

@@ -39,7 +39,7 @@ def build_backbone(
         representation: "logits", the 1000-d ImageNet output that the report reads,
             or "pooled", the average of the last feature map before it.
         variant: a key of VARIANTS; None = the backbone's own.
-        options: ``drop_path`` and ``any_size`` of `build_senet`.
+        options: ``drop_path`` of `build_senet`.
 
     Returns:
         A Functional model: float32 ``[batch, size, size, 3]`` -> ``[batch, 1000 or channels]``.

@@ -29,7 +29,6 @@ def build_senet(
     top: bool,
     *,
     drop_path: float = 0.0,
-    any_size: bool = False,
 ) -> keras.Model:
     """Assembles a network with random weights.
 
@@ -42,13 +41,11 @@ def build_senet(
         drop_path: how often training leaves out the last block's branch, image by image; those
             before it less, evenly up to it (Huang et al. 2016, Deep Networks with
             Stochastic Depth, eq. 4, in its scaled form).
-        any_size: takes images of other sizes, too, of the same parity after the stem.
 
     Returns:
         A Functional model; the output of stage s is the layer ``conv{s}_block{last}_out``.
     """
-    side = None if any_size else image_size
-    images = keras.Input((side, side, 3), name="images")
+    images = keras.Input((image_size, image_size, 3), name="images")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = _convolve(x, variant, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)

@@ -157,15 +157,14 @@ class Grid:
         return [cell for cell in self.cells if not names or cell in chosen]
 
     def config(self, cell: str, seed: int) -> TrainConfig:
-        """Gives the configuration of one run; all see as many images, so often as it takes."""
+        """Returns the configuration of one run."""
         options = self.cells[cell]
-        shown = options.get("train_share", 1.0) / (1.0 - options.get("drawings", 0.0))
         weights = self.base.weights
         if weights is None:
             weights = _REPORT_WEIGHTS[options.get("backbone", self.base.backbone)]
         return replace(
             self.base,
-            **{"weights": weights, "epochs": max(1, round(self.base.epochs / shown)), **options},
+            **{"weights": weights, **options},
             seed=seed,
             output_dir=self.run_directory(cell, seed),
         )
@@ -236,8 +235,8 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         if (value := getattr(options, name)) is not None
     }
     study = STUDIES.get(options.study)
-    recipe = study and study.recipe
-    base = recipe() if recipe else full() if options.scale == "full" else quick()
+    recipe = study.recipe if study else full if options.scale == "full" else quick
+    base = recipe()
     if study and options.scale == "quick":
         base = replace(base, **study.size)
     base = replace(base, **asked)

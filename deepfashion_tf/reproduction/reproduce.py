@@ -27,7 +27,7 @@ from deepfashion_tf.reproduction.grid import FINAL, Grid
 from deepfashion_tf.reproduction.results import Results, collect
 from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.runs.jobs import Job, answers_path, run_jobs
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
@@ -116,7 +116,7 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
         except ValueError as error:
             raise InputError(f"{path} is broken: name another --output-dir.") from error
         # An option that is younger than the directory was not thought of when it was made.
-        known = {**asdict(TrainConfig()), **known}
+        known = {**asdict(TrainConfig()), **without_removed(known)}
         differences = [
             name if name == "data" else f"{name} {known.get(name)} (asked: {value})"
             for name, value in wanted.items()
@@ -227,7 +227,7 @@ def _stop_if_hopeless(ended: list[Job]) -> None:
 def _collect(grid: Grid, splits: list[Split]) -> Results:
     test = splits[SPLITS.index("test")]
     split = "test" if test.labelled_categories() else "val"
-    if split == "test" and grid.study and grid.study.on_both and not grid.base.is_wardrobe:
+    if split == "test" and grid.study and not grid.base.is_wardrobe:
         split = "val+test"
     images = {name: len(found) for name, found in zip(SPLITS, splits, strict=True)}
     return collect(grid, builtin_schema(), split, images)

@@ -8,7 +8,7 @@ from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.recipes import finetune, probe, strong
 from deepfashion_tf.schema import builtin_schema
 
-StudyName = Literal["report", "long_tail", "strong", "head_start", "pretrained", "finetune"]
+StudyName = Literal["report", "strong", "pretrained", "finetune"]
 
 # All categories alike, as in eqs. 6 and the focal loss before eq. 7.
 ALIKE = {"loss_weights": dict.fromkeys(builtin_schema(), 1.0)}
@@ -18,6 +18,8 @@ ALIKE = {"loss_weights": dict.fromkeys(builtin_schema(), 1.0)}
 class Study:
     """One recipe beside the same with one thing changed.
 
+    Of other data than the wardrobe, validation and test images are scored together.
+
     Attributes:
         title: of its page.
         plain: name of the cell that changes nothing.
@@ -26,7 +28,6 @@ class Study:
         size: options of the quick scale that differ from those of the report's grid.
         recipe: gives what is changed, of the quick scale, before `size`.
         contrast: cell whose categories' best epochs are shown beside the plain one's.
-        on_both: of other data than the wardrobe, validation and test images are scored together.
     """
 
     title: str
@@ -34,20 +35,10 @@ class Study:
     cells: Mapping[str, dict]
     labels: Mapping[str, str]
     size: Mapping[str, int]
-    recipe: Callable[[], TrainConfig] | None = None
+    recipe: Callable[[], TrainConfig]
     contrast: str | None = None
-    on_both: bool = False
 
 
-_TAIL = {
-    "plain": ("focal loss, γ = 2", {}),
-    "inverse": ("class balance by 1 / n", {"class_balance": "inverse"}),
-    "effective": ("class balance by effective number", {"class_balance": "effective"}),
-    "class_aware": ("class-aware sampling", {"sampling": "class_aware"}),
-    "logit_adjustment": ("logit adjustment, τ = 1", {"logit_adjustment": 1.0}),
-    "logit_adjustment-0.5": ("logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
-    "logit_adjustment-0.25": ("logit adjustment, τ = 0.25", {"logit_adjustment": 0.25}),
-}
 # What the recipe `report` has where `strong` has something else, sized alike.
 _REPORT = {
     "weights": "none",
@@ -84,12 +75,8 @@ _STRONG = {
     "slower": ("with a third of the learning rate", {"learning_rate": 3e-4}),
     "batch-32": ("with batches of 32", {"batch_size": 32}),
     "batch-8": ("with batches of 8", {"batch_size": 8}),
-    "small_first": ("with small images first", {"start_size": 48, "start_epochs": 5}),
     "96px": ("with crops of 96 px, which take longer", {"image_size": 96}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
-    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
-    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
-    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
     "focal": ("with focal loss", {"loss": "focal"}),
     "float32": ("in float32", {"precision": "float32"}),
 }
@@ -140,38 +127,8 @@ _FINETUNE = {
     "box_jitter": ("with boxes that move", {"box_jitter": 0.1}),
     "ema": ("with averaged weights", {"ema": 0.98}),
     "drop_path": ("with stochastic depth", {"drop_path": 0.1}),
-    "class_aware": ("with class-aware sampling", {"sampling": "class_aware"}),
-    "effective": ("with class balance", {"class_balance": "effective"}),
-    "logit_adjustment": ("with logit adjustment, τ = 0.5", {"logit_adjustment": 0.5}),
-    "uncertainty": ("balanced by uncertainty", {"balance": "uncertainty"}),
-    "dwa": ("balanced by dynamic weight average", {"balance": "dwa"}),
-    "gradnorm": ("balanced by GradNorm", {"balance": "gradnorm"}),
-}
-_HEAD_START = {
-    "start": ("start from 10,000 drawings", {}),
-    "start-3000": ("start from 3,000", {"start_drawings": 3000}),
-    "start-30000": ("start from 30,000", {"start_drawings": 30_000}),
-    "none": ("no start", {"weights": "none"}),
-    "mixed": ("start, and one drawing in four images", {"drawings": 0.25}),
-    "none-mixed": ("no start, but one in four", {"weights": "none", "drawings": 0.25}),
-    "start-30%": ("30 % of the photographs, start", {"train_share": 0.3}),
-    "none-30%": ("30 %, no start", {"train_share": 0.3, "weights": "none"}),
-    "start-10%": ("10 % of the photographs, start", {"train_share": 0.1}),
-    "none-10%": ("10 %, no start", {"train_share": 0.1, "weights": "none"}),
-    "mixed-10%": ("10 %, start, and one in four", {"train_share": 0.1, "drawings": 0.25}),
 }
 STUDIES: dict[str, Study] = {
-    "long_tail": Study(
-        "The long tail",
-        "plain",
-        {
-            name: {"backbone": "resnet50", **ALIKE, **options}
-            for name, (_, options) in _TAIL.items()
-        },
-        {name: label for name, (label, _) in _TAIL.items()},
-        # Rare attributes need images to be learnt from, and more of them to be scored on.
-        {"wardrobe_train": 2000, "wardrobe_test": 1000, "epochs": 8},
-    ),
     "strong": Study(
         "What the recipe strong is made of",
         "strong",
@@ -181,16 +138,6 @@ STUDIES: dict[str, Study] = {
         {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
         recipe=strong,
         contrast="report",
-        on_both=True,
-    ),
-    "head_start": Study(
-        "What a start from drawings gives to photographs",
-        "start",
-        {name: options for name, (_, options) in _HEAD_START.items()},
-        {name: label for name, (label, _) in _HEAD_START.items()},
-        {"epochs": 15},
-        recipe=strong,
-        on_both=True,
     ),
     "pretrained": Study(
         "What ImageNet weights give",
@@ -199,7 +146,6 @@ STUDIES: dict[str, Study] = {
         {name: label for name, (label, _) in _PRETRAINED.items()},
         {"wardrobe_train": 300, "wardrobe_test": 1000},
         recipe=lambda: finetune(_LITE),
-        on_both=True,
     ),
     "finetune": Study(
         "What the recipe finetune is made of",
@@ -208,6 +154,5 @@ STUDIES: dict[str, Study] = {
         {name: label for name, (label, _) in _FINETUNE.items()},
         {"wardrobe_train": 300, "wardrobe_test": 1000},
         recipe=lambda: finetune(_LITE),
-        on_both=True,
     ),
 }

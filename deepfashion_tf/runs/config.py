@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_type_hints
 
-import numpy as np
 import tyro
 
-from deepfashion_tf.data.balance import ClassBalance, class_weights
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.documents import as_json, kind_fault, read_document
 from deepfashion_tf.errors import InputError, list_some
@@ -21,10 +19,23 @@ from deepfashion_tf.usage import command
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
-TaskBalance = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
 Views = Literal["none", "flip", "crops"]
 # Options of older versions: the value at which each of them changed nothing.
-REMOVED: dict[str, object] = {}
+REMOVED: dict[str, object] = {
+    "balance": "fixed",
+    "class_balance": "none",
+    "sampling": "uniform",
+    "logit_adjustment": 0.0,
+    "jit": False,
+    "sync_batch_norm": True,
+    "freeze_epochs": 0,
+    "start_size": 0,
+    "start_epochs": 0,
+    "select": "mean_accuracy",
+    "drawings": 0.0,
+    "train_share": 1.0,
+    "split_seed": 0,
+}
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
 
@@ -50,13 +61,6 @@ class TrainConfig(RowOptions):
     schema: Path | None = None
     """YAML file of your categories and their attributes. None: those of the data, if they bear
     their names (tfds:), or the built-in six."""
-    split_seed: int = 0
-    """Seeds the division of a table that has no column split into train, val and test."""
-    train_share: float = 1.0
-    """Share of the training images that is used, drawn by --seed: what do more of them give?"""
-    drawings: float = 0.0
-    """Share of drawings among the images of an epoch, which is longer by them: 0.25 shows one for
-    three photographs, with labels in the categories that these have labels in. 0: none."""
     output_dir: Path | None = None
     """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
@@ -92,11 +96,6 @@ class TrainConfig(RowOptions):
 
     image_size: int = 224
     """Side in pixels to which crops are squashed, at least 32."""
-    start_size: int = 0
-    """Side of training images in the first --start-epochs, which take less time; 0: --image-size
-    from the beginning (Howard 2018, progressive resizing)."""
-    start_epochs: int = 0
-    """Epochs with --start-size."""
     crop: bool = True
     """Crop to the bounding box; otherwise the whole image is used."""
     box_padding: float = 0.0
@@ -150,24 +149,9 @@ class TrainConfig(RowOptions):
     2016)."""
     class_alpha: dict[str, float] = field(default_factory=dict)
     """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
-    class_balance: ClassBalance = "none"
-    """Weight of each attribute in its category's loss, by how many training images have it:
-    inverse (1 / n, ten times at most) or effective (Cui et al. 2019). On top of class-alpha."""
-    sampling: Literal["uniform", "class_aware"] = "uniform"
-    """Show each image once an epoch, or those with a rare attribute more often (Gupta et al.
-    2019)."""
-    logit_adjustment: float = 0.0
-    """Learn as if a category's attributes were equally common: factor of the logarithms of their
-    shares in the loss, 0 to 3; 1 is what the theory says (Menon et al. 2021)."""
     recall_price: float = 0.0
     """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100:
     after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
-    select: Literal["mean_accuracy", "mean_class_recall"] = "mean_accuracy"
-    """What the best epoch is best in, on the validation images."""
-    balance: TaskBalance = "fixed"
-    """How the categories' losses are weighed against each other: by --loss-weights alone, or by
-    factors on top of them that follow the training: homoscedastic uncertainty (Kendall et al.
-    2018), dynamic weight average (Liu et al. 2019) or GradNorm (Chen et al. 2018)."""
     tta: Views = "none"
     """What is answered, in every export too: the network's probabilities, or their mean over the
     image and its mirror image (flip: takes twice as long), or over the middle of both besides
@@ -198,20 +182,14 @@ class TrainConfig(RowOptions):
     search_heads: bool = False
     """Train heads on the features of the weights first, for several values of weight decay and
     dropout, and begin with those that are best on the validation images."""
-    freeze_epochs: int = 0
-    """Epochs at the beginning in which only what stands on the backbone is trained."""
     backbone_lr_scale: float = 1.0
     """Factor of the learning rate for the backbone: below 1 its weights change less."""
     freeze_batch_norm: bool = False
     """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
-    sync_batch_norm: bool = True
-    """Where several devices train: normalize by the whole batch, or by each device's part of it."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """What the network computes in while it is trained; weights, heads, losses and all answers are
     float32 in any. auto: mixed_bfloat16 where processor or GPUs have units for it, float32
     elsewhere. On a CPU mixed_float16 is many times slower."""
-    jit: bool = False
-    """Compile the training step with XLA; each size of batch is compiled once more."""
     seed: int = 0
     """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
 
@@ -243,13 +221,10 @@ class TrainConfig(RowOptions):
             if path is not None:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
         for name, low, high in (
-            ("train_share", 1e-6, 1.0),
-            ("drawings", 0.0, 0.9),
             ("start_drawings", 1, 10_000_000),
             ("dropout", 0.0, 0.999),
             ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
-            ("start_epochs", 0, self.epochs),
             ("rand_augment", 0.0, 1.0),
             ("box_padding", 0.0, 1.0),
             ("box_jitter", 0.0, 0.5),
@@ -265,16 +240,13 @@ class TrainConfig(RowOptions):
             ("weight_decay", 0.0, 100.0),
             ("gamma", 0.0, 100.0),
             ("alpha", 1e-6, 1e6),
-            ("logit_adjustment", 0.0, 3.0),
             ("recall_price", 0.0, 100.0),
             ("batch_size", 1, 65536),
             ("epochs", 1, 100_000),
             ("learning_rate", 1e-12, 1e3),
             ("freeze_stages", -99, 99),
-            ("freeze_epochs", 0, self.epochs),
             ("backbone_lr_scale", 0.0, 1e3),
             ("seed", 0, 2**31 - 1),
-            ("split_seed", 0, 2**31 - 1),
             ("wardrobe_train", 1, 10_000_000),
             ("wardrobe_val", 1, 10_000_000),
             ("wardrobe_test", 0, 10_000_000),
@@ -287,20 +259,6 @@ class TrainConfig(RowOptions):
         if self.heads == "attention" and self.fc_layers:
             raise InputError(
                 f"--heads attention goes with --fc-layers 0, not {self.fc_layers}: leave one out."
-            )
-        # The network's stem pads by whether a size is even, twice over.
-        sized = 32 <= self.start_size <= self.image_size
-        if self.start_size and not (sized and (self.image_size - self.start_size) % 4 == 0):
-            raise InputError(
-                f"--start-size is {self.start_size}, but must lie between 32 and --image-size "
-                f"{self.image_size}, a multiple of 4 below it; 0 is none."
-            )
-        is_residual = self.backbone in ("resnet50", "seresnet50", "seresnext50")
-        partly_frozen = self.freeze_stages not in (0, -1)
-        if self.start_size and (partly_frozen or not is_residual):
-            raise InputError(
-                "--start-size goes with a backbone resnet50, seresnet50 or seresnext50 and with "
-                "--freeze-stages 0: leave one out."
             )
         application = APPLICATIONS.get(self.backbone)
         if application and self.image_size < application.least_size:
@@ -318,8 +276,6 @@ class TrainConfig(RowOptions):
                 "--search-heads goes with --heads multiscale and --fc-layers 0: say "
                 "--no-search-heads, or these."
             )
-        if bool(self.start_size) != bool(self.start_epochs):
-            raise InputError("--start-size and --start-epochs go together: give both, or none.")
         if self.mixup + self.cutmix > 1:
             raise InputError(
                 f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "
@@ -331,11 +287,6 @@ class TrainConfig(RowOptions):
             )
         if self.data is not None and self.data_dir is not None:
             raise InputError("--data and --data-dir both name the data: give one of them.")
-        if self.drawings and self.is_wardrobe:
-            raise InputError(
-                "--drawings adds drawings to photographs, but without --data all images are "
-                "drawings: name photographs with --data, or leave it out."
-            )
         if self.data == "":
             raise InputError("--data is empty: name a folder, a table, tfds:NAME or wardrobe.")
         if self.weights == "none" and self.weights_sha256:
@@ -389,21 +340,10 @@ class TrainConfig(RowOptions):
                 ) from error
         return dataclasses.replace(self, loss_weights={**schema.loss_weights, **self.loss_weights})
 
-    def alpha_of(
-        self, schema: Schema, category: str, counts: np.ndarray | None = None
-    ) -> float | tuple[float, ...]:
-        """Gives a category's weight in the loss: one number, or one a class if they differ.
-
-        Args:
-            schema: with the category.
-            category: of these.
-            counts: training images of each of its attributes, for the balance.
-        """
+    def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
+        """Returns a category's weight in the loss: one number, or one a class if they differ."""
         weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
         found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
-        if self.class_balance != "none":
-            balance = class_weights(counts, self.class_balance).tolist()
-            found = [one * other for one, other in zip(found, balance, strict=True)]
         if set(found) == {1.0}:
             return self.alpha
         return tuple(self.alpha * weight for weight in found)
@@ -449,13 +389,7 @@ class TrainConfig(RowOptions):
         Raises:
             InputError: a key that is no option, or a value that an option cannot have.
         """
-        used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
-        if used:
-            settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
-            raise InputError(
-                f"{settings}: this version has no such option; use the version that made the run"
-            )
-        values = {name: value for name, value in values.items() if name not in REMOVED}
+        values = without_removed(values)
         unknown = [name for name in values if name not in get_type_hints(cls)]
         if unknown:
             raise InputError(f"{list_some(unknown)}: no option has this name.")
@@ -465,6 +399,21 @@ class TrainConfig(RowOptions):
         untrained = values.get("untrained", ())
         untrained = tuple(untrained) if isinstance(untrained, list) else untrained
         return cls(**{**values, **paths, "untrained": untrained})
+
+
+def without_removed(values: dict) -> dict:
+    """Returns what a file holds of a config, without the options of older versions.
+
+    Raises:
+        InputError: such an option has a value that changed something.
+    """
+    used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
+    if used:
+        settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
+        raise InputError(
+            f"{settings}: this version has no such option; use the version that made the file."
+        )
+    return {name: value for name, value in values.items() if name not in REMOVED}
 
 
 def _option(name: str) -> str:

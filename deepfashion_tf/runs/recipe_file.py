@@ -12,7 +12,7 @@ import yaml
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.usage import command
 
@@ -45,6 +45,10 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     values, lines = _load(path)
     if "untrained" in values:
         values = {name: value for name, value in values.items() if name not in _OF_ONE_RUN}
+    try:
+        values = without_removed(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     hints = get_type_hints(TrainConfig)
     found = {}
     for name, value in values.items():

@@ -140,7 +140,6 @@ def report(backbone: str = "seresnet50") -> TrainConfig:
     return TrainConfig(
         recipe="report",
         backbone=backbone,
-        freeze_epochs=0,
         backbone_lr_scale=1.0,
         freeze_batch_norm=False,
     )

@@ -5,9 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from deepfashion_tf.data.balance import Counts, log_priors
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
 from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
@@ -23,7 +21,6 @@ from deepfashion_tf.training.losses import FocalLoss
 from deepfashion_tf.training.metrics import category_metrics
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.precision import choose_precision
-from deepfashion_tf.training.task_weights import TaskWeights
 from deepfashion_tf.training.trainer import Trainer
 
 _MANY = 500  # categories: each takes some 50 ms to build
@@ -117,10 +114,8 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         variant=config.variant,
         freeze_stages=config.freeze_stages,
         freeze_batch_norm=config.freeze_batch_norm,
-        sync_batch_norm=config.sync_batch_norm,
         untrained=config.untrained,
         drop_path=config.drop_path,
-        any_size=config.start_size > 0,
         precision=config.precision,
     )
     try:
@@ -132,11 +127,11 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
 def build_optimizer(
     model: keras.Model, config: TrainConfig, steps: int
 ) -> keras.optimizers.Optimizer:
-    """Builds Adam for all weights of a model, those that are frozen at first included.
+    """Builds Adam for all weights of a model that are trained.
 
     Args:
         model: of `build_model`.
-        config: learning rate, schedule, precision, and how the backbone is treated.
+        config: learning rate, schedule, precision, and the factor of the backbone's learning rate.
         steps: steps of one epoch.
 
     Returns:
@@ -157,7 +152,7 @@ def build_optimizer(
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
     adam.begin_average()
-    adam.treat(backbone_of(model).trainable_variables, scale=config.backbone_lr_scale)
+    adam.scale_rate(backbone_of(model).trainable_variables, config.backbone_lr_scale)
     return optimizer
 
 
@@ -182,8 +177,6 @@ def compile_model(
     model: keras.Model,
     config: TrainConfig,
     optimizer: keras.optimizers.Optimizer,
-    counts: Counts | None = None,
-    task_weights: TaskWeights | None = None,
     from_features: bool = False,
 ) -> keras.Model:
     """Compiles a model for training: one loss, one weight and the metrics a category.
@@ -193,20 +186,20 @@ def compile_model(
         model: has outputs named by category. It stays uncompiled, so that saving
             it leaves the optimizer's state out.
         config: losses and their weights.
-        optimizer: built for all weights; those that are trainable now are trained.
-        counts: category -> training images of each attribute, which balance and logit
-            adjustment go by; None where the config has neither.
-        task_weights: weighs the losses instead of the config's `loss_weights`.
+        optimizer: of `build_optimizer`.
         from_features: its inputs are features, and the backbone has no part in it.
 
     Returns:
         A compiled model that shares all layers with `model`.
     """
+    gamma = config.gamma if config.loss == "focal" else 0.0
     losses = {
-        category: _loss(config, schema, category, counts and counts[category])
+        category: FocalLoss(
+            gamma, config.alpha_of(schema, category), smoothing=config.label_smoothing
+        )
         for category in schema
     }
-    trained = model if from_features or task_weights else fold_model(model)
+    trained = model if from_features else fold_model(model)
     inputs = shared_features(model) if from_features else trained.inputs
     outputs = {category: trained.output[category] for category in schema}
     trainer = Trainer(inputs, outputs)
@@ -216,29 +209,6 @@ def compile_model(
         loss=losses,
         loss_weights={category: config.loss_weights[category] for category in schema},
         metrics=category_metrics(losses, schema),
-        jit_compile=config.jit,
+        jit_compile=False,
     )
-    if task_weights:
-        trainer.balance(task_weights, losses, model)
     return trainer
-
-
-def build_task_weights(schema: Schema, config: TrainConfig) -> TaskWeights | None:
-    """Makes what finds the weights of the categories' losses; None where they are fixed."""
-    if config.balance == "fixed":
-        return None
-    categories = [category for category in schema if category not in config.untrained]
-    weights = [config.loss_weights[category] for category in categories]
-    return TaskWeights(config.balance, categories, weights)
-
-
-def _loss(
-    config: TrainConfig, schema: Schema, category: str, counts: np.ndarray | None
-) -> FocalLoss:
-    adjustment = config.logit_adjustment
-    return FocalLoss(
-        config.gamma if config.loss == "focal" else 0.0,
-        config.alpha_of(schema, category, counts),
-        offsets=tuple((adjustment * log_priors(counts)).tolist()) if adjustment else None,
-        smoothing=config.label_smoothing,
-    )

@@ -23,7 +23,6 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.disk_full import unless_disk_full
 from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.state import Position, assign_metrics
-from deepfashion_tf.training.task_weights import TaskWeights
 
 
 def history_columns(schema: Schema) -> list[str]:
@@ -92,8 +91,6 @@ class HistoryFile(keras.callbacks.Callback):
         loss_weights: weight of each category that is trained.
         start: with the rows so far.
         options: what to do when the disk is full.
-        task_weights: the weights that are found while training, which get a column each, and go
-            by these rows; None = they are fixed.
     """
 
     def __init__(
@@ -103,29 +100,16 @@ class HistoryFile(keras.callbacks.Callback):
         loss_weights: dict[str, float],
         start: Position,
         options: RuntimeOptions,
-        task_weights: TaskWeights | None = None,
     ) -> None:
         super().__init__()
         self.path = path
         self.columns = history_columns(schema)
-        if task_weights:
-            self.columns += [f"{category}_weight" for category in schema]
-        self.task_weights = task_weights
         self.loss_weights = loss_weights
         self.options = options
         self.rows: list[dict] = list(start.rows)
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
-        if self.task_weights:
-            self.task_weights.begin_epoch(self.rows)
-
     def on_epoch_end(self, epoch, logs=None) -> None:
         self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
-        if self.task_weights:
-            found = zip(
-                self.task_weights.categories, self.task_weights.weights().numpy(), strict=True
-            )
-            self.rows[-1] |= {f"{category}_weight": float(weight) for category, weight in found}
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
         if self.path is None:
@@ -140,14 +124,13 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the model whenever a score of validation is higher than ever before.
+    """Saves the model whenever the mean accuracy of validation is higher than ever before.
 
     Args:
         run: where; None = another process saves it.
         model: what.
         start: with the best epoch so far.
         options: what to do when the disk is full.
-        select: the score, a column of history.csv without its ``val_``.
         optimizer: whose averages of the weights are saved, if it keeps some; None = the weights.
 
     Attributes:
@@ -161,18 +144,17 @@ class BestModel(keras.callbacks.Callback):
         model: keras.Model,
         start: Position,
         options: RuntimeOptions,
-        select: str = "mean_accuracy",
         optimizer: FusedAdam | None = None,
     ) -> None:
         super().__init__()
         self.averaged = optimizer.averaged if optimizer else nullcontext
-        self.run, self.best, self.options, self.select = run, model, options, select
+        self.run, self.best, self.options = run, model, options
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
         self._plain: keras.Model | None = None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        value = logs["row"][f"val_{self.select}"]
+        value = logs["row"]["val_mean_accuracy"]
         if value > self.value or self.epoch is None:
             before = self.epoch, self.value, self.is_saved
             self.epoch, self.value, self.is_saved = epoch + 1, value, False
@@ -188,7 +170,7 @@ class BestModel(keras.callbacks.Callback):
         if self.run:
             with self.averaged():
                 if self._plain is None:
-                    self._plain = final_form(self.best, self.run.config.image_size)
+                    self._plain = final_form(self.best)
                 elif self._plain is not self.best:
                     copy_values(self.best, self._plain)
                 self.run.save_model(self._plain)
@@ -301,7 +283,7 @@ class EpochLines(keras.callbacks.Callback):
         self, config: TrainConfig, steps: int, images: int, best: BestModel, start: Position
     ) -> None:
         super().__init__()
-        self.config, self.best = config, best
+        self.best = best
         self.epochs, self.images_a_step = config.epochs, images / steps
         self.progress = make_progress("steps")
         self.task = self.progress.add_task(
@@ -313,11 +295,6 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self.began, self.steps, self.losses = time.monotonic(), 0, 0.0
-        if self.config.freeze_epochs and epoch in (0, self.config.freeze_epochs):
-            frozen = epoch < self.config.freeze_epochs
-            console.print(
-                f"the backbone is {'frozen' if frozen else 'trained'} from here", style="dim"
-            )
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch, logs=None) -> None:

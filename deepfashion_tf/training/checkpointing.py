@@ -80,13 +80,11 @@ class Checkpointing(keras.callbacks.Callback):
         every = self.options.checkpoint_every_steps
         is_due = every and self.counter.step % every == 0
         if self._must_end(logs) or is_due:
-            self.model.average_statistics()
             self._metrics = metric_arrays(self.model)
             self._save()
         self._end_if_asked(logs)
 
     def on_test_begin(self, logs=None) -> None:
-        self.model.average_statistics()
         # The validation counts with the same variables.
         self._metrics = metric_arrays(self.model)
 

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.augment import Augmentation
-from deepfashion_tf.data.balance import count_classes, sampling_weights
 from deepfashion_tf.data.pipeline import (
     batch_rows,
     evaluation_dataset,
@@ -18,7 +17,6 @@ from deepfashion_tf.data.pipeline import (
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.interrupts import Interrupt, Termination
-from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE, backbone_of, train_from
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.run import HISTORY_FILE, Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
@@ -35,7 +33,6 @@ from deepfashion_tf.training.checkpointing import Checkpointing
 from deepfashion_tf.training.features import FeatureReader
 from deepfashion_tf.training.runtime import Runtime
 from deepfashion_tf.training.state import Checkpoints, Position, RunState
-from deepfashion_tf.training.task_weights import TaskWeights
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,6 @@ class Job:
     model: keras.Model
     readers: list[Reader]
     optimizer: keras.optimizers.Optimizer
-    task_weights: TaskWeights | None
     steps: int
     state: RunState
     checkpoints: Checkpoints
@@ -75,32 +71,20 @@ def fit(
         )
     )
     val_steps = steps_per_epoch(splits[1], batch_size)
-    backbone = backbone_of(job.model)
-    counts = count_classes(splits[0])
-    weights = _sampling(splits[0], config)
     with Interrupt() as interrupt:
         callbacks, lines, best = _callbacks(job, splits, options, interrupt, termination)
         try:
-            was_trained = None
+            with job.runtime.scope():
+                trainer = compile_model(
+                    splits[0].schema,
+                    job.model,
+                    config,
+                    job.optimizer,
+                    from_features=isinstance(readers[0], FeatureReader),
+                )
+            if job.runtime.workers > 1:
+                trainer.watch_stops()
             for first, last in phases(config, start):
-                is_trained = first >= config.freeze_epochs
-                # A step is traced anew for images of another size, and for others to train.
-                is_new = first in (start.epoch, config.start_epochs)
-                if is_new or is_trained != was_trained:
-                    was_trained = is_trained
-                    train_from(backbone, config.freeze_stages if is_trained else WHOLE_BACKBONE)
-                    with job.runtime.scope():
-                        trainer = compile_model(
-                            splits[0].schema,
-                            job.model,
-                            config,
-                            job.optimizer,
-                            counts,
-                            job.task_weights,
-                            from_features=isinstance(readers[0], FeatureReader),
-                        )
-                    if job.runtime.workers > 1:
-                        trainer.watch_stops()
                 done = start.step if first == start.epoch else 0
                 if done == job.steps:
                     _end_epoch(trainer, first, val_data, val_steps, callbacks)
@@ -115,8 +99,6 @@ def fit(
                     epochs=last,
                     seed=config.seed,
                     augmentation=augmentation_of(config),
-                    size=config.start_size if first < config.start_epochs else None,
-                    weights=weights,
                     targets=targets,
                     share=share,
                 )
@@ -147,10 +129,6 @@ def augmentation_of(config: TrainConfig) -> Augmentation:
     )
 
 
-def _sampling(split: Split, config: TrainConfig) -> np.ndarray | None:
-    return sampling_weights(split) if config.sampling == "class_aware" else None
-
-
 def _callbacks(
     job: Job,
     splits: list[Split],
@@ -168,7 +146,6 @@ def _callbacks(
             seed=config.seed,
             epoch=epoch,
             step=step,
-            weights=_sampling(splits[0], config),
         )
         return [str(splits[0].keys[row]) for row in rows]
 
@@ -176,10 +153,10 @@ def _callbacks(
     counter = StepCounter(start, job.metrics)
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
-    history = HistoryFile(path, run.schema, loss_weights, start, options, job.task_weights)
+    history = HistoryFile(path, run.schema, loss_weights, start, options)
     # What scales the loss stands around the optimizer itself.
     adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
-    best = BestModel(run if is_chief else None, job.model, start, options, config.select, adam)
+    best = BestModel(run if is_chief else None, job.model, start, options, adam)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
     averaging = [AveragedWeights(adam)] if adam else []
     saving = Checkpointing(
@@ -222,10 +199,9 @@ def _end_epoch(
 def phases(config: TrainConfig, start: Position) -> list[tuple[int, int]]:
     """Splits the epochs ``[first, last)`` that are left into what one `fit` can do.
 
-    Edges are where the backbone begins to be trained, where images get their full size, and the
-    end of an epoch that `start` stands in the middle of.
+    The rest of an epoch that `start` stands in the middle of has fewer steps than the others.
     """
-    edges = {start.epoch, config.freeze_epochs, config.start_epochs, config.epochs}
+    edges = {start.epoch, config.epochs}
     if start.step:
         edges.add(start.epoch + 1)
-    return list(pairwise(sorted(edge for edge in edges if edge >= start.epoch)))
+    return list(pairwise(sorted(edges)))

@@ -7,10 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from deepfashion_tf.data.sources import open_splits
-from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
@@ -20,7 +17,7 @@ from deepfashion_tf.models.weights.sources import keras_cache
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.recipes import demo
 from deepfashion_tf.runs.run import MODEL_FILE, Run
-from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
 SOURCE = "wardrobe"  # as --weights
@@ -53,41 +50,6 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         wardrobe_test=1,
     )
     return replace(wanted, output_dir=_directory(wanted))
-
-
-def with_drawings(split: Split, config: TrainConfig) -> Split:
-    """Adds drawings to the training images, the first of those that a head start is trained on.
-
-    They have labels in the categories that an image of the split has one in: what nobody has
-    labelled in photographs could not be measured.
-
-    Args:
-        split: training images.
-        config: which share of all of them is to be drawn.
-
-    Raises:
-        InputError: no category is one of the wardrobe's.
-    """
-    count = round(len(split) * config.drawings / (1 - config.drawings))
-    wanted = replace(
-        head_start_config(config),
-        crop=config.crop,
-        wardrobe_train=max(count, config.start_drawings),
-    )
-    (drawn,) = open_splits(wanted, ["train"])
-    known = split.labelled_categories()
-    shared = [c for c in known if drawn.schema.get(c) == split.schema[c]]
-    if not shared:
-        raise InputError(
-            f"--drawings: no category that {split.source} has labels in has the attributes of one "
-            f"that is drawn ({', '.join(drawn.schema)}): leave it out."
-        )
-    labels = np.full((count, len(split.schema)), UNLABELLED, np.int32)
-    for column, category in enumerate(split.schema):
-        if category in shared:
-            labels[:, column] = drawn.labels_of(category)[:count]
-    drawn = drawn.take(np.arange(count), split.name)
-    return split.join(replace(drawn, schema=split.schema, labels=labels))
 
 
 def is_ready(wanted: TrainConfig) -> bool:

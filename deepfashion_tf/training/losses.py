@@ -171,10 +171,6 @@ class FocalLoss(keras.losses.Loss):
         alpha: weight of all classes, or one a class.
         smoothing: share of each label that is spread over all classes (Szegedy et al. 2016,
             Rethinking the Inception Architecture, section 7).
-        offsets: what is added to the logits before the loss is taken, one a class: with
-            tau * log(share of the class) the logits that are learnt are of the likeliest class
-            as if all were equally common (Menon et al. 2021, Long-Tail Learning via Logit
-            Adjustment, eq. 10).
         from_logits: whether what is compared with the labels are logits, not probabilities.
     """
 
@@ -184,14 +180,12 @@ class FocalLoss(keras.losses.Loss):
         alpha=1.0,
         name="focal",
         reduction="sum_over_batch_size",
-        offsets: Sequence[float] | None = None,
         smoothing: float = 0.0,
         from_logits: bool = False,
     ):
         super().__init__(name=name, reduction=reduction)
         self.gamma = gamma
         self.alpha = alpha
-        self.offsets = offsets
         self.smoothing = smoothing
         self.from_logits = from_logits
 
@@ -200,8 +194,6 @@ class FocalLoss(keras.losses.Loss):
         logits = ops.convert_to_tensor(probabilities)
         if not self.from_logits:
             logits = logits_of(probabilities)
-        if self.offsets is not None:
-            logits = ops.cast(logits, "float32") + ops.convert_to_tensor(self.offsets, "float32")
         if self.smoothing:
             classes = logits.shape[-1]
             even = labelled_share(labels, classes)[:, None] / classes
@@ -220,5 +212,5 @@ class FocalLoss(keras.losses.Loss):
         return scale * self.per_example(labels, probabilities)
 
     def get_config(self) -> dict:
-        names = ("gamma", "alpha", "offsets", "smoothing", "from_logits")
+        names = ("gamma", "alpha", "smoothing", "from_logits")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -14,8 +14,8 @@ class FusedAdam(keras.optimizers.Adam):
 
     A ResNet-50 has 160 variables: tracing and optimizing the composed update takes
     longer than building the network. State, arguments and results are Keras' own;
-    both add epsilon to the uncorrected root. Some variables can be given a smaller
-    step, and may begin later: see `treat`.
+    both add epsilon to the uncorrected root. Some variables can have a smaller step:
+    see `scale_rate`.
 
     Raises:
         ValueError: ``amsgrad`` is asked for, which the kernel does not know.
@@ -28,54 +28,28 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad: use keras.optimizers.Adam")
-        self._treated: dict[int, tuple[float, keras.Variable]] = {}
+        self._scales: dict[int, float] = {}
         self._factors: dict[tuple, tuple[tf.Tensor, ...]] = {}
 
-    def treat(self, variables, *, scale: float = 1.0) -> None:
-        """Treats some variables, which get their gradients together, in another way than the rest.
-
-        Bias correction counts the steps that *they* have made: counted from the beginning,
-        it would make the first step of variables that were frozen three times as long. The
-        count is part of the optimizer's state, because nobody can tell beforehand how many
-        steps a loss scaler will leave out.
-
-        Args:
-            variables: Keras variables, among those that the optimizer is built for.
-            scale: factor of the learning rate.
-        """
-        steps = self.add_variable(
-            (), dtype="int", aggregation="only_first_replica", name="treated_iterations"
-        )
-        indices = map(self._get_variable_index, variables)
-        self._treated |= dict.fromkeys(indices, (scale, steps))
+    def scale_rate(self, variables, scale: float) -> None:
+        """Multiplies the learning rate of some of the variables that the optimizer is built for."""
+        self._scales |= dict.fromkeys(map(self._get_variable_index, variables), scale)
 
     def apply(self, grads, trainable_variables=None) -> None:
         self._factors = {}  # those of before may be another graph's
         super().apply(grads, trainable_variables)
         self._factors = {}
-        known = self._trainable_variables if trainable_variables is None else trainable_variables
-        updated = {
-            self._get_variable_index(variable)
-            for gradient, variable in zip(grads, known, strict=True)
-            if gradient is not None
-        }
-        counters = [steps for index, (_, steps) in self._treated.items() if index in updated]
-        for steps in {id(steps): steps for steps in counters}.values():
-            steps.assign_add(1)
 
     def _apply_weight_decay(self, variables) -> None:
         if self.weight_decay is None:
             return
         for variable in filter(self._use_weight_decay, variables):
-            scale, _ = self._treated.get(self._get_variable_index(variable), (1.0, None))
+            scale = self._scales.get(self._get_variable_index(variable), 1.0)
             share = tf.cast(self.learning_rate * self.weight_decay * scale, variable.dtype)
             variable.assign(variable - variable * share)
 
     def begin_average(self) -> None:
-        """Lets the averages of the weights, which ``use_ema`` keeps, begin at the weights.
-
-        Keras lets them begin at the first step, which is too early for what is frozen then.
-        """
+        """Lets the averages of the weights, which ``use_ema`` keeps, begin at the weights."""
         for variable, average in self._averages():
             average.assign(variable)
 
@@ -134,10 +108,10 @@ class FusedAdam(keras.optimizers.Adam):
 
     def _factors_of(self, index: int, variable, learning_rate) -> tuple[tf.Tensor, ...]:
         """Gives learning rate and powers of the betas: once for all variables that share them."""
-        scale, steps = self._treated.get(index, (1.0, self.iterations))
-        key = id(steps), scale, variable.device, variable.dtype
+        scale = self._scales.get(index, 1.0)
+        key = scale, variable.device, variable.dtype
         if key not in self._factors:
-            step = tf.cast(steps + 1, variable.dtype)
+            step = tf.cast(self.iterations + 1, variable.dtype)
             betas = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
             rate = tf.cast(learning_rate, variable.dtype) * scale
             self._factors[key] = rate, *(tf.pow(beta, step) for beta in betas)

@@ -84,18 +84,6 @@ class Runtime:
                 f"does not divide by their number: make it {near}, or use other --devices."
             )
 
-    def check_jit(self, jit: bool) -> None:
-        """Refuses XLA for several replicas, whose step TensorFlow cannot compile as one.
-
-        Raises:
-            InputError: says so.
-        """
-        if jit and self.replicas > 1:
-            raise InputError(
-                f"--jit compiles the step of one device, but {self.replicas} replicas train: "
-                f"leave it out, or use one of --devices."
-            )
-
     def check_agreement(self, values: dict[str, str]) -> None:
         """Makes sure that all workers are about to do the same; they wait for each other here.
 

@@ -124,4 +124,4 @@ def _shares(split: Split, category: str) -> np.ndarray:
 
 def _only_flips(config: TrainConfig) -> bool:
     plain = replace(augmentation_of(config), flip=True, grow_epochs=0)
-    return plain == Augmentation() and not config.start_size
+    return plain == Augmentation()

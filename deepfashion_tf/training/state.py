@@ -172,19 +172,16 @@ class RunState:
     Args:
         model: its weights, moving statistics and the random state of dropout.
         optimizer: its counters and moments.
-        others: variables besides those of both.
     """
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        others: Sequence[keras.Variable] = (),
     ) -> None:
         self._variables = {
             **_numbered("model/", model.variables),
             **_numbered("optimizer/", optimizer.variables),
-            **_numbered("others/", others),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:

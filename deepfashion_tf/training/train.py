@@ -27,7 +27,6 @@ from deepfashion_tf.training import head_start
 from deepfashion_tf.training.building import (
     build_initial_model,
     build_optimizer,
-    build_task_weights,
 )
 from deepfashion_tf.training.checkpointing import how_to_go_on
 from deepfashion_tf.training.fitting import Job, fit
@@ -88,7 +87,6 @@ def train(
     runtime = make_runtime(options)
     termination.listen()
     runtime.check_batch_size(config.batch_size)
-    runtime.check_jit(config.jit)
     if runtime.replicas > 1:
         console.print(f"{runtime.describe()}", style="dim")
     # The chief says it for all.
@@ -160,7 +158,6 @@ def _train(
     splits = open_splits(config, ["train", "val"], known, check_images=headers)
     splits[0] = replace(splits[0], margin=config.box_jitter)
     schema = splits[0].schema
-    splits[0] = training_images(splits[0], config)
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
     for place, fault in splits[0].left_out:
@@ -205,15 +202,6 @@ def _train(
     return Trained(job.run, val_split, interrupted, runtime.is_chief)
 
 
-def training_images(split: Split, config: TrainConfig) -> Split:
-    """Gives the images that the config wants of the training split, and drawings besides."""
-    if config.train_share < 1:
-        count = max(1, round(len(split) * config.train_share))
-        rows = np.random.default_rng(config.seed).permutation(len(split))[:count]
-        split = split.take(np.sort(rows), split.name)
-    return head_start.with_drawings(split, config) if config.drawings else split
-
-
 def _is_begun(schema: Schema, config: TrainConfig, options: RuntimeOptions) -> bool:
     """Whether a run has trained weights of its own, so that it needs no others to begin with.
 
@@ -238,7 +226,7 @@ def _goes_beyond(config: TrainConfig, options: RuntimeOptions) -> bool:
 def _end_of(run: Run) -> Position:
     """Returns how far a run that has ended has come."""
     rows = read_rows(run.directory)
-    values = [row[f"val_{run.config.select}"] for row in rows]
+    values = [row["val_mean_accuracy"] for row in rows]
     best = int(np.nanargmax(values))
     return Position(len(rows), 0, rows, best + 1, values[best])
 
@@ -274,14 +262,13 @@ def _begin(
     )
     with runtime.scope():
         optimizer = build_optimizer(model, config, steps)
-        task_weights = build_task_weights(schema, config)
     if not runtime.is_chief:
         run = replace(run, config=config)
     elif options.resume:
         run = Run.reopen(config, schema)
     else:
         run = Run.create(config, schema)
-    state = RunState(model, optimizer, task_weights.variables if task_weights else ())
+    state = RunState(model, optimizer)
     checkpoints = Checkpoints(run.directory, fingerprint_of(config, splits))
     with checkpoints.locked() if runtime.is_chief else nullcontext():
         if goes_on:
@@ -301,7 +288,6 @@ def _begin(
             model,
             readers,
             optimizer,
-            task_weights,
             steps,
             state,
             checkpoints,

@@ -4,10 +4,6 @@ import keras
 import tensorflow as tf
 from keras.src import backend
 
-from deepfashion_tf.models.attribute_model import shared_features
-from deepfashion_tf.training.losses import FocalLoss, labelled_share, sum_over_replicas
-from deepfashion_tf.training.task_weights import TaskWeights
-
 LOSS, STOP = "loss", "stop"
 
 
@@ -21,25 +17,6 @@ class Trainer(keras.Model):
     in the shape in which Keras reduces it over workers; and an epoch's metrics are read
     outside the steps, where tf.distribute sums their totals and counts over all replicas.
     """
-
-    def balance(
-        self, weights: TaskWeights, losses: dict[str, FocalLoss], model: keras.Model
-    ) -> None:
-        """Weighs the losses by what is found while training, instead of by the compiled weights.
-
-        Args:
-            weights: these.
-            losses: category -> its loss.
-            model: the one that this one's outputs are of.
-        """
-        features = shared_features(model)
-        together = keras.Model(self.inputs, [features, self.output])
-        self._balanced = (weights, losses, together)
-
-    @property
-    def task_weights(self) -> TaskWeights | None:
-        """What `balance` was given."""
-        return self._balanced[0] if hasattr(self, "_balanced") else None
 
     def watch_stops(self) -> None:
         """Makes each step tell whether `ask_to_stop` was called on any worker.
@@ -62,14 +39,10 @@ class Trainer(keras.Model):
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         images, labels = data
-        update = None
         with tf.GradientTape() as tape:
-            if self.task_weights:
-                outputs, loss, update = self._weigh(images, labels)
-            else:
-                outputs = self(images, training=True)
-                # This replica's part of the loss of the whole batch: see `FocalLoss`.
-                loss = self.compute_loss(images, labels, outputs, training=True)
+            outputs = self(images, training=True)
+            # This replica's part of the loss of the whole batch: see `FocalLoss`.
+            loss = self.compute_loss(images, labels, outputs, training=True)
             scaled = self.optimizer.scale_loss(loss)
         gradients = [
             # A bias before batch norm has no gradient in bfloat16: see `Conv2D`.
@@ -79,39 +52,11 @@ class Trainer(keras.Model):
             )
         ]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        if update:
-            update()
         # Keras will take the mean over replicas, which makes it the sum of the parts.
         loss *= self.distribute_strategy.num_replicas_in_sync
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
         self.compute_metrics(images, labels, outputs)
         return self._logs({LOSS: loss})
-
-    def _weigh(self, images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tuple:
-        """Gives the outputs, the weighted loss, and what changes the weights afterwards."""
-        weights, losses, together = self._balanced
-        features, outputs = together(images, training=True)
-        parts = [losses[c](labels[c], outputs[c]) for c in weights.categories]
-        loss = tf.reduce_sum(weights.weights() * tf.stack(parts))
-
-        def norms() -> tf.Tensor:
-            squares = []
-            for part in parts:
-                gradients = [g for g in tf.gradients(part, features) if g is not None]
-                squares.append(
-                    tf.add_n([tf.reduce_sum(tf.square(tf.cast(g, tf.float32))) for g in gradients])
-                )
-            return tf.sqrt(sum_over_replicas(tf.stack(squares)))
-
-        def update() -> None:
-            known = [
-                tf.reduce_sum(labelled_share(labels[c], outputs[c].shape[-1]))
-                for c in weights.categories
-            ]
-            sums = sum_over_replicas(tf.stack([tf.stack(parts), tf.stack(known)]))
-            weights.update(sums[0], sums[1] > 0, norms)
-
-        return outputs, loss, update
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         super().test_step(data)
@@ -122,28 +67,6 @@ class Trainer(keras.Model):
         if self.watches_stops:
             values[STOP] = self._asked[0].read_value()
         return {name: tf.reshape(value, [1]) for name, value in values.items()}
-
-    def average_statistics(self) -> None:
-        """Gives all replicas the mean of their moving statistics.
-
-        Without synchronized batch norm each replica follows its own part of the batches.
-        """
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            self._average()
-
-    @tf.function
-    def _average(self) -> None:
-        variables = [v.value for v in self.non_trainable_variables if v.dtype == "float32"]
-        sizes = [v.shape.num_elements() for v in variables]
-
-        def of_replica() -> None:
-            replicas = tf.distribute.get_replica_context()
-            values = tf.concat([tf.reshape(v, [-1]) for v in variables], axis=0)
-            mean = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, values)
-            for variable, part in zip(variables, tf.split(mean, sizes), strict=True):
-                variable.assign(tf.reshape(part, variable.shape))
-
-        self.distribute_strategy.run(of_replica)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         if self._compile_metrics.built:

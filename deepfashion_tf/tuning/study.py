@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.tuning.space import Space
 
 STUDY_FILE = "study.db"
@@ -77,6 +77,7 @@ class Study:
         if known is None:
             self._study.set_user_attr(_BASE, wanted)
             return
+        known = without_removed(known)
         differences = [
             "other data"
             if name == "data"
