@@ -3,12 +3,14 @@
 import dataclasses
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cv2
+import filelock
 import numpy as np
 import pytest
 
@@ -28,32 +30,51 @@ def real_photos() -> Path:
 
 
 @pytest.fixture(scope="session")
-def wardrobe(tmp_path_factory) -> Path:
-    """A wardrobe of 48 + 24 + 8 drawings."""
-    directory = tmp_path_factory.mktemp("data") / "wardrobe"
-    write_wardrobe(directory, train=48, val=24, test=8, seed=0, workers=2)
+def shared_folder(tmp_path_factory, worker_id) -> Path:
+    """A folder of all test processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def wardrobe(shared_folder) -> Path:
+    """A wardrobe of 48 + 24 + 8 drawings, made once for all processes."""
+    directory = shared_folder / "data" / "wardrobe"
+    with filelock.FileLock(shared_folder / "wardrobe.lock"):
+        if not directory.exists():
+            write_wardrobe(directory, train=48, val=24, test=8, seed=0, workers=2)
     return directory
 
 
 @pytest.fixture(scope="session")
-def trained(wardrobe, tmp_path_factory):
-    """A run that the real `train` made in two epochs at 32 px, of a narrow SE-ResNet."""
-    from deepfashion_tf.runs.config import TrainConfig
-    from deepfashion_tf.training.train import train
+def trained(wardrobe, shared_folder, tmp_path_factory):
+    """A run that the real `train` made in two epochs at 32 px, of a narrow SE-ResNet.
 
-    with pytest.MonkeyPatch.context() as patch:
+    It is trained once; each process has a copy of its own.
+    """
+    from deepfashion_tf.runs.config import TrainConfig
+    from deepfashion_tf.runs.run import Run
+    from deepfashion_tf.training.train import Trained, train
+
+    original = shared_folder / "trained"
+    with filelock.FileLock(shared_folder / "trained.lock"), pytest.MonkeyPatch.context() as patch:
         make_narrow(patch)
-        return train(
-            TrainConfig(
-                data_dir=wardrobe,
-                weights="none",
-                output_dir=tmp_path_factory.mktemp("runs") / "run",
-                image_size=32,
-                epochs=2,
-                batch_size=20,
-                schedule="cosine",
+        if not original.exists():
+            train(
+                TrainConfig(
+                    data_dir=wardrobe,
+                    weights="none",
+                    output_dir=original,
+                    image_size=32,
+                    epochs=2,
+                    batch_size=20,
+                    schedule="cosine",
+                )
             )
-        )
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    shutil.copytree(original, directory)
+    run = Run.load(directory)
+    return Trained(run, run.read_split("val"), False)
 
 
 @pytest.fixture

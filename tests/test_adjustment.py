@@ -207,6 +207,7 @@ def finished(wardrobe, tmp_path_factory):
         yield result
 
 
+@pytest.mark.slow
 def test_a_run_with_a_price_scores_its_adjusted_answers(finished, tmp_path):
     run = finished.run
     scores = Scores.load(run.directory / "metrics.json")
@@ -229,6 +230,7 @@ def test_a_run_with_a_price_scores_its_adjusted_answers(finished, tmp_path):
     assert "What recall of rare attributes costs" in page and page.count("<img") == 5
 
 
+@pytest.mark.slow
 def test_a_price_is_set_without_training_and_stays(finished, capsys):
     run = Run.load(finished.run.directory)
     names = ("data", "data_dir", "schema", "tta")

@@ -265,6 +265,7 @@ def test_each_pass_of_a_training_dataset_is_another_epoch(wardrobe):
     assert not np.array_equal(first, passes(1)[0])
 
 
+@pytest.mark.slow
 def test_a_keras_model_trains_on_it_with_the_focal_loss(wardrobe):
     schema = df.builtin_schema()
     backbone = keras.Sequential(

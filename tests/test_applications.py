@@ -121,6 +121,7 @@ def with_normalization(network: keras.Model, is_published: bool = False) -> kera
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "top"), FAMILIES.items())
 def test_normalization_and_network_are_keras(name, top):
     application = APPLICATIONS[KERAS + name]
@@ -167,6 +168,7 @@ def published(server, tmp_path, monkeypatch):  # noqa: F811
     return publish
 
 
+@pytest.mark.slow
 def test_imagenet_is_what_keras_applications_loads(server, published, tmp_path):  # noqa: F811
     name = "EfficientNetB0"
     published(name)
@@ -188,6 +190,7 @@ def test_imagenet_is_what_keras_applications_loads(server, published, tmp_path):
     np.testing.assert_allclose(ours(PIXELS), expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_what_the_file_is_not(server, published, tmp_path):  # noqa: F811
     published("MobileNetV3Small")
     with pytest.raises(InputError, match=r"--offline forbids.*--backbone efficientnetlite0"):
@@ -207,6 +210,7 @@ def test_what_the_file_is_not(server, published, tmp_path):  # noqa: F811
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_every_family_has_an_address():
     for name in ("MobileNetV2", "DenseNet121", "ResNet50V2", "Xception"):
         release = release_of(APPLICATIONS[KERAS + name], top=False)
@@ -214,6 +218,7 @@ def test_every_family_has_an_address():
     assert keras.utils.get_file is not None
 
 
+@pytest.mark.slow
 def test_files_of_ones_own(tmp_path):
     plain = original(APPLICATIONS[SMALL], 32, False)
     plain.save(tmp_path / "plain.keras")
@@ -243,6 +248,7 @@ def test_what_is_no_source_of_weights(tmp_path):
 # --- A whole run ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", ["multiscale", "attention"])
 def test_frozen_batch_norm_explanations_and_a_saved_model(tmp_path, heads):
     options = {"image_size": 64, "representation": "pooled", "freeze_batch_norm": True}
@@ -264,6 +270,7 @@ def test_frozen_batch_norm_explanations_and_a_saved_model(tmp_path, heads):
         np.testing.assert_allclose(answers[category], answer, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_from_training_to_export(challenge, tmp_path, run_here):
     options = ["--recipe", "probe", "--backbone", "keras:mobilenetv2", "--weights", "none"]
     options += ["--image-size", 32, "--epochs", 1, "--batch-size", 3, "--cache-dir", "features"]

@@ -41,6 +41,7 @@ def test_each_category_has_its_own_weighted_mean(features):
         np.testing.assert_allclose(np.sum(attention, axis=(1, 2)), 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_head_can_learn_where_to_look():
     """The label is the sign of the one place that is marked; the average of all says nothing."""
     rng = np.random.default_rng(0)

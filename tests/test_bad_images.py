@@ -110,6 +110,7 @@ def check_scores(result: Trained, capsys) -> None:
         evaluate(strict, run.read_split("val"))
 
 
+@pytest.mark.slow
 def test_skipping_is_training_without_them(config, tmp_path, capsys):
     """To the last digit of every weight and every line of the history."""
     damage(config)
@@ -140,6 +141,7 @@ def test_nothing_left_is_told(config):
     assert not config.output_dir.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [True], indirect=True)
 def test_a_category_that_only_bad_images_are_labelled_in_is_not_learnt(config):
     rows = ["5 0 2 0 2 -1"] * 6
@@ -174,6 +176,7 @@ LOSSES = [(remove, 3), (spoil, 9)]  # of a training and of a validation image
 FAULTS = {remove: "cannot be read (No such file or directory)", spoil: UNREADABLE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "number"), LOSSES)
 @pytest.mark.parametrize("config", [False], indirect=True)
 def test_a_file_lost_in_epoch_2_ends_the_run_with_its_name(config, monkeypatch, change, number):
@@ -188,6 +191,7 @@ def test_a_file_lost_in_epoch_2_ends_the_run_with_its_name(config, monkeypatch, 
     assert isinstance(Run.load(config.output_dir).load_model(), keras.Model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "number"), LOSSES)
 @pytest.mark.parametrize("config", [False], indirect=True)
 def test_a_file_lost_in_epoch_2_is_skipped_from_then_on(
@@ -209,6 +213,7 @@ def test_a_file_lost_in_epoch_2_is_skipped_from_then_on(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [False], indirect=True)
 def test_a_lost_folder_ends_even_a_run_that_skips(config, monkeypatch):
     at_epoch_2(monkeypatch, lambda: (config.data_dir / "img").rename(config.data_dir / "gone"))
@@ -216,6 +221,7 @@ def test_a_lost_folder_ends_even_a_run_that_skips(config, monkeypatch):
         train(skipping(config, epochs=9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [False], indirect=True)
 def test_without_the_check_a_run_finds_out_as_it_goes(config):
     spoil(image(config, 3))
@@ -226,6 +232,7 @@ def test_without_the_check_a_run_finds_out_as_it_goes(config):
     assert bad_lines(result.run) == [[str(image(config, 3)), f"while training: {UNREADABLE}"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [False], indirect=True)
 def test_a_run_that_skips_goes_on_with_the_images_it_had(config, monkeypatch):
     damaged = image(config, 1)
@@ -304,6 +311,7 @@ def test_the_labels_of_a_bad_image_do_not_count_and_come_back_with_it(challenge)
     assert not reader.bad
 
 
+@pytest.mark.slow
 def test_rows_that_are_left_out_are_listed_in_the_run(challenge, tmp_path, tiny, capsys):
     rows = [f"img/{n:05d}.jpg,{('warm', 'cold')[n % 2]},{SPLITS[n // 6]}" for n in range(18)]
     rows[2] = "img/00002.jpg,lukewarm,train"

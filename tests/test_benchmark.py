@@ -25,6 +25,7 @@ def test_contestants_take_turns():
     assert all(rate.median > 0 for rate in rates)
 
 
+@pytest.mark.slow
 def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
     from benchmarks.input import LIMIT, benchmark_input, check_boxes
 
@@ -45,6 +46,7 @@ def test_images_without_boxes_are_no_benchmark(challenge):
         check_boxes(read_split(challenge, "train"), challenge)
 
 
+@pytest.mark.slow
 def test_random_changes_are_measured_beside_those_of_keras(monkeypatch):
     from benchmarks import augmentation
 
@@ -55,6 +57,7 @@ def test_random_changes_are_measured_beside_those_of_keras(monkeypatch):
     assert all(rate.median > 0 for rate in rates)
 
 
+@pytest.mark.slow
 def test_precisions_are_measured_beside_float32(monkeypatch):
     from benchmarks import precision
     from deepfashion_tf.runs.config import TrainConfig
@@ -67,6 +70,7 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
     assert names[:2] == [precision.PLAIN, "mixed_bfloat16"]
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
     from benchmarks import precision, scaling
     from deepfashion_tf.runs.config import TrainConfig
@@ -121,6 +125,7 @@ def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
         next(scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1))
 
 
+@pytest.mark.slow
 def test_a_prediction_is_measured_beside_its_halves_and_its_savedmodel(trained):
     (rates,) = benchmark_prediction(trained.run, trained.val, rounds=1)
     ours, *names = [rate.name for rate in rates]
@@ -168,6 +173,7 @@ def test_peers_are_started_where_their_packages_are(counting, tmp_path, capsys):
             open_peers(stack, jobs, tmp_path / "no-python", ["json"])
 
 
+@pytest.mark.slow
 def test_plain_keras_trains_the_same_network(monkeypatch):
     from benchmarks import precision
     from deepfashion_tf.models.variants import BACKBONES, VARIANTS

@@ -35,6 +35,7 @@ def split_of(boxes, padding: float = PADDING) -> Split:
     return Split(builtin_schema(), "val", read, list(FILES), boxes, labels, "here", padding=padding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_read_is_the_slice_of_the_enlarged_box(name):
     encoded = tf.constant(FILES[name])
@@ -76,6 +77,7 @@ def test_a_box_without_padding_a_whole_image_and_a_box_outside_stay_as_they_are(
         assert enlarged_box(box, (WIDTH, HEIGHT), 0.5) == box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [BOX, WHOLE_IMAGE])
 def test_readers_and_the_exports_function_see_the_same_surroundings(box):
     split = split_of([box] * len(FILES))

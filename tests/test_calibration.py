@@ -85,6 +85,7 @@ def test_coverage_counts_what_lies_above_each_threshold():
     assert found.share_from(0.95) == 0 and found.share_from(0.0) == 1
 
 
+@pytest.mark.slow
 def test_a_promise_is_kept_on_other_images():
     """At most one promise in twenty may be broken; more than 18 of 200 are six in a thousand."""
     broken, promised = 0, 0

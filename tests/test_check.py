@@ -74,6 +74,7 @@ def test_what_is_no_file_is_a_fault_at_once(tmp_path):
     ] == [True] * 4
 
 
+@pytest.mark.slow
 def test_each_verdict_is_that_of_image_fault_and_of_the_reader():
     """Good, refused and damaged files of all kinds, a good part of them with a box."""
     rng = np.random.default_rng(3)

@@ -25,6 +25,7 @@ def shell(line: str, *words, cwd: Path = ROOT, seconds: int = 300) -> subprocess
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_into_a_closed_pipe_and_into_nothing(script):
     path = ROOT / "scripts" / f"{script}.py"
@@ -68,6 +69,7 @@ def test_bad_input_without_standard_error(table):
     assert done.returncode == 2 and not done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["| head -1", ">&-", "2>&1 >/dev/null | true"])
 def test_predict(trained, tmp_path, where):
     folder = Path(trained.val.keys[0]).parent

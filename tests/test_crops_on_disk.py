@@ -82,6 +82,7 @@ def test_batches_are_those_from_memory(wardrobe, tmp_path):
     assert count == 2 * len(split)
 
 
+@pytest.mark.slow
 def test_a_margin_is_kept_and_other_boxes_are_other_crops(wardrobe, tmp_path):
     split = read_split(wardrobe, "train")
     split = split.take(np.arange(6), "train")
@@ -253,6 +254,7 @@ def test_a_disk_that_becomes_full_is_told(challenge, tmp_path, monkeypatch):
     assert not names(tmp_path / "crops")
 
 
+@pytest.mark.slow
 def test_a_second_training_decodes_nothing_and_learns_the_same(
     challenge, tmp_path, tiny, decoded, monkeypatch
 ):

@@ -257,6 +257,7 @@ def test_bytes_that_are_no_image_are_not_readable():
         assert error_of(encoded)
 
 
+@pytest.mark.slow
 def test_tf_data_and_a_saved_model_decode_alike(tmp_path):
     class Decoder(tf.Module):
         @tf.function(

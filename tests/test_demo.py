@@ -134,6 +134,7 @@ def test_heat_maps_have_the_shape_of_what_was_marked(served, photograph):
         assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (224, 448)
 
 
+@pytest.mark.slow
 def test_heat_maps_show_what_surrounds_the_box_where_the_run_sees_it(run, photograph):
     box = (10, 20, 110, 220)
     predictor = Predictor.load(run.directory)
@@ -279,6 +280,7 @@ def test_drawings_are_called_drawings(run, tmp_path):
     assert about.of_category["fit"].startswith("Not learnt") and "fit" in about.doubtful
 
 
+@pytest.mark.slow
 def test_an_export_has_no_heat_maps_and_says_so(run, photograph, tmp_path):
     demo = Served(shutil.copytree(export_run(run), tmp_path / "export"))
     try:
@@ -292,6 +294,7 @@ def test_an_export_has_no_heat_maps_and_says_so(run, photograph, tmp_path):
     assert code == 130 and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_told_in_a_background_job_too(run):
     """Scripts start those with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -413,6 +416,7 @@ def test_a_demo_for_a_network_is_asked_by_any_name(host):
     assert own_names(host) == ["*"] and not is_loopback(host)
 
 
+@pytest.mark.slow
 def test_headers_that_do_not_end_are_not_waited_for(monkeypatch):
     monkeypatch.setattr("deepfashion_tf.serving.demo.guards.HEADER_SECONDS", 0.5)
 
@@ -498,6 +502,7 @@ def run_script(*options, **environment) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_bad_input_gets_one_sentence(run, tmp_path):
     (tmp_path / "starlette.py").write_text("raise ImportError('not here')")
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -115,6 +115,7 @@ def copies(image: Image.Image) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_picture_is_known_however_it_was_saved(table):
     """Each drawing gets one copy in its own split, ten of each kind."""
     expected = set()

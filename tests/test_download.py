@@ -120,6 +120,7 @@ def test_without_a_connection_one_sentence_says_what_to_do(tmp_path):
     assert url in str(error.value) and MD5 in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet50", "seresnet50"])
 def test_imagenet_is_what_the_publishers_table_lists(server, tmp_path, monkeypatch, backbone):
     """The table's address and hash are changed to those of a file of random weights here."""
@@ -195,6 +196,7 @@ def timm_content(tmp_path_factory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_hub(server, tmp_path, timm_content):
     server.content = timm_content
     server.sha256 = hashlib.sha256(timm_content).hexdigest()
@@ -208,6 +210,7 @@ def test_the_hub(server, tmp_path, timm_content):
     assert path.read_bytes() == timm_content
 
 
+@pytest.mark.slow
 def test_a_copy_in_the_hubs_own_cache_is_taken(tmp_path, timm_content):
     """As timm or another program leaves it there."""
     folder = tmp_path / "hub" / "hub" / "models--timm--resnet50.a1_in1k"
@@ -220,6 +223,7 @@ def test_a_copy_in_the_hubs_own_cache_is_taken(tmp_path, timm_content):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -238,6 +242,7 @@ def test_a_faulty_download_from_the_hub_leaves_nothing(
     assert {path.name for path in files_below(tmp_path)} <= {"keras.json"}
 
 
+@pytest.mark.slow
 def test_offline_and_by_hand(tmp_path, timm_content):
     nowhere = "http://127.0.0.1:9"
     by_hand = tmp_path / "keras" / "models" / "timm-resnet50.a1_in1k.safetensors"

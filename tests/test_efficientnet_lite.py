@@ -71,6 +71,7 @@ def test_parameters(name, count):
     assert build_backbone(name, 32, "pooled").count_params() == count
 
 
+@pytest.mark.slow
 def test_converted_weights_are_read_again(checkpoint, tmp_path):
     weights = read_weights(checkpoint("efficientnetlite1"))
     convert_weights(weights, tmp_path / "lite.weights.h5")

@@ -82,6 +82,7 @@ def tolerance(predictor: Predictor) -> float:
     return 0.05 if predictor.engine.precision == "bfloat16" else 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_engine_answers_as_the_run_with_its_temperatures(run, crops, name):
     expected = Predictor.of_run(run).answer(crops)
@@ -101,6 +102,7 @@ def test_an_engine_answers_as_the_run_with_its_temperatures(run, crops, name):
         np.testing.assert_allclose(again[category], kept[category][3:4], atol=tolerance(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_export_is_evaluated_like_the_model(run, trained, name):
     expected, found = (answer(run, trained.val, engine=engine) for engine in ("tensorflow", name))
@@ -120,6 +122,7 @@ def test_an_export_is_evaluated_like_the_model(run, trained, name):
     assert list(skipped.faults) == [trained.val.keys[2]]
 
 
+@pytest.mark.slow
 def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, capsys):
     def evaluate(engine: str) -> bytes:
         evaluate_command(SimpleNamespace(**asked, engine=engine))
@@ -138,6 +141,7 @@ def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, c
     assert (run.directory / "answers-val-openvino.csv").stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_several_threads_may_ask_at_once(run, crops, name):
     predictor = Predictor.load(run.directory, name)
@@ -149,6 +153,7 @@ def test_several_threads_may_ask_at_once(run, crops, name):
         np.testing.assert_allclose(values, expected[category], atol=tolerance(predictor))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_real_photographs_get_the_same_answers(run, real_photos, name):
     split = read_split(real_photos, "test")
@@ -163,6 +168,7 @@ def test_real_photographs_get_the_same_answers(run, real_photos, name):
 
 
 # Grouped convolutions, squeeze and excitation, attention, four views: all that engines differ in.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
     backbone, heads, tta = "seresnext50", "attention", "crops"
@@ -183,6 +189,7 @@ def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
         np.testing.assert_allclose(values, expected[category], atol=tolerance(found))
 
 
+@pytest.mark.slow
 # Attention at the sizes of feature maps that it has to be left out of 8 bits for, too.
 @pytest.mark.parametrize(
     ("backbone", "heads", "tta", "image_size"),
@@ -217,6 +224,7 @@ def test_whole_backbones_are_quantized(
         np.testing.assert_allclose(values, expected[category], atol=0.25)
 
 
+@pytest.mark.slow
 def test_onnx_scales_maps_without_transposing_them(run):
     graph = onnx.load(run.directory / "export-onnx" / "model.onnx").graph
     found = [list(n.attribute[0].ints) for n in graph.node if n.op_type == "Transpose"]
@@ -251,6 +259,7 @@ def test_a_transposed_map_that_others_read_stays():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, monkeypatch):
     copy = tmp_path / "run"
     shutil.copytree(run.directory, copy)
@@ -271,6 +280,7 @@ def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, 
         Predictor.load(copy, "onnxruntime")
 
 
+@pytest.mark.slow
 def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
     with pytest.raises(InputError, match="is an export for onnxruntime: leave out"):
         Predictor.load(run.directory / "export-onnx", "openvino")
@@ -288,6 +298,7 @@ def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
                 Predictor.load(broken)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_installed_is_reported_with_its_extra(run, monkeypatch):
     for engine in map(ENGINES.get, NAMES):
         with monkeypatch.context() as missing:
@@ -308,6 +319,7 @@ def test_an_engine_that_is_not_installed_is_reported_with_its_extra(run, monkeyp
                 EXPORTERS[name](run)
 
 
+@pytest.mark.slow
 def test_an_answer_is_explained_whatever_engine_gave_it(run, crops):
     heats = Predictor.load(run.directory, "openvino").explainer().explain(crops[:2])
     assert set(heats) == set(SCHEMA)
@@ -315,6 +327,7 @@ def test_an_answer_is_explained_whatever_engine_gave_it(run, crops):
         Predictor.load(run.directory / "export-openvino").explainer()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INT8)
 def test_eight_bits_agree_with_the_model_and_are_asked_for(run, tmp_path, crops, name, capfd):
     copy = replace(run, directory=tmp_path / "run")
@@ -333,6 +346,7 @@ def test_eight_bits_agree_with_the_model_and_are_asked_for(run, tmp_path, crops,
     assert images == len(crops) and share == np.mean(same) > 0.9
 
 
+@pytest.mark.slow
 def test_eight_bits_that_openvino_cannot_open_are_not_kept(run, tmp_path, monkeypatch):
     copy = replace(run, directory=tmp_path / "run")
     shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
@@ -347,6 +361,7 @@ def test_eight_bits_that_openvino_cannot_open_are_not_kept(run, tmp_path, monkey
     assert not [path for path in copy.directory.iterdir() if "int8" in path.name]
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
     folder = run.directory / "export-onnx"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -361,6 +376,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(run, monkeypatch):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_graph_that_stays_in_float32_is_not_kept_as_one_in_bfloat16(run, tmp_path, monkeypatch):
     copy = replace(run, directory=tmp_path / "run")
     shutil.copytree(run.directory, copy.directory, ignore=shutil.ignore_patterns("export-*"))
@@ -372,6 +388,7 @@ def test_a_graph_that_stays_in_float32_is_not_kept_as_one_in_bfloat16(run, tmp_p
     assert os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD"] == "Relu"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("tensorflow-bfloat16" not in NAMES, reason="a processor without bfloat16")
 def test_a_saved_model_in_bfloat16_answers_for_files_and_is_smaller(run, real_photos):
     folders = run.directory / "export", run.directory / "export-saved_model-bfloat16"
@@ -392,6 +409,7 @@ def test_a_saved_model_in_bfloat16_answers_for_files_and_is_smaller(run, real_ph
         assert np.abs(found[category] - expected[category]).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_exporting_again_replaces_the_export(run):
     folder = EXPORTERS["openvino"](run)
     assert json.loads((folder / "assets" / "run.json").read_text())["image_size"] == 32
@@ -399,6 +417,7 @@ def test_exporting_again_replaces_the_export(run):
     assert not list(run.directory.glob(".unfinished*"))
 
 
+@pytest.mark.slow
 def test_exact_answers_are_computed_in_float32(run, crops, tmp_path):
     """On a processor without units for bfloat16, too, where both are the same."""
     if not ENGINES["openvino"].is_installed:
@@ -445,6 +464,7 @@ def network_files(export: Path) -> list[Path]:
     return [path for path in paths if path.name != "fingerprint.pb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_that_has_changed_since_is_refused(export_of, kind):
     export = export_of(kind)
@@ -471,6 +491,7 @@ def test_a_network_that_has_changed_since_is_refused(export_of, kind):
         Predictor.load(export)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_assets_of_another_run_are_refused(export_of, kind):
     export = export_of(kind)
@@ -514,6 +535,7 @@ def test_assets_of_another_run_are_refused(export_of, kind):
         Predictor.load(export)
 
 
+@pytest.mark.slow
 def test_an_export_of_before_there_were_checksums_is_read(export_of, run, crops):
     export = export_of("onnx")
     forget_checksums(export)
@@ -522,6 +544,7 @@ def test_an_export_of_before_there_were_checksums_is_read(export_of, run, crops)
         np.testing.assert_array_equal(values, expected[category])
 
 
+@pytest.mark.slow
 def test_nan_is_never_an_answer(export_of, run, crops):
     export = export_of("onnx")
     graph = onnx.load(export / "model.onnx")

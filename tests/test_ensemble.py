@@ -63,6 +63,7 @@ def mixed(larger, runs, tmp_path_factory):
     return ensemble_runs([larger, runs[0]], tmp_path_factory.mktemp("mixed") / "ensemble")
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_a_run_that_answers_with_the_mean(runs, tmp_path):
     together = ensemble_runs(runs, tmp_path / "ensemble")
     members = json.loads((together.directory / "ensemble.json").read_text())["members"]
@@ -79,6 +80,7 @@ def test_an_ensemble_is_a_run_that_answers_with_the_mean(runs, tmp_path):
         np.testing.assert_allclose(predicted[category], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_maps_are_the_mean_of_its_members(runs, tmp_path):
     together = ensemble_runs(runs, tmp_path / "ensemble")
     model, parts = together.load_model(), [run.load_model() for run in runs]
@@ -99,6 +101,7 @@ def test_its_maps_are_the_mean_of_its_members(runs, tmp_path):
     np.testing.assert_allclose(maps, expected / np.where(highest, highest, 1), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_gain_and_cost_stand_in_a_table(runs, tmp_path):
     together = ensemble_runs(runs, tmp_path / "ensemble")
     split = together.read_split("test")
@@ -113,6 +116,7 @@ def test_gain_and_cost_stand_in_a_table(runs, tmp_path):
         assert list(table.columns[column].cells)[-1] == f"{gain:+.4f}"
 
 
+@pytest.mark.slow
 def test_one_network_learns_what_the_ensemble_answers(runs, tmp_path, capsys):
     paths = [run.directory for run in runs]
     ensemble_command(paths, tmp_path / "ensemble", ["val", "test"], tmp_path / "one")
@@ -124,6 +128,7 @@ def test_one_network_learns_what_the_ensemble_answers(runs, tmp_path, capsys):
     assert "24 val images" in words and "8 test images" in words and "their mean" in words
 
 
+@pytest.mark.slow
 def test_taught_labels_are_half_the_label_and_half_the_answer(
     runs, wardrobe, tmp_path, monkeypatch
 ):
@@ -161,6 +166,7 @@ def test_taught_labels_are_half_the_label_and_half_the_answer(
     )
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tmp_path):
     with pytest.raises(InputError, match="at least two runs"):
         ensemble_runs(runs[:1], tmp_path / "one")
@@ -192,6 +198,7 @@ def own_answers(run, images):
     return {c: v.numpy() for c, v in model(normalize(images, run.normalization)).items()}
 
 
+@pytest.mark.slow
 def test_members_of_other_sizes_and_normalizations_answer_as_they_would_themselves(
     runs, larger, tmp_path
 ):
@@ -217,6 +224,7 @@ def test_members_of_other_sizes_and_normalizations_answer_as_they_would_themselv
         np.testing.assert_allclose(exported[category], predicted[category], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "package"),
     [("openvino", "openvino"), ("onnxruntime", "tf2onnx"), ("litert", "ai_edge_litert")],
@@ -234,6 +242,7 @@ def test_an_ensemble_of_other_sizes_is_exported_for_each_engine(mixed, tmp_path,
         np.testing.assert_allclose(found[category], expected[category], atol=0.02)
 
 
+@pytest.mark.slow
 def test_maps_of_members_of_other_sizes_are_enlarged_to_the_finest(mixed, runs):
     model = mixed.load_model()
     crops = next(crop_batches(mixed.read_split("test"), 40))[:2]
@@ -259,6 +268,7 @@ def test_maps_of_members_of_other_sizes_are_enlarged_to_the_finest(mixed, runs):
     np.testing.assert_array_equal(looks, alone)  # the other member's heads do not look
 
 
+@pytest.mark.slow
 def test_a_teacher_answers_at_its_own_size_once(mixed, wardrobe, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     split = read_split(wardrobe, "train")
@@ -289,6 +299,7 @@ def test_a_teacher_answers_at_its_own_size_once(mixed, wardrobe, tmp_path, monke
     assert run.config.image_size == 32 and run.model_path.is_file()
 
 
+@pytest.mark.slow
 def test_heads_are_searched_with_a_teachers_answers(mixed, wardrobe, tmp_path, monkeypatch):
     """The student learns from features, as recipe probe does."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))

@@ -143,12 +143,14 @@ def drawn(monkeypatch) -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 def test_a_training_ends_well_and_its_files_show_the_names(nasty_run):
     names = {path.name for path in nasty_run.directory.iterdir()}
     assert {"model.keras", "curves.png", "tradeoff.png", "history.csv"} <= names
     assert list(nasty_run.schema.values()) == [NASTY[: len(NASTY) // 2], NASTY[len(NASTY) // 2 :]]
 
 
+@pytest.mark.slow
 def test_evaluate_shows_the_names(nasty_run, run_here, drawn, tmp_path):
     code, out, err = run_here("evaluate", nasty_run.directory, cwd=tmp_path)
     assert code == 0, err
@@ -163,6 +165,7 @@ def test_evaluate_shows_the_names(nasty_run, run_here, drawn, tmp_path):
     assert not [cell for cell in cells if cell[:1] in tuple("=+@") or cell.startswith("-x")]
 
 
+@pytest.mark.slow
 def test_predict_shows_the_names_and_writes_tables_that_are_read_back(
     nasty, nasty_run, run_here, tmp_path
 ):

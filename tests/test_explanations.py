@@ -51,6 +51,7 @@ def test_with_a_head_on_the_average_it_is_the_class_activation_map(tiny, images)
         np.testing.assert_allclose(found.sum(axis=(1, 2)), logits, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("representation", ["pooled", "logits"])
 @pytest.mark.parametrize("fc_layers", [0, 2, 4])
 @pytest.mark.parametrize("stage", [4, 5])
@@ -88,6 +89,7 @@ def test_channels_are_weighted_by_the_numerical_gradient(
     np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [3, 4, 5])
 def test_heads_that_look_are_explained_by_the_numerical_gradient(tiny, images, stage):
     model = build(representation="pooled", heads="attention")
@@ -124,6 +126,7 @@ def test_heads_that_look_are_explained_by_the_numerical_gradient(tiny, images, s
     np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_what_a_head_looks_at_is_shown(tiny, tmp_path):
     crops = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
     normalization = NORMALIZATIONS["torch"]
@@ -157,6 +160,7 @@ def test_a_map_does_not_depend_on_the_rest_of_the_batch(tiny, images):
     np.testing.assert_allclose(backwards, together, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_a_question_the_answer_is_explained(tiny, images):
     model = build()
     answers = np.argmax(model(images)["collar"], axis=1)
@@ -177,6 +181,7 @@ def test_maps_are_what_speaks_for_it_up_to_1(tiny, images):
     np.testing.assert_allclose(maps * signed.max(axis=(1, 2), keepdims=True), signed * (signed > 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fc_layers", [0, 2])
 def test_the_explainer_draws_the_maps_of_all_categories_at_once(tiny, fc_layers):
     model = build(fc_layers=fc_layers)
@@ -202,6 +207,7 @@ def test_a_category_that_was_not_learnt_has_no_evidence(tiny, images):
     np.testing.assert_array_equal(grad_cam(model, images, "season"), np.zeros((5, 3, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet50", "seresnet50", "seresnext50"])
 def test_a_reloaded_model_of_any_backbone_has_the_same_maps(backbone, images, tmp_path):
     model = build(backbone)
@@ -214,6 +220,7 @@ def test_a_reloaded_model_of_any_backbone_has_the_same_maps(backbone, images, tm
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_a_run_of_any_precision_explains_its_crops(tiny, challenge, tmp_path, precision):
     config = small_config(challenge, tmp_path, image_size=64, precision=precision)

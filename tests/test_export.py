@@ -46,6 +46,7 @@ def assert_same(answers, expected, rows=slice(None)):
         np.testing.assert_allclose(answers[category], probabilities[rows], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_export_answers_with_the_runs_offsets_and_temperatures(trained, tmp_path):
     run = replace(trained.run, directory=tmp_path / "run")
     shutil.copytree(trained.run.directory, run.directory)
@@ -70,6 +71,7 @@ def test_the_export_answers_with_the_runs_offsets_and_temperatures(trained, tmp_
     assert Calibration.load(kept) == calibration
 
 
+@pytest.mark.slow
 def test_files_with_boxes_are_answered_as_in_training(exported, trained):
     expected = predict_split(trained.run, trained.run.load_model(), trained.val)
     serve = exported.signatures["serving_default"]
@@ -120,6 +122,7 @@ def test_a_box_outside_is_an_error_that_says_so(exported, trained):
         )
 
 
+@pytest.mark.slow
 def test_a_process_that_knows_only_tensorflow_can_answer(exported, trained, tmp_path):
     program = f"""
 import json, sys, tensorflow as tf
@@ -143,6 +146,7 @@ print(json.dumps({{c: [names[c], answers[c].numpy()[0].tolist()] for c in answer
         np.testing.assert_allclose(probabilities, expected[category][0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_boxes_are_enlarged_alike_by_the_run_its_export_and_the_predictor(trained, tmp_path):
     config = replace(trained.run.config, box_padding=0.3)
     run = replace(trained.run, config=config, directory=tmp_path / "run")

@@ -173,10 +173,12 @@ def test_arithmetic_alone_is_loaded(tmp_path):
     np.testing.assert_array_equal(answers["season"], np.full((3, 2), 0.5))
 
 
+@pytest.mark.slow
 def test_what_an_export_contains_is_allowed(trained):
     check_saved_model(export_run(trained.run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny", "ResNet50V2"]
 )

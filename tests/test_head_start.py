@@ -34,6 +34,7 @@ def config(tiny, challenge, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_drawings_are_learnt_once_and_what_they_taught_is_what_a_run_begins_with(config):
     wanted = head_start_config(config)
     assert not is_ready(wanted)
@@ -54,6 +55,7 @@ def test_drawings_are_learnt_once_and_what_they_taught_is_what_a_run_begins_with
     assert drawn.model_path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_done_stays_so_and_one_like_it_begins_with_the_same(config):
     run = train(config).run
     remove_checkpoints(run.directory)
@@ -76,6 +78,7 @@ def test_nothing_is_drawn_for_a_run_that_cannot_begin(config):
     assert not head_start_config(config).output_dir.exists()
 
 
+@pytest.mark.slow
 def test_a_category_without_labels_stays_unknown(config):
     for split in ("train", "val"):
         write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["5 0 2 0 -1 2"] * 6)
@@ -103,6 +106,7 @@ def test_what_decides_the_start_names_its_folder(config):
     assert head_start_config(large).image_size == head_start.SIZE
 
 
+@pytest.mark.slow
 def test_heads_are_taken_where_the_attributes_are_the_same(config, tmp_path):
     schema = SCHEMA.select(["fit", "fabric"])
     schema = type(schema).of({**schema, "fabric": ["denim", "silk"]})
@@ -120,6 +124,7 @@ def test_heads_are_taken_where_the_attributes_are_the_same(config, tmp_path):
     assert not np.any(ours[:, 1])
 
 
+@pytest.mark.slow
 def test_who_is_stopped_while_drawings_are_learnt_goes_on_there(config, monkeypatch):
     def stop(self, *args, **options) -> None:
         raise KeyboardInterrupt
@@ -134,6 +139,7 @@ def test_who_is_stopped_while_drawings_are_learnt_goes_on_there(config, monkeypa
     assert is_ready(wanted)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_is_not_used(config):
     train(config)
     path = head_start_config(config).output_dir / "model.keras"

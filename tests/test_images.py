@@ -124,6 +124,7 @@ def test_normalizations_without_an_equal_in_keras():
     np.testing.assert_allclose(normalize(images, NORMALIZATIONS["lite"]), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_op_is_the_same_inside_tf_data():
     def all_ops(data, box, flip):
         images = flip_where(read_crop(data, box, 24)[None], flip[None])

@@ -17,6 +17,7 @@ SECONDS = 240  # a process may wait for a loaded machine
 pytestmark = pytest.mark.usefixtures("narrow_processes")
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(wardrobe, tmp_path):
     good = Job(small_config(wardrobe, tmp_path, batch_size=16), ["val", "test"])
     missing = small_config(tmp_path / "nowhere", tmp_path, output_dir=tmp_path / "bad")
@@ -35,6 +36,7 @@ def test_one_that_fails_does_not_stop_the_others(wardrobe, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_parent_and_can_be_gone_on_with(wardrobe, tmp_path):
     """The parent is killed by SIGKILL, which it cannot pass on."""
     config = small_config(wardrobe, tmp_path, batch_size=8, epochs=500)

@@ -21,6 +21,7 @@ def test_a_twentieth_is_swapped_to_any_other_class():
     assert set(steps.tolist()) == set(range(1, SIZES[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skill", [0.0, 1.0])
 def test_a_model_that_knows_finds_all_and_one_that_guesses_a_tenth(
     trained, tmp_path, monkeypatch, skill

@@ -380,6 +380,7 @@ def test_fully_connected_layers_narrow_down(fc_layers):
     assert widths == [512, 256, 128, 64][:fc_layers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet50", "seresnext50"])
 def test_a_saved_model_reloads_with_safe_mode_on(backbone, tmp_path):
     model = build_model(SCHEMA, backbone, image_size=32, fc_layers=2)
@@ -391,6 +392,7 @@ def test_a_saved_model_reloads_with_safe_mode_on(backbone, tmp_path):
         np.testing.assert_allclose(reloaded(images)[category], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_lambda_layers():
     for name in BACKBONES:
         layers = build_model(SCHEMA, name, image_size=32)._flatten_layers()

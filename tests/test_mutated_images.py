@@ -8,6 +8,7 @@ import resource
 import time
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from image_files import jpeg, png_chunks, png_of, refused, supported
 
@@ -108,6 +109,7 @@ def check(encoded: bytes) -> str:
     return "refused by its header"
 
 
+@pytest.mark.slow
 def test_a_mutated_file_is_an_answer_or_a_sentence():
     names, seed = list(FILES), int(os.environ.get("DEEPFASHION_FUZZ_SEED", "0"))
     ends, slowest = dict.fromkeys(("decoded", "refused by both", "refused by its header"), 0), 0.0

@@ -68,6 +68,7 @@ def test_a_catalogue_answers_all_of_them(trained, photographs, tmp_path):
     assert r"broken \udce9.jpg" in (tmp_path / "_part-000000.faults.csv").read_text()
 
 
+@pytest.mark.slow
 def test_explanations_are_drawn_of_all_of_them(run_here, trained, photographs, tmp_path):
     options = ("--explain", tmp_path / "maps")
     code, _, err = run_here("predict", trained.run.directory, photographs, *options, cwd=tmp_path)
@@ -85,6 +86,7 @@ def test_the_doctor_looks_at_a_folder_of_that_name(run_here, wardrobe, tmp_path)
     assert len(read(table)) <= 80
 
 
+@pytest.mark.slow
 def test_a_folder_of_that_name_is_trained_on_and_scored(run_here, monkeypatch, wardrobe, tmp_path):
     make_narrow(monkeypatch)
     folder = tmp_path / os.fsdecode(b"caf\xe9")

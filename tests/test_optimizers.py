@@ -50,6 +50,7 @@ def test_amsgrad_is_refused():
         FusedAdam(amsgrad=True)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(tmp_path):
     """In a process of its own: logical devices must be made before TensorFlow starts."""
     import subprocess

@@ -95,6 +95,7 @@ def test_a_runs_own_files(run_here, trained, table):
     (run / "mine.csv").unlink()
 
 
+@pytest.mark.slow
 def test_evaluate_does_not_replace_the_table_that_it_scores(run_here, trained, wardrobe, tmp_path):
     run = tmp_path / "run"
     # Other tests score the shared run too: their tables stay behind.

@@ -104,6 +104,7 @@ def around(split):
 MOVING = Augmentation(flip=False, box_jitter=0.2)
 
 
+@pytest.mark.slow
 def test_boxes_that_move_repeat_by_seed_and_epoch_whoever_reads_and_from_the_middle(around):
     reader = DirectReader(around, SIZE)
     assert reader.margin == 7  # 6.4, rounded up
@@ -175,6 +176,7 @@ def test_a_cache_that_does_not_fit_is_refused(split, monkeypatch):
         cached_reader(split, SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [(-1, -1, -1, -1), (5, 3, 17, 26)])
 def test_every_kind_of_image_is_read_as_the_export_reads_it(box):
     """The pipeline turns rare kinds into plain ones; to the last grey level they stay the same."""

@@ -70,6 +70,7 @@ def small_config(**options) -> TrainConfig:
     return TrainConfig(image_size=32, **options).for_schema(SCHEMA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_all_but_the_heads_computes_in_it(backbone, precision):
@@ -88,6 +89,7 @@ def test_all_but_the_heads_computes_in_it(backbone, precision):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_answers_are_those_of_float32_but_for_rounding(backbone, precision):
@@ -100,6 +102,7 @@ def test_answers_are_those_of_float32_but_for_rounding(backbone, precision):
         np.testing.assert_allclose(answers[category], expected, atol=10 * EPSILON[precision])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "precision"),
     [
@@ -136,6 +139,7 @@ def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, 
         np.testing.assert_allclose(answers[category], probabilities, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_model_in_float32_has_the_same_weights(precision):
     model = seeded_model(small_config(backbone="seresnext50", precision=precision))
@@ -186,6 +190,7 @@ def test_auto_is_what_all_gpus_have_units_for(monkeypatch, capabilities, expecte
     assert choosing.choose_precision("auto")[0] == expected
 
 
+@pytest.mark.slow
 def test_the_precision_that_was_chosen_is_the_runs_and_goes_on(challenge, tmp_path, monkeypatch):
     monkeypatch.setattr(choosing, "bfloat16_units", lambda: "units")
     options = ["--precision", "auto", "--output-dir", str(tmp_path / "run")]
@@ -201,6 +206,7 @@ def test_the_precision_that_was_chosen_is_the_runs_and_goes_on(challenge, tmp_pa
         parse_command("", ["--resume", str(run.directory), "--precision", "float32"])
 
 
+@pytest.mark.slow
 def test_a_step_that_overflows_leaves_the_one_after_it_finite():
     config = small_config(backbone="resnet50", precision="mixed_float16")
     model = seeded_model(config)

@@ -49,6 +49,7 @@ def test_images_are_answered_as_in_evaluation(predictor, trained):
         np.testing.assert_allclose(found[category], expected[category], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_its_model_and_its_export_answer_alike(predictor, trained):
     export = export_run(trained.run)
     expected = merged(predictor.stream(items_of(trained.val)))
@@ -248,6 +249,7 @@ def test_every_answer_is_explained_in_a_picture(predictor, trained, tmp_path):
         assert picture.width > 4 * 224 and picture.height > 2 * 224
 
 
+@pytest.mark.slow
 def test_an_export_explains_nothing(trained, tmp_path):
     exported = Predictor.load(export_run(trained.run))
     with pytest.raises(InputError, match="name the run directory"):

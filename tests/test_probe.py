@@ -97,6 +97,7 @@ def test_a_category_without_weight_is_not_learnt():
     assert not heads.kernels["b"].any() and not heads.biases["b"].any()
 
 
+@pytest.mark.slow
 def test_a_probe_is_trained_resumed_and_scored(challenge, tmp_path, monkeypatch, capsys):
     config = of_recipe(probe, challenge, tmp_path)
     trained = train(config)
@@ -118,6 +119,7 @@ def test_a_probe_is_trained_resumed_and_scored(challenge, tmp_path, monkeypatch,
     train(resumed, RuntimeOptions(resume=run.directory))
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_image_and_its_mirror_image(challenge, tmp_path):
     config = of_recipe(probe, challenge, tmp_path)
     trained = train(config)
@@ -134,6 +136,7 @@ def test_features_are_those_of_the_image_and_its_mirror_image(challenge, tmp_pat
     assert any(np.allclose(both, each, rtol=1e-3, atol=1e-4) for each in kept)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_features_is_computed_again(challenge, tmp_path, capsys):
     config = of_recipe(probe, challenge, tmp_path)
     train(config)
@@ -144,6 +147,7 @@ def test_a_damaged_file_of_features_is_computed_again(challenge, tmp_path, capsy
     assert "computing val features" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_finetuning_changes_the_upper_stages_alone(challenge, tmp_path):
     config = of_recipe(finetune, challenge, tmp_path, learning_rate=1e-2, freeze_stages=2)
     trained = train(config)

@@ -61,6 +61,7 @@ def models(tmp_path_factory) -> dict[str, keras.Model]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [

@@ -152,6 +152,7 @@ def test_sigterm_to_several_workers_saves_one_state(command, tmp_path):
     assert "Traceback" not in said and "was lost" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

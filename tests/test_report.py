@@ -22,6 +22,7 @@ def answered(trained) -> Answered:
     return answer_labelled(trained.run, trained.val)
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_beside_it_and_tells_the_scores(answered, trained, tmp_path):
     path = tmp_path / "report.html"
     scores = answered.scores()
@@ -46,6 +47,7 @@ def test_the_page_needs_nothing_beside_it_and_tells_the_scores(answered, trained
     assert f"<td>{exact.low:.4f} … {exact.high:.4f}</td>" in text
 
 
+@pytest.mark.slow
 def test_a_model_without_mistakes_and_a_category_without_labels(answered, trained, tmp_path):
     labels = np.stack([p.argmax(axis=1) for p in answered.raw.values()], axis=1).astype(np.int32)
     labels[:, 2] = -1

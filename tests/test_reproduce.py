@@ -81,6 +81,7 @@ def test_other_options_or_data_need_a_directory_of_their_own(killed, wardrobe, o
     assert_one_sentence(run(command(copy, killed, *options)), "with other options: data.")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_told_in_one_sentence(wardrobe, tmp_path):
     directory = tmp_path / "it"
     unknown = run(command(wardrobe, directory, "--only", "table3"))

@@ -100,6 +100,7 @@ def when(monkeypatch, method: str, epoch: int, step: int, action) -> None:
     monkeypatch.setattr(StepCounter, method, reached)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epoch", "step"), [(0, 3), (2, 2)])
 def test_after_ctrl_c(config, expected, monkeypatch, epoch, step):
     when(
@@ -113,6 +114,7 @@ def test_after_ctrl_c(config, expected, monkeypatch, epoch, step):
     assert_same(ends_of(resume(config)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "epoch", "step"),
     [("on_train_batch_end", 1, 2), ("on_test_batch_end", 0, 3)],
@@ -127,6 +129,7 @@ def test_after_sigterm(config, expected, monkeypatch, method, epoch, step):
     assert_same(ends_of(resume(config)), expected)
 
 
+@pytest.mark.slow
 def test_after_a_crash_the_checkpoint_before_it_is_used(config, expected, monkeypatch):
     """Every two steps there is one; the crash comes at a third, and the last file is cut off."""
 
@@ -145,11 +148,13 @@ def test_after_a_crash_the_checkpoint_before_it_is_used(config, expected, monkey
     assert_same(ends_of(resume(config)), expected)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_complete_is_not_trained_again(config, expected):
     train(config)
     assert_same(ends_of(resume(config)), expected)
 
 
+@pytest.mark.slow
 def test_other_data_are_not_gone_on_with(config, tmp_path, monkeypatch):
     data = shutil.copytree(config.data_dir, tmp_path / "data")
     config = dataclasses.replace(config, data_dir=data)
@@ -176,6 +181,7 @@ def fail_at(monkeypatch, owner, method: str, call: int) -> None:
     monkeypatch.setattr(owner, method, full)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_checkpoint_stops_with_the_last_good_one_kept(
     config, expected, monkeypatch
 ):
@@ -188,6 +194,7 @@ def test_a_full_disk_at_a_checkpoint_stops_with_the_last_good_one_kept(
     assert_same(ends_of(resume(config)), expected)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_checkpoint_is_told_and_gone_past_if_asked_for(
     config, expected, monkeypatch, capsys
 ):
@@ -197,6 +204,7 @@ def test_a_full_disk_at_a_checkpoint_is_told_and_gone_past_if_asked_for(
     assert_same(ends_of(run), expected)
 
 
+@pytest.mark.slow
 def test_a_best_model_that_found_no_space_is_not_taken_for_saved(config, monkeypatch):
     """Epoch 2 is the best; the disk has space again at epoch 3, which beats what is on it."""
     values = iter([0.1, 0.9, 0.5])
@@ -224,6 +232,7 @@ def plain_run(wardrobe, folder, **options) -> Run:
     return result.run
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_goes_on_for_more_epochs(wardrobe, tmp_path, tiny):
     # So slow that validation shows which weights it goes on from.
     run = plain_run(wardrobe, tmp_path, learning_rate=1e-9, freeze_batch_norm=True)
@@ -249,12 +258,14 @@ def test_a_run_that_has_ended_goes_on_for_more_epochs(wardrobe, tmp_path, tiny):
     assert read_rows(again.run.directory) == rows
 
 
+@pytest.mark.slow
 def test_fewer_epochs_than_a_run_has_are_refused(wardrobe, tmp_path, tiny):
     run = plain_run(wardrobe, tmp_path)
     with pytest.raises(InputError, match="cannot go on with --epochs 1"):
         parse_command("", ["--resume", str(run.directory), "--epochs", "1"])
 
 
+@pytest.mark.slow
 def test_weights_of_a_run_bring_its_heads(wardrobe, tmp_path, tiny, capsys):
     """Of the categories with equal attributes; the folder and the file mean the same."""
     run = plain_run(wardrobe, tmp_path)

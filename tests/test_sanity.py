@@ -44,6 +44,7 @@ def test_chance_is_likely_and_more_than_chance_is_not():
     assert more.p_value < 1e-6 and more.times_chance == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_run_is_asked_and_a_run_of_something_else_is_refused(trained):
     found = heat_on_parts(trained.run, 40)
     assert {heat.category for heat in found} <= {"sleeve", "neckline"}

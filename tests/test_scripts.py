@@ -71,6 +71,7 @@ def test_scripts_stay_short(script):
     assert len((ROOT / "scripts" / f"{script}.py").read_text().splitlines()) < 60
 
 
+@pytest.mark.slow
 def test_train_on_the_wardrobe_from_nothing(tmp_path):
     """The README's first command, at a reduced size."""
     sizes = ["--wardrobe-train", 32, "--wardrobe-val", 16, "--wardrobe-test", 4]
@@ -88,6 +89,7 @@ def test_train_on_the_wardrobe_from_nothing(tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_evaluate_writes_the_scores_of_a_split(trained, tmp_path):
     code, out, err = run("evaluate", trained.run.directory, "--split", "test", cwd=tmp_path)
     assert code == 0, err
@@ -96,6 +98,7 @@ def test_evaluate_writes_the_scores_of_a_split(trained, tmp_path):
     assert "mean accuracy" in out
 
 
+@pytest.mark.slow
 def test_predict_writes_csv_and_json_alike(trained, tmp_path, run_here):
     image = trained.val.keys[0]
     box = ",".join(map(str, trained.val.boxes[0]))
@@ -113,6 +116,7 @@ def test_predict_writes_csv_and_json_alike(trained, tmp_path, run_here):
         assert float(row[f"{category}_probability"]) == entry[category]["probability"]
 
 
+@pytest.mark.slow
 def test_predict_prints_six_answers_an_image_of_a_folder(trained, tmp_path):
     folder = Path(trained.val.keys[0]).parent
     code, out, err = run("predict", trained.run.directory, folder, cwd=tmp_path)
@@ -127,6 +131,7 @@ def test_predict_prints_six_answers_an_image_of_a_folder(trained, tmp_path):
         assert all(answer[1] in attributes and answer[2].endswith("%") for answer in answers)
 
 
+@pytest.mark.slow
 def test_export(trained, tmp_path):
     code, out, err = run("export", trained.run.directory, cwd=tmp_path)
     assert code == 0, err
@@ -159,6 +164,7 @@ def test_convert_weights_of_a_run(trained, tmp_path, run_here, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_fine_tuning_from_a_file(trained, wardrobe, tmp_path, run_here, monkeypatch):
     """From another run's weights: the backbone in small steps, batch norm frozen."""
     make_narrow(monkeypatch)
@@ -218,6 +224,7 @@ def test_bad_input_of_train(challenge, tmp_path, run_here):
     assert not (tmp_path / "saved_models").exists()
 
 
+@pytest.mark.slow
 def test_bad_input_of_the_other_scripts(trained, tmp_path, run_here):
     run_dir = trained.run.directory
     image = trained.val.keys[0]
@@ -257,6 +264,7 @@ def test_more_bad_input_of_predict(trained, tmp_path, run_here):
     assert_one_sentence(both, "leave the others out")
 
 
+@pytest.mark.slow
 def test_a_file_name_in_another_encoding(trained, tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes(Path(trained.val.keys[0]).read_bytes())
@@ -278,6 +286,7 @@ def test_predict_answers_a_split_with_its_boxes(trained, wardrobe, tmp_path, run
     assert [row["image"] for row in rows] == list(trained.val.keys)
 
 
+@pytest.mark.slow
 def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_path, run_here):
     copy = shutil.copytree(wardrobe, tmp_path / "copy")
     before = set(trained.run.directory.iterdir())
@@ -294,6 +303,7 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
     assert json.loads(written.read_text())["source"] == str(copy / "split" / "val.txt")
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_from_any_folder(tmp_path, run_here, monkeypatch):
     """The wardrobe is not drawn again."""
     make_narrow(monkeypatch)
@@ -308,6 +318,7 @@ def test_a_run_is_evaluated_from_any_folder(tmp_path, run_here, monkeypatch):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training(wardrobe, tmp_path, narrow_processes):
     """A real SIGINT after the first epoch: exit code 130, and a run that answers."""
     options = ["--data-dir", wardrobe, "--weights", "none", "--backbone", "resnet50"]

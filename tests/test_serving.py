@@ -77,6 +77,7 @@ def url(export):
     server.shutdown()
 
 
+@pytest.mark.slow
 def test_the_server_answers_as_the_model_does(url, export, trained):
     expected = predict_split(trained.run, trained.run.load_model(), trained.val)
     items = list(items_of(trained.val))[:5]
@@ -121,6 +122,7 @@ def test_the_command_prints_the_answers(url, export, trained):
         assert found == category and attribute in attributes
 
 
+@pytest.mark.slow
 def test_warmup_requests_are_records_that_the_model_answers(export, trained):
     apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     write_warmup(trained.run)

@@ -79,6 +79,7 @@ def test_frozen_stages_have_no_gradients():
     assert len(network.trainable_variables) == len(network.weights) - 2 * 49
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["efficientnetlite0", "seresnet50"])
 def test_folding_changes_neither_answers_nor_gradients(backbone):
     model = build_model(

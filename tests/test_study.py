@@ -201,6 +201,7 @@ def test_cells_of_other_views_come_last_and_take_the_network_of_the_plain_one(tm
     assert epochs_to_train(jobs[-1], jobs[-1:]) == 30
 
 
+@pytest.mark.slow
 def test_what_only_answers_otherwise_is_not_trained_again(tiny, challenge, tmp_path, monkeypatch):
     first = train(small_config(challenge, tmp_path)).run
     config = dataclasses.replace(first.config, output_dir=tmp_path / "views", tta="crops")

@@ -139,6 +139,7 @@ def test_a_data_set_of_somebody_else(shoes):
             assert split.boxes[row].tolist() == [10, 2, 20, 10]
 
 
+@pytest.mark.slow
 def test_trains_from_a_data_set_of_somebody_else(shoes, tmp_path, tiny):
     config = TrainConfig(
         data=shoes,
@@ -223,6 +224,7 @@ def test_data_sets_without_images_or_labels(tmp_path, monkeypatch, features, mes
         read_tfds(f"tfds:{builder.data_path}", ["train"])
 
 
+@pytest.mark.slow
 def test_tfds_build_and_load_from_outside(tmp_path):
     """In a folder of its own, from a script that may not be imported twice."""
     command = [Path(sys.executable).with_name("tfds"), "build", PACKAGE, "--config", "wardrobe"]

@@ -56,6 +56,7 @@ def test_a_run_holds_its_files(trained, wardrobe):
     assert not list(run.directory.glob(".*")), "a temporary file was left behind"
 
 
+@pytest.mark.slow
 def test_history_is_what_the_saved_model_scores(trained):
     """The best row's validation figures, computed again from model.keras by NumPy."""
     run = trained.run
@@ -73,6 +74,7 @@ def test_history_is_what_the_saved_model_scores(trained):
     assert total == pytest.approx(float(best["val_loss"]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path, monkeypatch):
     make_narrow(monkeypatch)
     again = train(dataclasses.replace(trained.run.config, output_dir=tmp_path / "again"))
@@ -84,6 +86,7 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_training_leaves_no_graph_in_memory(challenge, tmp_path, tiny):
     def graphs() -> int:
         gc.collect()
@@ -95,6 +98,7 @@ def test_a_training_leaves_no_graph_in_memory(challenge, tmp_path, tiny):
     assert graphs() == before
 
 
+@pytest.mark.slow
 def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, tmp_path, tiny):
     """Batches of one image: whole batches lack a category; no image has a fit."""
     for split in ("train", "val"):
@@ -109,6 +113,7 @@ def test_partial_labels_train_and_an_unlabelled_category_stays_empty(challenge, 
     assert float(row["val_mean_accuracy"]) == pytest.approx(np.mean(known))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_run(challenge, tmp_path, monkeypatch, tiny):
     """Ctrl-C in the second epoch; what the first one gave is kept."""
     from deepfashion_tf.training import callbacks
@@ -126,6 +131,7 @@ def test_ctrl_c_leaves_a_usable_run(challenge, tmp_path, monkeypatch, tiny):
     assert evaluate(result.run, result.val).images == 6
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_first_epoch_keeps_the_weights(challenge, tmp_path, monkeypatch, tiny):
     from deepfashion_tf.training import callbacks
 
@@ -137,6 +143,7 @@ def test_ctrl_c_before_the_first_epoch_keeps_the_weights(challenge, tmp_path, mo
     assert result.interrupted and result.run.model_path.is_file()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_model_is_saved_saves_it_again(challenge, tmp_path, monkeypatch, tiny):
     """The second epoch is better than the first, and Ctrl-C comes while its model is written."""
     from deepfashion_tf.training import callbacks
@@ -165,6 +172,7 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
     return model.get_layer("resnet50").get_weights()
 
 
+@pytest.mark.slow
 def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(challenge, tmp_path, tiny):
     config = small_config(challenge, tmp_path, freeze_batch_norm=True)
     run = train(config).run
@@ -177,6 +185,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(challenge, t
     assert changed == {"kernel", "bias", "gamma", "beta", "seed_generator_state"}
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_runs_weights_and_says_so(challenge, tmp_path, tiny):
     """A model.keras holds a backbone, its graph and six heads; the heads stay behind."""
     first = train(small_config(challenge, tmp_path)).run
@@ -200,6 +209,7 @@ def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
     assert (config.weights, config.variant) == ("none", "keras.resnet50")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_with_a_sentence(challenge, tmp_path, monkeypatch, tiny):
     """One weight that is no number makes the loss none."""
     from deepfashion_tf.training import building as module
@@ -235,6 +245,7 @@ def test_a_broken_jpeg_found_while_training_is_named(challenge, tmp_path, tiny):
             train(config)
 
 
+@pytest.mark.slow
 def test_each_head_has_its_loss_and_its_weight():
     model = build_model(SCHEMA, "resnet50", image_size=32, dropout=0.0)
     weights = {category: float(i) for i, category in enumerate(SCHEMA)}
@@ -329,6 +340,7 @@ def write_shop(folder) -> None:
         write_lines(folder / "split" / f"{split}_attr.txt", ["0 2", "1 -1", "1 0"] * 2)
 
 
+@pytest.mark.slow
 def test_another_schema_travels_through_everything(challenge, tmp_path, tiny):
     write_shop(challenge)
     SHOP.save(tmp_path / "shop.yaml")
@@ -348,6 +360,7 @@ def test_another_schema_travels_through_everything(challenge, tmp_path, tiny):
     assert {c: a.shape for c, a in answers.items()} == {"season": (2, 2), "collar": (2, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("categories", [1, 50])
 def test_one_category_or_fifty(challenge, tmp_path, tiny, categories):
     schema = Schema.of({f"c{i}": ["x", "y", "z"] for i in range(categories)})
@@ -362,6 +375,7 @@ def test_one_category_or_fifty(challenge, tmp_path, tiny, categories):
     assert (result.run.directory / "curves.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_path):
     copy = shutil.copytree(trained.run.directory, tmp_path / "old")
     (copy / "schema.yaml").unlink()
@@ -423,6 +437,7 @@ def test_what_cannot_be_learnt_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_category_without_training_labels_says_that_it_knows_nothing(
     challenge, tmp_path, capsys, tiny
 ):
@@ -442,6 +457,7 @@ def test_a_category_without_training_labels_says_that_it_knows_nothing(
         assert told["texture"].attribute in SCHEMA["texture"]
 
 
+@pytest.mark.slow
 def test_two_heads_learn_the_same_alone_and_beside_unlabelled_ones(challenge, tmp_path, tiny):
     """What is not labelled changes nothing, to the last digit."""
     labels_everywhere(challenge, "5 0 -1 -1 -1 -1", "5 0 -1 -1 -1 -1")
@@ -468,6 +484,7 @@ def test_runs_that_are_none(tmp_path):
         Run.load(tmp_path).load_model()
 
 
+@pytest.mark.slow
 def test_real_photographs_train(real_photos, tmp_path, tiny):
     """The real pipeline on photographs, one epoch of the first 64 of them."""
     (tmp_path / "data" / "split").mkdir(parents=True)
@@ -498,6 +515,7 @@ def test_predictions_are_those_of_the_model(trained):
     assert keras.backend.backend() == "tensorflow"
 
 
+@pytest.mark.slow
 def test_boxes_that_move_train_with_a_teacher(tiny, challenge, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     moving = {"box_padding": 0.1, "box_jitter": 0.2, "image_size": 36, "epochs": 2}
@@ -520,6 +538,7 @@ def test_boxes_that_move_train_with_a_teacher(tiny, challenge, tmp_path, monkeyp
     assert histories[0] == histories[1]
 
 
+@pytest.mark.slow
 def test_what_is_validated_and_kept_is_the_average_of_the_weights(tiny, challenge, tmp_path):
     """One that hardly moves is the first weights, however far the last ones have gone."""
     config = small_config(challenge, tmp_path, ema=0.999999, learning_rate=0.01)

@@ -108,6 +108,7 @@ def without_seconds(base: TrainConfig) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows(base)]
 
 
+@pytest.mark.slow
 def test_a_search_finds_better_than_the_defaults_and_says_so(base, pretend, capsys):
     assert tune(base, 25) == 0
     found = rows(base)
@@ -173,6 +174,7 @@ def test_a_finished_search_returns_and_a_longer_one_goes_on(base, pretend):
     assert len(pretend.started) == 5 and without_seconds(base)[:3] == before
 
 
+@pytest.mark.slow
 def test_how_often_somebody_looks_changes_nothing(base, pretend, tmp_path):
     class Fast(pretend):
         def is_running(self) -> bool:
@@ -190,6 +192,7 @@ def test_how_often_somebody_looks_changes_nothing(base, pretend, tmp_path):
     assert without_seconds(other) == without_seconds(base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
 def test_a_search_that_was_stopped_comes_to_the_same(base, pretend, tmp_path, capsys, stop):
     """Also in the middle of trials; what a trial draws hangs on no earlier process."""
@@ -422,6 +425,7 @@ def test_bad_input_of_tune(tmp_path, run_here):
     assert_one_sentence(run_here("train", "--config", "none.yaml", cwd=tmp_path), "no recipe file")
 
 
+@pytest.mark.slow
 def test_a_real_search_is_killed_stopped_and_gone_on_with(wardrobe, tmp_path, narrow_processes):
     """SIGKILL and SIGTERM in the first trial; then to the end, and the winner is trained."""
     options = ["--data-dir", wardrobe, "--weights", "none", "--backbone", "resnet50"]

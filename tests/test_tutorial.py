@@ -19,6 +19,7 @@ def blocks(language: str, text: str = TEXT) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tutorial(tmp_path):
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -29,6 +29,7 @@ def test_the_views_are_the_image_its_middle_and_their_mirror_images():
     np.testing.assert_array_equal(found["crops"][4:], found["crops"][:4, :, ::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tta", ["flip", "crops"])
 def test_what_is_exported_is_what_is_scored_the_mean_over_the_views(tiny, challenge, tmp_path, tta):
     run = train(small_config(challenge, tmp_path, tta=tta)).run
@@ -47,6 +48,7 @@ def test_what_is_exported_is_what_is_scored_the_mean_over_the_views(tiny, challe
             np.testing.assert_allclose(found[category], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mirror_image_gets_the_same_answer(tiny, challenge, tmp_path):
     run = train(small_config(challenge, tmp_path)).run
     images = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype("float32")
@@ -57,6 +59,7 @@ def test_the_mirror_image_gets_the_same_answer(tiny, challenge, tmp_path):
             np.testing.assert_allclose(values, other[category], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_views_than_the_runs_own_are_told_with_gain_and_cost(
     tiny, challenge, tmp_path, capsys
 ):
@@ -83,6 +86,7 @@ def test_other_views_than_the_runs_own_are_told_with_gain_and_cost(
     assert new == {"metrics-val-flip.json", "answers-val-flip.csv"}
 
 
+@pytest.mark.slow
 def test_an_export_of_other_views_is_not_the_runs(tiny, challenge, tmp_path):
     run = train(small_config(challenge, tmp_path)).run
     others = [Run(run.directory, replace(run.config, tta=tta), run.schema) for tta in VIEWS]

@@ -28,6 +28,7 @@ def digest(directory) -> str:
     return total.hexdigest()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_however_many_processes(wardrobe, tmp_path):
     write_wardrobe(tmp_path / "one", train=48, val=24, test=8, seed=0, workers=1)
     assert digest(tmp_path / "one") == digest(wardrobe)
@@ -116,6 +117,7 @@ def test_every_attribute_can_be_drawn(category, attribute):
     assert drawing.image[drawing.regions["garment"]].std() > 1
 
 
+@pytest.mark.slow
 def test_attributes_show_where_they_belong():
     """Every maxi dress reaches further below its waist than any mini; long sleeves are larger."""
     reach, sleeve_share = {0: [], 1: []}, {0: [], 1: []}

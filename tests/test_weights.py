@@ -105,6 +105,7 @@ def _sum(shortcut, branch, factors=1):
     return shortcut + branch * factors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "kind"),
     [
@@ -173,6 +174,7 @@ def test_a_wrong_variant_takes_the_weights_and_shows(timm_file, name, change, si
     assert largest_difference(timm_file(name), wrong, side) > 0.1
 
 
+@pytest.mark.slow
 def test_the_released_resnet50_names_its_top_otherwise(published, folder):
     """The file on the web is older than the name that keras.applications gives the layer now."""
     _, path = published("keras.resnet50", ".h5")
@@ -190,6 +192,7 @@ def test_the_released_resnet50_names_its_top_otherwise(published, folder):
 # --- With and without a top ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_logits_need_a_top(published, timm_file, folder):
     tensors = load_file(timm_file("resnet50"))
     for name in ("fc.weight", "fc.bias"):
@@ -216,6 +219,7 @@ def test_pooled_leaves_the_top_in_the_file(timm_file):
 # --- Which network -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_no_weight_tells_is_asked_for(folder):
     path = folder / "plain.weights.h5"
     build_backbone("seresnet50", 32, "pooled").save_weights(path)
@@ -226,6 +230,7 @@ def test_what_no_weight_tells_is_asked_for(folder):
         read_weights(path, variant="timm.resnet50")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["timm.legacy_seresnet50", "timm.seresnet50", "timm.resnet50"])
 def test_a_saved_model_tells_by_its_graph(folder, variant):
     path = folder / f"{variant}.keras"
@@ -233,6 +238,7 @@ def test_a_saved_model_tells_by_its_graph(folder, variant):
     assert read_weights(path).variant == variant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["seresnet50", "legacy_seresnext50_32x4d"])
 def test_a_converted_file_notes_its_network(timm_file, folder, name):
     source = read_weights(timm_file(name))
@@ -286,6 +292,7 @@ def test_weights_of_other_networks_are_told(timm_file, folder, name, words):
         build_with_weights(read_weights(path), 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("ResNet50V2", ".keras"), ("ResNet101", ".h5")])
 def test_networks_with_like_names_are_told(folder, name, kind):
     path = folder / f"{name}{kind}"
@@ -320,6 +327,7 @@ def rename(path: Path, copy: Path) -> tuple[str, str]:
         return f"{group.attrs['name']}/kernel", f"{group.attrs['name']}/9"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["timm", ".h5", ".weights.h5"])
 def test_a_renamed_tensor_is_told_and_nothing_is_loaded(timm_file, published, tmp_path, kind):
     variant = "keras.resnet50" if kind == ".weights.h5" else "classification_models.seresnet50"
@@ -336,6 +344,7 @@ def test_a_renamed_tensor_is_told_and_nothing_is_loaded(timm_file, published, tm
     assert any(missing in text for heading, text in describe(copy) if heading == "would not load")
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_missing_is_named(published, tmp_path):
     _, path = published("classification_models.seresnet50", ".h5")
     copy = tmp_path / "copy.h5"

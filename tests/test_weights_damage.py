@@ -46,6 +46,7 @@ def overwrite(path: Path, signature: bytes, number: int, place) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_hdf5_that_loops_without_end(tmp_path, monkeypatch):
     """A node of a group's B-tree that is its own neighbour."""
     _, path = make_tiny("automatic.h5", tmp_path)

@@ -107,6 +107,7 @@ def mutate_member(data: bytes, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_damaged_file_gives_an_answer_or_a_sentence(sound, tmp_path, monkeypatch, kind):
     model, data = sound[kind]
