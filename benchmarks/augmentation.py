@@ -18,8 +18,7 @@ Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> Iterator[list[Rate]]:
     """Measures images a second on one thread of tf.data, since a batch is changed on one.
 
-    Layers that change the labels, too, are given some. What is drawn differs: here it hangs on
-    (seed, epoch) alone; Keras' layers count their calls, and its RandAugment draws once a batch.
+    What is drawn differs: here it depends on (seed, epoch) alone; Keras' layers count their calls.
 
     Args:
         image_size: side in pixels.
@@ -32,7 +31,6 @@ def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> Ite
     shape = (batch_size, image_size, image_size, 3)
     images = tf.random.stateless_uniform(shape, (0, 0), 0, 256, tf.int32)
     images = tf.cast(images, tf.uint8)
-    labels = tf.one_hot(tf.range(batch_size) % 6, 6)
 
     def of(change: Change) -> Callable[[], int]:
         numbers = tf.data.Dataset.range(_BATCHES + 1, output_type=tf.int64)
@@ -48,13 +46,6 @@ def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> Ite
     def layer(layer: keras.Layer) -> Callable[[], int]:
         def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
             return layer(tf.cast(images, tf.float32), training=True)
-
-        return of(change)
-
-    def mixing(layer: keras.Layer) -> Callable[[], int]:
-        def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-            given = {"images": tf.cast(images, tf.float32), "labels": labels}
-            return layer(given, training=True)["images"]
 
         return of(change)
 
@@ -74,16 +65,9 @@ def benchmark_augmentation(image_size: int, batch_size: int, rounds: int) -> Ite
         {
             "flip, jitter": of(_ours(jitter=1.0)),
             "Keras, layers like it": layer(moves),
-            "RandAugment": of(_ours(rand_augment=0.3)),
-            "Keras, RandAugment": layer(layers.RandAugment(_RANGE, factor=0.3)),
-            "KerasCV, RandAugment": layer(cv.RandAugment(_RANGE, 2, 0.3)),
             "erasing": of(_ours(erase=1.0)),
             "Keras, RandomErasing": layer(layers.RandomErasing(1.0, value_range=_RANGE)),
             "KerasCV, RandomCutout": layer(cv.RandomCutout(0.3, 0.3)),
-            "CutMix": of(_ours(cutmix=1.0)),
-            "Keras, CutMix": mixing(layers.CutMix()),
-            "mixup": of(_ours(mixup=1.0)),
-            "Keras, MixUp": mixing(layers.MixUp()),
         },
         rounds,
     )

@@ -80,8 +80,6 @@ def test_names_match_in_any_case_and_others_are_suggested():
         TrainConfig(backbone="keras:Xception", image_size=64)
     with pytest.raises(ValueError, match="at least 75 pixels"):
         build_model(SCHEMA, "keras:InceptionV3", image_size=64)
-    with pytest.raises(InputError, match="--drop-path does not go with"):
-        TrainConfig(backbone=SMALL, drop_path=0.1)
 
 
 def test_the_command_line_names_them(run_here, tmp_path):

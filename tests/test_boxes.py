@@ -106,7 +106,7 @@ def test_a_box_that_does_not_fit_is_not_made_to_fit():
         decode_and_crop(tf.constant(FILES["jpeg"]), tf.constant(outside), 1.0)
 
 
-def test_damage_beside_the_box_is_a_fault_where_padding_or_a_margin_reaches_it():
+def test_damage_beside_the_box_is_a_fault_where_padding_reaches_it():
     whole, box = jpeg(), (0, 0, WIDTH, 12)
     cut = whole[: int(len(whole) * 0.8)]  # its lowest rows are missing
     assert image_fault(cut, box) is None
@@ -116,8 +116,7 @@ def test_damage_beside_the_box_is_a_fault_where_padding_or_a_margin_reaches_it()
     split = dataclasses.replace(split, encoded=lambda row: cut, accepts_damage=True)
     assert set(bad_images(split).values()) == {"is not a readable image"}
     assert bad_images(dataclasses.replace(split, padding=0.0)) == {}
-    assert image_fault(cut, box, 0.0, 0.5) == "is not a readable image"
-    few = dataclasses.replace(split, padding=0.0, margin=0.5)
+    few = dataclasses.replace(split, padding=0.5)
     assert len(bad_images(few)) == len(FILES)
     with pytest.raises(InputError, match=f"{len(FILES)} of the {len(FILES)} val images"):
         cached_reader(few, 32)

@@ -28,7 +28,7 @@ def test_a_config_survives_its_file(tmp_path):
     assert TrainConfig.load(tmp_path / "config.json") == config
     # One of before there were these.
     values = json.loads((tmp_path / "config.json").read_text())
-    del values["box_padding"], values["box_jitter"]
+    del values["box_padding"]
     assert TrainConfig.from_values(values) == config
 
 
@@ -56,7 +56,6 @@ def test_it_cannot_be_changed():
         ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
         ({"gamma": -1.0}, "--gamma is -1.0"),
         ({"box_padding": 1.5}, r"--box-padding is 1\.5, but must lie between 0\.0 and 1\.0\.$"),
-        ({"box_jitter": 0.6}, r"--box-jitter is 0\.6, but must lie between 0\.0 and 0\.5\.$"),
         ({"box_padding": float("nan")}, "--box-padding is nan"),
         ({"loss_weights": dict.fromkeys(SCHEMA, -1.0)}, r"--loss-weights holds texture -1\.0"),
         ({"loss_weights": {"fabric": float("inf")}}, "--loss-weights holds fabric inf"),

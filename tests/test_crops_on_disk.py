@@ -13,7 +13,6 @@ import pytest
 from image_files import jpeg, supported
 
 from deepfashion_tf.data import crops_on_disk
-from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.deepfashion import read_split
@@ -83,22 +82,20 @@ def test_batches_are_those_from_memory(wardrobe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_margin_is_kept_and_other_boxes_are_other_crops(wardrobe, tmp_path):
+def test_other_boxes_are_other_crops(wardrobe, tmp_path):
     split = read_split(wardrobe, "train")
     split = split.take(np.arange(6), "train")
-    kinds = [{}, {"margin": 0.1}, {"padding": 0.1}, {"padding": 0.1, "margin": 0.1}]
+    kinds = [{}, {"padding": 0.1}]
     for kind in kinds:
         before = names(tmp_path)
         changed = replace(split, **kind)
         memory, disk = cached_reader(changed, SIZE), disk_reader(changed, SIZE, tmp_path)
-        assert disk.margin == memory.margin == (4 if "margin" in kind else 0)
         batches = (
             training_dataset(
                 *(changed, reader, TORCH),
                 batch_size=6,
                 epochs=1,
                 seed=0,
-                augmentation=Augmentation(box_jitter=changed.margin),
             )
             for reader in (memory, disk)
         )

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from conftest import make_tiny, small_config
 
-from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS, normalize, renormalization
 from deepfashion_tf.data.pipeline import training_dataset
@@ -29,7 +28,6 @@ from deepfashion_tf.serving.ensemble import (
     score_runs,
 )
 from deepfashion_tf.training.probe import search_heads
-from deepfashion_tf.training.readers import plain_reader
 from deepfashion_tf.training.teacher import SHARE, taught_labels
 from deepfashion_tf.training.train import train
 
@@ -147,15 +145,6 @@ def test_taught_labels_are_half_the_label_and_half_the_answer(
     own = np.eye(3)[split.labels_of("fit")]
     expected = (1 - SHARE) * own + SHARE * answers["fit"].numpy()
     np.testing.assert_allclose(found["fit"], expected, atol=1e-5)
-
-    # A margin for boxes that move is not the teacher's.
-    around = dataclasses.replace(split, margin=0.1)
-    moving = cached_reader(around, 32)
-    assert moving.margin and plain_reader(split, reader, config, SkippedImages()) is reader
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "anew"))
-    plain = plain_reader(around, moving, config, SkippedImages())
-    for category, values in taught_labels(config, around, lambda size: plain).items():
-        np.testing.assert_array_equal(values, found[category])
 
     batches = training_dataset(
         split, reader, runs[0].normalization, batch_size=48, epochs=1, seed=0, targets=found
@@ -291,11 +280,11 @@ def test_a_teacher_answers_at_its_own_size_once(mixed, wardrobe, tmp_path, monke
         np.testing.assert_array_equal(found[category], again[category])
 
     # A second student finds the answers, too.
-    moving = dataclasses.replace(student, box_jitter=0.1, cache=False)
+    other = dataclasses.replace(student, jitter=0.1, cache=False)
     with pytest.MonkeyPatch.context() as patch:
         make_tiny(patch)
         patch.setattr("deepfashion_tf.training.teacher._answering", None)
-        run = train(moving).run
+        run = train(other).run
     assert run.config.image_size == 32 and run.model_path.is_file()
 
 

@@ -9,7 +9,6 @@ from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
 from deepfashion_tf.data.decode import decode_and_crop
 from deepfashion_tf.data.images import (
     NORMALIZATIONS,
-    mirrored_crop,
     normalize,
     read_crop,
     squash_resize,
@@ -82,22 +81,6 @@ def test_resize_averages_instead_of_picking():
     # The rim has fewer neighbours to average.
     small = squash_resize(tf.constant(stripes), 16).numpy()[1:-1]
     assert np.abs(small.astype(int) - 127).max() < 10
-
-
-@pytest.mark.parametrize("place", [(13, 7, 44, 39), (0, 0, 70, 50), (60, 45, 70, 50), (3, 4, 4, 5)])
-@pytest.mark.parametrize("margin", [3, 16])
-def test_a_crop_with_a_margin_is_pillows_of_the_picture_and_its_mirror_images(place, margin):
-    """Pillow takes parts of pixels, and its filter, too, sees what lies beyond them."""
-    size, beyond = 32, 100
-    x1, y1, x2, y2 = place
-    right, down = (margin / size * side for side in (x2 - x1, y2 - y1))
-    padded = np.pad(PIXELS, ((beyond, beyond), (beyond, beyond), (0, 0)), "symmetric")
-    part = [beyond + value for value in (x1 - right, y1 - down, x2 + right, y2 + down)]
-    side = size + 2 * margin
-    expected = Image.fromarray(padded).resize((side, side), Image.Resampling.BILINEAR, part)
-    found = mirrored_crop(tf.constant(PIXELS), tf.constant(place), size, margin)
-    # Pillow rounds between its two passes.
-    assert np.abs(found.numpy().astype(int) - np.asarray(expected)).max() <= 1
 
 
 def test_flip_twice_is_the_identity_and_once_is_numpys():

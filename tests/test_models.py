@@ -399,23 +399,6 @@ def test_no_lambda_layers():
         assert not any(isinstance(layer, keras.layers.Lambda) for layer in layers)
 
 
-def test_stochastic_depth_leaves_out_whole_branches_and_more_of_the_late_ones(tiny):
-    network = build_backbone("resnet50", 32, "pooled", drop_path=0.4)
-    drops = [layer for layer in network.layers if layer.name.endswith("_drop")]
-    assert [round(layer.rate, 6) for layer in drops] == [0.1, 0.2, 0.3, 0.4]
-    features = np.ones((2000, 1, 1, 3), "float32")
-    found = drops[-1](features, training=True).numpy()
-    np.testing.assert_allclose(np.unique(found), [0.0, 1 / 0.6], rtol=1e-5)
-    np.testing.assert_array_equal(found[..., :1], found[..., 1:2])  # an image, or none of it
-    assert abs((found == 0).mean() - 0.4) < 0.05
-    plain = build_backbone("resnet50", 32, "pooled")
-    known = {variable.path: variable for variable in network.weights}
-    for variable in plain.weights:  # the order of layers is another
-        variable.assign(known[variable.path])
-    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
-    np.testing.assert_allclose(network(images), plain(images), atol=1e-6)
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_network_fits_the_variants_that_it_can_be_of(name):
     backbone = VARIANTS[name].backbone

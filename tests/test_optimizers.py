@@ -76,23 +76,6 @@ np.testing.assert_allclose(weights[0][0], weights[1][0], atol=1e-6)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_averages_follow_what_is_trained_and_stand_in_for_it():
-    weights = keras.Variable(np.ones(3), name="weights")
-    optimizer = FusedAdam(0.1, use_ema=True, ema_momentum=0.75)
-    optimizer.build([weights])
-    optimizer.begin_average()
-    expected = np.ones(3)
-    for _ in range(4):
-        optimizer.apply([np.ones(3, "float32")], [weights])
-        expected = 0.75 * expected + 0.25 * weights.numpy()
-    before = weights.numpy()
-    with optimizer.averaged():
-        np.testing.assert_allclose(weights, expected, rtol=1e-6)
-    np.testing.assert_array_equal(weights, before)
-    with FusedAdam(0.1).averaged():
-        pass
-
-
 def test_variables_of_a_smaller_rate_shrink_less_too():
     slow, fast, frozen = (keras.Variable(np.ones(3), name=n) for n in ("slow", "fast", "frozen"))
     optimizer = FusedAdam(0.1, weight_decay=0.5)

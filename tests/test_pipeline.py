@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import psutil
 import pytest
@@ -12,8 +10,8 @@ from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
 from deepfashion_tf.data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from deepfashion_tf.data.plain import is_plain
-from deepfashion_tf.data.reading import DirectReader, SkippingReader, cached_reader, crop_batches
-from deepfashion_tf.data.split import WHOLE_IMAGE, Split
+from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batches
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.schema import builtin_schema
 
@@ -86,66 +84,6 @@ def test_jitter_changes_each_image_and_repeats_with_its_seed(split, reader):
     for (images, labels), (others, other_labels) in zip(plain, found, strict=True):
         assert all(np.array_equal(labels[c], other_labels[c]) for c in SCHEMA)
         assert (np.abs(images - others).mean(axis=(1, 2, 3)) > 0.01).all()
-
-
-def restored(images: np.ndarray) -> np.ndarray:
-    """Grey levels of normalized images."""
-    return (images * TORCH.std + TORCH.mean) * 255
-
-
-@pytest.fixture(scope="module")
-def around(split):
-    """The split as a training with boxes that move has it; every fifth image is whole."""
-    boxes = split.boxes.copy()
-    boxes[::5] = WHOLE_IMAGE
-    return dataclasses.replace(split, boxes=boxes, padding=0.1, margin=0.2)
-
-
-MOVING = Augmentation(flip=False, box_jitter=0.2)
-
-
-@pytest.mark.slow
-def test_boxes_that_move_repeat_by_seed_and_epoch_whoever_reads_and_from_the_middle(around):
-    reader = DirectReader(around, SIZE)
-    assert reader.margin == 7  # 6.4, rounded up
-    found = batches(around, reader, augmentation=MOVING)
-    skipping = SkippingReader(around, SIZE, lambda *fault: pytest.fail(str(fault)))
-    for other in (cached_reader(around, SIZE), skipping):
-        assert same(found, batches(around, other, augmentation=MOVING))
-    rest = batches(around, reader, augmentation=MOVING, first_epoch=1, first_step=1)
-    assert same(found[4:], rest)
-    assert not same(found[:3], found[3:])
-    assert not same(found, batches(around, reader, augmentation=MOVING, seed=1))
-    assert all(images.shape[1:] == (SIZE, SIZE, 3) for images, _ in found)
-
-
-def test_boxes_that_do_not_move_are_plain_crops(around):
-    """But for the rim, where a plain crop's filter has nothing to see beyond the box."""
-    plain = dataclasses.replace(around, margin=0.0)
-    still = dataclasses.replace(MOVING, box_jitter=1e-6)
-    found = batches(around, DirectReader(around, SIZE), augmentation=still, epochs=1)
-    unchanged = Augmentation(flip=False)
-    expected = batches(plain, DirectReader(plain, SIZE), augmentation=unchanged, epochs=1)
-    for (images, labels), (others, other_labels) in zip(found, expected, strict=True):
-        assert all(np.array_equal(labels[c], other_labels[c]) for c in SCHEMA)
-        difference = np.abs(restored(images) - restored(others))[:, 2:-2, 2:-2]
-        # Two filters that are the same but for their rounding.
-        assert difference.max() <= 1.01
-
-
-def test_what_comes_in_over_a_boxs_edge_is_the_picture_and_then_its_mirror_image():
-    """Boxes of 32 pixels, so that a pixel of the crop is one of the picture."""
-    pixels = np.random.default_rng(0).integers(0, 256, (50, 90, 3)).astype(np.uint8)
-    encoded = tf.io.encode_png(pixels).numpy()
-    boxes = np.int32([[20, 9, 52, 41], [0, 0, 32, 32], [58, 18, 90, 50]])
-    labels = np.zeros((3, 6), np.int32)
-    split = Split(
-        SCHEMA, "train", lambda row: encoded, ["a", "b", "c"], boxes, labels, "", margin=0.25
-    )
-    (found,) = crop_batches(split, SIZE)
-    mirrored = np.pad(pixels, ((8, 8), (8, 8), (0, 0)), "symmetric")
-    for crop, (x1, y1, x2, y2) in zip(found, boxes, strict=True):
-        np.testing.assert_array_equal(crop, mirrored[y1 : y2 + 16, x1 : x2 + 16])
 
 
 def test_a_later_epoch_does_not_need_the_ones_before(split, reader):

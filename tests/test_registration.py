@@ -22,7 +22,7 @@ SCHEMA = builtin_schema()
 ROOT = Path(__file__).parents[1]
 KINDS = {
     "resnet50": {"heads": "attention"},
-    "seresnet50": {"heads": "multiscale", "drop_path": 0.2},
+    "seresnet50": {"heads": "multiscale"},
     "seresnext50": {"fc_layers": 2},
     "efficientnetlite0": {"heads": "multiscale"},
     "keras:MobileNetV3Small": {"representation": "pooled"},

@@ -64,7 +64,7 @@ def test_a_killed_reproduction_goes_on_and_keeps_what_it_has(killed, wardrobe, o
     # An option that came later was not thought of when the directory was made.
     state = killed / "reproduction.json"
     known = json.loads(state.read_text())
-    state.write_text(json.dumps({name: v for name, v in known.items() if name != "ema"}))
+    state.write_text(json.dumps({name: v for name, v in known.items() if name != "erase"}))
     # Nothing is left to run, so that nothing is said about runs.
     again = run(command(wardrobe, killed, *options))
     assert again.returncode == 0 and "all together" not in again.stdout

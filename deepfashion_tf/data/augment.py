@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.rand_augment import AT_ONCE, CHANGES, rand_augment
-
 
 def flip_where(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
     """Mirrors some images of a batch left to right.
@@ -78,81 +76,25 @@ def erase(images: tf.Tensor, windows: tf.Tensor, colours: tf.Tensor) -> tf.Tenso
     return tf.reshape(tf.where(rectangles(windows, side), paint, rows), [-1, side, side, 3])
 
 
-def mix(images: tf.Tensor, shares: tf.Tensor, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes each image with the one before it in the batch, the first with the last.
-
-    Args:
-        images: uint8 or float32 ``[batch, size, size, 3]``, 0..255.
-        shares: float32 ``[batch]``, how much of the image itself is left everywhere (mixup).
-        windows: float32 ``[batch, 4]``, where the other image covers it whole (CutMix); width
-            0 = nowhere.
-
-    Returns:
-        Images, float32, same shape, and float32 ``[batch]``, how much of the image itself is
-        left of all.
-
-    Reference:
-        Zhang et al. 2018, mixup, eq. 1; Yun et al. 2019, CutMix, eq. 1.
-    """
-    side = images.shape[1]
-    own = tf.reshape(tf.cast(images, tf.float32), [-1, side, 3 * side])
-    other = tf.roll(own, 1, axis=0)
-    covered = rectangles(windows, side)
-    blended = other + shares[:, None, None] * (own - other)
-    mixed = tf.reshape(tf.where(covered, other, blended), [-1, side, side, 3])
-    uncovered = 1.0 - tf.reduce_mean(tf.cast(covered, tf.float32), axis=(1, 2))
-    return mixed, shares * uncovered
-
-
-def soft_labels(labels: tf.Tensor, shares: tf.Tensor, classes: int) -> tf.Tensor:
-    """Gives the labels of images that `mix` has mixed.
-
-    Args:
-        labels: int32 ``[batch]``; -1 = not labelled. Or float32 ``[batch, classes]``, soft ones.
-        shares: float32 ``[batch]``, as `mix` gives them.
-        classes: how many.
-
-    Returns:
-        float32 ``[batch, classes]``, each class's share of the image; of sum 1 where both of
-        its parts are labelled, 0 where none is.
-    """
-    own = labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)
-    return shares[:, None] * own + (1.0 - shares)[:, None] * tf.roll(own, 1, axis=0)
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """How training images are changed at random.
 
     Attributes:
         flip: mirror half of them.
-        rand_augment: strength of two of the changes of `rand_augment`, 0 to 1; 0 = none are made.
         jitter: amount of `jitter`, 0 to 1.
         least_crop: a part of at least this share of the image's area, of sides 3:4 to 4:3, is
             enlarged to the whole; 1 = all of it.
         erase: share of the images in which a rectangle of 2 to 20 % of the area is painted over.
-        mixup: share of the images that another one is laid over, by Beta(0.4, 0.4).
-        cutmix: share of the images that a part of another one is set into, of any size.
-        box_jitter: how far each edge of the box moves at most, as a share of the box's side.
-        grow_epochs: in the first epochs fewer images are changed by RandAugment and erased: a
-            share that grows evenly, and is whole in the last of so many epochs; 0 = from the
-            beginning.
+        grow_epochs: in the first epochs fewer images are erased: a share that grows evenly, and
+            is whole in the last of so many epochs; 0 = from the beginning.
     """
 
     flip: bool = True
-    rand_augment: float = 0.0
     jitter: float = 0.0
     least_crop: float = 1.0
     erase: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    box_jitter: float = 0.0
     grow_epochs: int = 0
-
-    @property
-    def mixes(self) -> bool:
-        """Whether labels become soft."""
-        return self.mixup > 0 or self.cutmix > 0
 
     def draw(self, count: int, key: tf.Tensor) -> dict[str, tf.Tensor]:
         """Draws what happens to each of `count` images.
@@ -173,92 +115,46 @@ class Augmentation:
         drawn = {}
         if self.flip:
             drawn["flips"] = uniform(2**40) < 0.5
-        if self.rand_augment:
-            choices = tf.cast(tf.floor(uniform(9, AT_ONCE) * len(CHANGES)), tf.int32)
-            changed = uniform(11)[:, None] < grown
-            drawn["choices"] = tf.where(changed, choices, CHANGES.index("identity"))
-            signs = tf.sign(uniform(10, AT_ONCE, low=-1.0))
-            drawn["strengths"] = self.rand_augment * signs
-        if self.jitter or self.least_crop < 1 or self.box_jitter:
+        if self.jitter or self.least_crop < 1:
             drawn["amounts"] = self.jitter * uniform(0, len(JITTERS), low=-1.0)
         if self.least_crop < 1:
-            drawn["crops"] = _windows(uniform(1, 4), self.least_crop, 1.0, inside=True)
-        if self.box_jitter:
-            drawn["edges"] = self.box_jitter * uniform(8, 4, low=-1.0)
+            drawn["crops"] = _windows(uniform(1, 4), self.least_crop, 1.0)
         if self.erase:
-            windows = _windows(uniform(2, 4), 0.02, 0.2, inside=True)
+            windows = _windows(uniform(2, 4), 0.02, 0.2)
             drawn["erased"] = tf.where(uniform(3)[:, None] < self.erase * grown, windows, 0.0)
             drawn["colours"] = uniform(4, 3, high=255.0)
-        if self.mixes:
-            kinds = uniform(5)
-            gammas = tf.random.stateless_gamma([count, 2], key + [0, 2**40 + 6], alpha=0.4)
-            shares = gammas[:, 0] / tf.maximum(tf.reduce_sum(gammas, axis=1), 1e-30)
-            drawn["shares"] = tf.where(kinds < self.mixup, shares, 1.0)
-            cut = (kinds >= self.mixup) & (kinds < self.mixup + self.cutmix)
-            windows = _windows(uniform(7, 4), 0.0, 1.0, inside=False)
-            drawn["windows"] = tf.where(cut[:, None], windows, 0.0)
         return drawn
 
-    def change(
-        self,
-        images: tf.Tensor,
-        drawn: dict[str, tf.Tensor],
-        size: int | None = None,
-        margin: float = 0.0,
-    ) -> tf.Tensor:
-        """Does to a batch what was drawn, but for the mixing.
+    def change(self, images: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Does to a batch what was drawn.
 
         Args:
-            images: uint8 ``[batch, side, side, 3]``: boxes, and where they move a margin.
-            drawn: what `draw` gave, of these images.
-            size: side of the result where boxes move; otherwise it is the images'.
-            margin: what is around each box, as a share of its side.
+            images: uint8 ``[batch, side, side, 3]``.
+            drawn: what `draw` returned, of these images.
         """
         if "flips" in drawn:
             images = flip_where(images, drawn["flips"])
-        if "choices" in drawn:
-            images = rand_augment(images, drawn["choices"], drawn["strengths"])
         if "amounts" in drawn:
-            boxes = moved_boxes(drawn["edges"], margin) if "edges" in drawn else None
-            images = jitter(images, drawn["amounts"], drawn.get("crops"), boxes, size)
+            images = jitter(images, drawn["amounts"], drawn.get("crops"))
         if "erased" in drawn:
             images = erase(images, drawn["erased"], drawn["colours"])
         return images
 
 
-def moved_boxes(edges: tf.Tensor, margin: float) -> tf.Tensor:
-    """Finds boxes whose edges have moved in images that have a margin around them.
-
-    Args:
-        edges: float32 ``[batch, 4]``, how far left, top, right and bottom move to the right and
-            down, as shares of the box's sides.
-        margin: around each box, as a share of its side.
-
-    Returns:
-        float32 ``[batch, 4]``: left, top, width and height as shares of the images' side.
-    """
-    whole = 1.0 + 2.0 * margin
-    corner, sides = edges[:, :2] + margin, 1.0 + edges[:, 2:] - edges[:, :2]
-    return tf.concat([corner, sides], axis=1) / whole
-
-
-def _windows(drawn: tf.Tensor, least: float, most: float, inside: bool) -> tf.Tensor:
+def _windows(drawn: tf.Tensor, least: float, most: float) -> tf.Tensor:
     """Makes windows of random area, shape and place.
 
     Args:
         drawn: float32 ``[count, 4]``, uniform in 0..1: area, shape, left, top.
         least: smallest area, as a share of the image's.
         most: largest.
-        inside: no window hangs over an edge, and its sides are 3:4 to 4:3; otherwise it is of
-            the image's shape, and its middle lies anywhere.
 
     Returns:
-        float32 ``[count, 4]``, as `rectangles` takes them.
+        float32 ``[count, 4]``, as `rectangles` takes them. No window hangs over an edge, and its
+        sides are 3:4 to 4:3.
     """
     area, shape, left, top = tf.unstack(drawn, axis=1)
     side = tf.sqrt(least + (most - least) * area)
-    if not inside:
-        return tf.stack([left - side / 2, top - side / 2, side, side], axis=1)
     stretch = tf.exp((shape - 0.5) * math.log(4 / 3))  # of half of the way each
     # As far as the area has room for.
     stretch = tf.clip_by_value(stretch, side, 1 / side)
@@ -294,32 +190,22 @@ def _warp(images: np.ndarray, ways: np.ndarray, side: int) -> np.ndarray:
     return warped
 
 
-def jitter(
-    images: tf.Tensor,
-    amounts: tf.Tensor,
-    windows: tf.Tensor | None = None,
-    boxes: tf.Tensor | None = None,
-    size: int | None = None,
-) -> tf.Tensor:
+def jitter(images: tf.Tensor, amounts: tf.Tensor, windows: tf.Tensor | None = None) -> tf.Tensor:
     """Zooms, stretches, turns, moves and recolours each image by given amounts.
 
     What comes in over the edge is the image reflected. All amounts 0 is the identity. All of it,
-    boxes and windows included, is one interpolation.
+    windows included, is one interpolation.
 
     Args:
         images: uint8 ``[batch, side, side, 3]``, RGB.
         amounts: float32 ``[batch, 10]``, -1..1, in units of JITTERS and in its order.
         windows: float32 ``[batch, 4]``, a part of each changed image that is then enlarged to
             the whole: left, top, width and height as shares of the side; None = all of it.
-        boxes: float32 ``[batch, 4]``, a part of each image, told alike, that is taken for the
-            image; what comes in over its edge is what lies there. None = all of it.
-        size: side of the result in pixels; None = the images'.
 
     Returns:
-        float32 ``[batch, size, size, 3]``, 0..255.
+        float32, same shape, 0..255.
     """
-    given = images.shape[1]
-    side = given if boxes is None else size or given
+    side = images.shape[1]
     zoom, stretch, turn, right, down, contrast, brightness, *channels = tf.unstack(
         amounts * tf.constant(list(JITTERS.values())), axis=1
     )
@@ -336,11 +222,6 @@ def jitter(
         left, top = left * side + (width - 1) / 2, top * side + (height - 1) / 2
         x0, y0 = x0 + xx * left + xy * top, y0 + yx * left + yy * top
         xx, xy, yx, yy = xx * width, xy * height, yx * width, yy * height
-    if boxes is not None:
-        left, top, width, height = tf.unstack(boxes * given, axis=1)
-        across, along = width / side, height / side
-        x0, y0 = across * x0 + left + (across - 1) / 2, along * y0 + top + (along - 1) / 2
-        xx, xy, yx, yy = across * xx, across * xy, along * yx, along * yy
     ways = tf.stack([xx, xy, x0, yx, yy, y0], axis=1)
     moved = tf.numpy_function(_warp, [images, ways, side], tf.float32, stateful=False)
     moved = tf.ensure_shape(moved, (images.shape[0], side, side, 3))

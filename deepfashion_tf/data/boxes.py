@@ -43,31 +43,3 @@ def enlarged_corners(corners: tf.Tensor, size: tf.Tensor, padding: float) -> tf.
     sides = tf.cast(corners[1] - corners[0], tf.float64)
     moves = tf.cast(tf.floor(padding * sides + 0.5), tf.int32)
     return tf.stack([tf.maximum(corners[0] - moves, 0), tf.minimum(corners[1] + moves, size)])
-
-
-def window_around(box: Box, size: tuple[int, int], margin: float) -> Box:
-    """Gives what of a picture is decoded for a crop with a margin around it.
-
-    That is the box and beyond each edge the margin, what rounding it to pixels of the crop may
-    add, and what the filter sees of a crop that is made smaller: together at most a 16th of the
-    side more, since crops have 32 pixels and more. What of it the picture does not have is
-    mirrored by `mirrored_crop`.
-
-    Args:
-        box: as `enlarged_box` gives it.
-        size: width and height of the upright image.
-        margin: share of the box's sides.
-
-    Returns:
-        A box. A whole image stays one, and a box that does not fit stays as it is.
-    """
-    if not margin or not fits(box, size):
-        return box
-    x1, y1, x2, y2 = map(int, box)
-    right, down = (math.ceil(margin * side) + side // 16 + 3 for side in (x2 - x1, y2 - y1))
-    return (
-        max(x1 - right, 0),
-        max(y1 - down, 0),
-        min(x2 + right, size[0]),
-        min(y2 + down, size[1]),
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.boxes import Box, enlarged_box, window_around
+from deepfashion_tf.data.boxes import Box, enlarged_box
 from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import image_size
@@ -67,8 +67,8 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             damaged[row] = jpeg_damage(encoded)
         if isinstance(size, tuple) and is_plain(encoded):
             box = enlarged_box(split.boxes[row], size, split.padding)
-            plain[row] = encoded, window_around(box, size, split.margin)
-        elif fault := image_fault(encoded, split.boxes[row], split.padding, split.margin):
+            plain[row] = encoded, box
+        elif fault := image_fault(encoded, split.boxes[row], split.padding):
             faults[row] = fault
     if plain:
         images, boxes = zip(*plain.values(), strict=True)
@@ -76,7 +76,7 @@ def _judge(split: Split, rows: Sequence[int]) -> dict[int, str]:
             _decode_some(tf.constant(images), tf.constant(np.array(boxes, np.int32)))
         except tf.errors.OpError:
             judged = {
-                row: image_fault(encoded, split.boxes[row], split.padding, split.margin)
+                row: image_fault(encoded, split.boxes[row], split.padding)
                 for row, (encoded, _) in plain.items()
             }
             faults |= {row: fault for row, fault in judged.items() if fault}

@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.reading import Batching, crop_batches, margin_of
+from deepfashion_tf.data.reading import Batching, crop_batches
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
@@ -28,11 +28,10 @@ class DiskReader:
 
     Args:
         shards: uint8 ``[n, side, side, 3]`` each, all but the last of the same length.
-        margin: pixels of each side that are a margin.
     """
 
-    def __init__(self, shards: Sequence[np.ndarray], margin: int = 0) -> None:
-        self._shards, self.margin = shards, margin
+    def __init__(self, shards: Sequence[np.ndarray]) -> None:
+        self._shards = shards
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
@@ -93,7 +92,7 @@ def disk_reader(
                 ) from error
     if on_progress:
         on_progress(len(split), len(split))
-    return DiskReader([shard.open() for shard in shards], margin_of(split, image_size))
+    return DiskReader([shard.open() for shard in shards])
 
 
 @dataclass(frozen=True)
@@ -120,16 +119,15 @@ class _Shard:
 
 
 def _shards_of(split: Split, image_size: int, folder: Path) -> list[_Shard]:
-    side = image_size + 2 * margin_of(split, image_size)
-    length = max(1, _SHARD_BYTES // (side**2 * 3))
+    length = max(1, _SHARD_BYTES // (image_size**2 * 3))
     starts = range(0, len(split), length)
     parts = [range(start, min(start + length, len(split))) for start in starts]
-    return [_Shard(folder / _name(split, image_size, rows), rows, side) for rows in parts]
+    return [_Shard(folder / _name(split, image_size, rows), rows, image_size) for rows in parts]
 
 
 def _name(split: Split, image_size: int, rows: range) -> str:
     """Names the file of some crops by all that decides their pixels."""
-    settings = [_VERSION, tf.__version__, image_size, split.padding, split.margin]
+    settings = [_VERSION, tf.__version__, image_size, split.padding]
     digest = hashlib.sha256(json.dumps(settings).encode())
     boxes = split.boxes.tolist()
     for row in rows:

@@ -7,7 +7,7 @@ refused by a sentence from `headers`, which refuses the same files by their head
 
 import tensorflow as tf
 
-from deepfashion_tf.data.boxes import Box, enlarged_box, enlarged_corners, fits, window_around
+from deepfashion_tf.data.boxes import Box, enlarged_box, enlarged_corners, fits
 from deepfashion_tf.data.byte_ops import (
     bytes_at,
     find_chunk,
@@ -104,16 +104,13 @@ decode_compiled = tf.function(
 )
 
 
-def image_fault(
-    encoded: bytes, box: Box | None = None, padding: float = 0.0, margin: float = 0.0
-) -> str | None:
+def image_fault(encoded: bytes, box: Box | None = None, padding: float = 0.0) -> str | None:
     """Says why an image cannot be used, whatever the bytes are.
 
     Args:
         encoded: a file's contents.
         box: as in `decode_and_crop`; None = the whole image.
         padding: as there.
-        margin: around the box, as a share of its sides, that has to be sound, too.
 
     Returns:
         What follows on the file's name in a sentence, None if all is well.
@@ -126,7 +123,7 @@ def image_fault(
         if not fits(box, size):
             spelled = ",".join(map(str, box))
             return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"
-        box = window_around(enlarged_box(box, size, padding), size, margin)
+        box = enlarged_box(box, size, padding)
     try:
         if needs_conversion(encoded):
             convert(encoded, box)

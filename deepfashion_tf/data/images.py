@@ -139,38 +139,6 @@ def _antialiased(
     return tf.cast(tf.round(tf.transpose(turned, [1, 0, 2])), tf.uint8)
 
 
-def mirrored_crop(pixels: tf.Tensor, place: tf.Tensor, size: int, margin: int) -> tf.Tensor:
-    """Resizes a part of an image to a square, with a margin of what lies around it.
-
-    The part itself comes out as `squash_resize` gives it, but for the rim of a pixel or two where
-    that filter has nothing to see beyond the part.
-
-    Args:
-        pixels: uint8 ``[height, width, 3]``; what lies beyond its edges is taken for its mirror
-            image (as ``tf.pad`` does by SYMMETRIC, as often as it takes).
-        place: int32 ``[4]``, x1 y1 x2 y2 of the part in half-open pixels.
-        size: side of the part in the result, in pixels.
-        margin: pixels of the result on each side of it.
-
-    Returns:
-        uint8 ``[size + 2 * margin, size + 2 * margin, 3]``, rounded to whole grey levels.
-    """
-    corner, sides = place[:2], place[2:] - place[:2]
-    # Pixels beyond the part that the filter sees: whole numbers, so that no rounding loses one.
-    reach = margin * sides // size + sides // size + 3
-
-    def mirrored(axis: int, length: tf.Tensor) -> tf.Tensor:
-        start = corner[axis] - reach[axis]
-        place = tf.range(start, start + sides[axis] + 2 * reach[axis]) % (2 * length)
-        return tf.minimum(place, 2 * length - 1 - place)
-
-    height, width = tf.unstack(tf.shape(pixels)[:2])
-    seen = tf.gather(tf.gather(pixels, mirrored(1, height)), mirrored(0, width), axis=1)
-    scale = (size / tf.cast(sides, tf.float32))[::-1]
-    translation = margin - tf.cast(reach[::-1], tf.float32) * scale
-    return _antialiased(seen, size + 2 * margin, scale, translation)
-
-
 def read_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int, padding: float = 0.0) -> tf.Tensor:
     """Turns a file and a box into the uint8 ``[size, size, 3]`` crop a model is given."""
     return squash_part(*decode_for(image_bytes, box, padding, size), size)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.augment import Augmentation, mix, soft_labels
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.data.reading import AT_ONCE, PREFETCH, Reader, on_own_threads
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
@@ -88,7 +88,7 @@ def training_dataset(
     else:
         passes = tf.data.Dataset.range(first_epoch, epochs)
     batches = passes.flat_map(one_epoch)
-    return _finished(batches, split, normalization, augmentation, targets, reader.margin)
+    return _finished(batches, split, normalization, augmentation, targets)
 
 
 def batch_rows(
@@ -140,7 +140,6 @@ def _finished(
     normalization: Normalization,
     augmentation: Augmentation,
     targets: Mapping[str, np.ndarray] | None = None,
-    margin: int = 0,
 ) -> tf.data.Dataset:
     """Changes, normalizes and labels whole batches: an op an image would cost more than it does."""
     labels = {
@@ -156,14 +155,7 @@ def _finished(
         if images.shape.rank == 3:  # features of the image and of its mirror image
             views = tf.cast(drawn.get("flips", tf.zeros_like(counted)), tf.int32)
             return tf.gather(images, views, batch_dims=1), of_batch
-        side = images.shape[1] - 2 * margin
-        images = augmentation.change(images, drawn, side, margin / side)
-        if augmentation.mixes:
-            images, shares = mix(images, drawn["shares"], drawn["windows"])
-            of_batch = {
-                category: soft_labels(values, shares, len(split.schema[category]))
-                for category, values in of_batch.items()
-            }
+        images = augmentation.change(images, drawn)
         return normalize(images, normalization), of_batch
 
     return on_own_threads(batches.map(finish, num_parallel_calls=AT_ONCE).prefetch(PREFETCH))

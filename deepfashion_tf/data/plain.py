@@ -10,7 +10,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.boxes import Box, enlarged_box, fits, window_around
+from deepfashion_tf.data.boxes import Box, enlarged_box
 from deepfashion_tf.data.conversion import convert, needs_conversion
 from deepfashion_tf.data.decode import (
     corners_inside,
@@ -92,37 +92,6 @@ def _cropper(size: int) -> tf.types.experimental.ConcreteFunction:
         autograph=False,
         input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([4], tf.int32)],
     ).get_concrete_function()
-
-
-def make_plain_around(
-    encoded: bytes, box: Box, padding: float, margin: float
-) -> tuple[bytes, tuple[int, ...]]:
-    """Does what `make_plain` does, for a crop with a margin around it.
-
-    Args:
-        encoded: as there.
-        box: as there.
-        padding: as there.
-        margin: share of the enlarged box's sides.
-
-    Returns:
-        An image, and eight numbers: the box that `decode_plain` takes, and the enlarged box as
-        pixels of what it then gives.
-
-    Raises:
-        ValueError: as of `make_plain`.
-        tf.errors.OpError: likewise.
-    """
-    sides = _sides(encoded)
-    box = enlarged_box(box, sides, padding)
-    if box == WHOLE_IMAGE:
-        box = (0, 0, *sides)
-    if not fits(box, sides):  # the decoder says so
-        return _plain(encoded, box, None)[0], (*box, *box)
-    window = window_around(box, sides, margin)
-    place = [int(value) - start for value, start in zip(box, window[:2] * 2, strict=True)]
-    encoded, window = _plain(encoded, window, None)
-    return encoded, (*window, *place)
 
 
 def is_plain(encoded: bytes) -> bool:

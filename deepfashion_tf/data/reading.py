@@ -1,6 +1,5 @@
 """Where the pipeline's crops come from: image files as they are asked for, or a cache in memory."""
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -12,8 +11,7 @@ import tensorflow as tf
 from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.images import mirrored_crop
-from deepfashion_tf.data.plain import decode_plain, make_plain, make_plain_around, plain_crop
+from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
 
@@ -29,10 +27,7 @@ class Reader(Protocol):
     """Where crops come from.
 
     Attributes:
-        margin: pixels of the picture around each crop, on each side, for boxes that move.
     """
-
-    margin: int
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         """Reads the crops of rows, batch by batch.
@@ -44,14 +39,9 @@ class Reader(Protocol):
 
         Returns:
             Batches ``(indices, images, counted, *others)``, images uint8
-            ``[batch, side, side, 3]``, the side being the crops' with both margins; what could
+            ``[batch, size, size, 3]``; what could
             not be read does not count.
         """
-
-
-def margin_of(split: Split, image_size: int) -> int:
-    """Gives the margin around a split's crops in pixels: rounded up, so that nothing is missing."""
-    return math.ceil(split.margin * image_size)
 
 
 class DirectReader:
@@ -62,7 +52,6 @@ class DirectReader:
 
     def __init__(self, split: Split, image_size: int) -> None:
         self._split, self._size = split, image_size
-        self.margin = margin_of(split, image_size)
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
         def read(index: tf.Tensor, fetched: tuple, counted: tf.Tensor, *others: tf.Tensor) -> tuple:
@@ -78,7 +67,7 @@ class DirectReader:
             types = [tf.string, tf.int32]
             encoded, boxes = tf.numpy_function(self._read, [indices], types, stateful=False)
             encoded = tf.ensure_shape(encoded, indices.shape)
-            boxes = tf.ensure_shape(boxes, (None, 8 if self.margin else 4))
+            boxes = tf.ensure_shape(boxes, (None, 4))
             return indices, (encoded, boxes), *others
 
         return rows.batch(_FETCHED).map(read, num_parallel_calls=2).unbatch()
@@ -92,8 +81,6 @@ class DirectReader:
 
     def _plain(self, row: int, encoded: bytes) -> tuple[bytes, tuple[int, ...]]:
         split, box = self._split, tuple(self._split.boxes[row])
-        if self.margin:
-            return make_plain_around(encoded, box, split.padding, split.margin)
         return make_plain(encoded, box, split.padding, self._size)
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -101,9 +88,7 @@ class DirectReader:
         return self._make(*fetched), tf.constant(True)
 
     def _make(self, encoded: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-        if not self.margin:
-            return plain_crop(encoded, boxes, self._size)
-        return mirrored_crop(decode_plain(encoded, boxes[:4]), boxes[4:], self._size, self.margin)
+        return plain_crop(encoded, boxes, self._size)
 
 
 class SkippingReader(DirectReader):
@@ -124,16 +109,14 @@ class SkippingReader(DirectReader):
         super().__init__(split, image_size)
         self.bad: set[int] = set()
         self._on_bad = on_bad
-        side = image_size + 2 * self.margin
-        self._blank = np.full((side, side, 3), _GREY, np.uint8)
-        self._no_box = WHOLE_IMAGE * (2 if self.margin else 1)
+        self._blank = np.full((image_size, image_size, 3), _GREY, np.uint8)
         # Traced here: the threads that first call it at once would trace it each.
         self._make_crop = tf.function(
             self._make,
             autograph=False,
             input_signature=[
                 tf.TensorSpec([], tf.string),
-                tf.TensorSpec([len(self._no_box)], tf.int32),
+                tf.TensorSpec([4], tf.int32),
             ],
         ).get_concrete_function()
 
@@ -144,9 +127,9 @@ class SkippingReader(DirectReader):
             return self._plain(row, encoded)
         except (OSError, ValueError, tf.errors.OpError) as error:
             split, box = self._split, self._split.boxes[row]
-            fault = image_fault(encoded, box, split.padding, split.margin) if encoded else None
+            fault = image_fault(encoded, box, split.padding) if encoded else None
             self._note(row, fault or (UNREADABLE if encoded else reading_fault(error)))
-        return b"", self._no_box
+        return b"", WHOLE_IMAGE
 
     def crop(self, index: tf.Tensor, fetched: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         image, counted = tf.numpy_function(
@@ -172,10 +155,9 @@ class SkippingReader(DirectReader):
 
 
 class CachedReader:
-    """Answers from crops in memory, uint8 ``[n, side, side, 3]``, with their margin."""
+    """Answers from crops in memory, uint8 ``[n, side, side, 3]``."""
 
-    def __init__(self, crops: np.ndarray, margin: int = 0) -> None:
-        self.margin = margin
+    def __init__(self, crops: np.ndarray) -> None:
         # A tensor outside the graph is captured by reference; a constant inside would be copied.
         self._crops = tf.convert_to_tensor(crops)
 
@@ -191,30 +173,29 @@ def cached_reader(
 ) -> CachedReader:
     """Decodes every image once and makes a reader that answers from memory.
 
-    Crops are kept as uint8: size² × 3 bytes an image, a margin included.
+    Crops are kept as uint8: size² × 3 bytes an image.
 
     Raises:
         InputError: the crops do not fit into the memory that is free.
         BadImages: some images cannot be decoded.
     """
-    count, margin = len(split), margin_of(split, image_size)
-    side = image_size + 2 * margin
-    needed = count * side**2 * 3
+    count = len(split)
+    needed = count * image_size**2 * 3
     free = psutil.virtual_memory().available
     if needed > 0.8 * free:
         raise InputError(
-            f"Caching {count} crops of {side} pixels takes {needed / 2**30:.1f} GiB, "
+            f"Caching {count} crops of {image_size} pixels takes {needed / 2**30:.1f} GiB, "
             f"but {free / 2**30:.1f} GiB of memory are free: keep them on disk by --cache-dir "
             f"FOLDER, or pass --no-cache or a smaller --image-size."
         )
-    crops = np.empty((count, side, side, 3), np.uint8)
+    crops = np.empty((count, image_size, image_size, 3), np.uint8)
     done = 0
     for batch in crop_batches(split, image_size):
         crops[done : done + len(batch)] = batch
         done += len(batch)
         if on_progress:
             on_progress(done, count)
-    return CachedReader(crops, margin)
+    return CachedReader(crops)
 
 
 def crop_batches(
@@ -222,7 +203,6 @@ def crop_batches(
 ) -> Iterator[np.ndarray]:
     """Yields the crops of a split in order, as uint8 arrays ``[<= batch_size, size, size, 3]``.
 
-    If the split has a margin, they have it, too.
 
     Args:
         split: the images.

@@ -51,7 +51,6 @@ class Split:
     source: str
     groups: np.ndarray | None = None
     padding: float = 0.0
-    margin: float = 0.0
     left_out: Sequence[tuple[str, str]] = ()
     accepts_damage: bool = False
 

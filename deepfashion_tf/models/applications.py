@@ -12,7 +12,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def build_application(
-    application: Application, image_size: int, name: str, top: bool, *, drop_path: float = 0.0
+    application: Application, image_size: int, name: str, top: bool
 ) -> keras.Model:
     """Builds a network with random weights.
 
@@ -22,16 +22,13 @@ def build_application(
         name: the model's name.
         top: ends in the 1000-d ImageNet output (logits, no softmax) instead of the average of
             the last feature map.
-        drop_path: 0; these networks have their own rates.
 
     Returns:
         A Functional model: float32 ``[batch, size, size, 3]`` -> ``[batch, 1000 or channels]``.
 
     Raises:
-        ValueError: the image is too small, or `drop_path` is another.
+        ValueError: the image is too small.
     """
-    if drop_path:
-        raise ValueError(f"{application.backbone} has its own drop_path: leave it out, or 0")
     network = original(application, image_size, top)
 
     def replace(layer: keras.Layer, config: dict) -> keras.Layer | None:

@@ -34,7 +34,6 @@ def build_model(
     freeze_stages: int = 0,
     freeze_batch_norm: bool = False,
     untrained: Collection[str] = (),
-    drop_path: float = 0.0,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the report's model with random weights, or on a backbone of your own.
@@ -80,7 +79,6 @@ def build_model(
             statistics it has, which stay as they are; gamma and beta learn.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
-        drop_path: of the backbone in training, see `build_senet`.
         precision: name of the Keras dtype policy of all but the heads: "float32",
             "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
@@ -101,17 +99,15 @@ def build_model(
     if heads == "attention" and fc_layers:
         raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
     own = None if isinstance(backbone, str) else backbone
-    if own is not None and (variant or drop_path):
-        raise ValueError("a backbone of your own has no variant or drop_path")
+    if own is not None and variant:
+        raise ValueError("a backbone of your own has no variant")
     image_size = image_size or (own is not None and _side_of(own)) or 224
     images = keras.Input((image_size, image_size, 3), name="images")
     with _dtype_policy(precision):
         if own is not None:
             network = clone_network(own, image_size, "backbone")
         else:
-            network = build_backbone(
-                backbone, image_size, representation, variant, drop_path=drop_path
-            )
+            network = build_backbone(backbone, image_size, representation, variant)
     if heads != "pooled":
         maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)

@@ -29,7 +29,6 @@ def build_backbone(
     image_size: int,
     representation: str = "logits",
     variant: str | None = None,
-    **options,
 ) -> keras.Model:
     """Builds a backbone with random weights.
 
@@ -39,7 +38,6 @@ def build_backbone(
         representation: "logits", the 1000-d ImageNet output that the report reads,
             or "pooled", the average of the last feature map before it.
         variant: a key of VARIANTS; None = the backbone's own.
-        options: ``drop_path`` of `build_senet`.
 
     Returns:
         A Functional model: float32 ``[batch, size, size, 3]`` -> ``[batch, 1000 or channels]``.
@@ -62,7 +60,7 @@ def build_backbone(
         )
     chosen = find_variant(variant)
     build = _BUILD[type(chosen)]
-    return build(chosen, image_size, layer_name(name), representation == "logits", **options)
+    return build(chosen, image_size, layer_name(name), representation == "logits")
 
 
 def fitting_variants(name: str, network: keras.Model) -> list[str]:

@@ -30,7 +30,7 @@ _STAGES = {
 
 
 def build_efficientnet_lite(
-    variant: LiteVariant, image_size: int, name: str, top: bool, *, drop_path: float = 0.0
+    variant: LiteVariant, image_size: int, name: str, top: bool
 ) -> keras.Model:
     """Builds a network with random weights.
 
@@ -40,8 +40,6 @@ def build_efficientnet_lite(
         name: the model's name.
         top: ends in the 1000-d ImageNet output (logits, no softmax) instead of the 1280-d
             average of the last feature map.
-        drop_path: how often training leaves out the branch of the last block, image by image;
-            of those before it evenly less (Huang et al. 2016).
 
     Returns:
         A Functional model: float32 ``[batch, size, size, 3]`` -> ``[batch, 1000 or 1280]``.
@@ -53,7 +51,7 @@ def build_efficientnet_lite(
         include_rescaling=False,
         width_coefficient=variant.width,
         depth_coefficient=variant.depth,
-        drop_connect_rate=drop_path,
+        drop_connect_rate=0.0,
         input_shape=(image_size, image_size, 3),
         **_STAGES,
     )

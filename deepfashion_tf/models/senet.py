@@ -27,8 +27,6 @@ def build_senet(
     image_size: int,
     name: str,
     top: bool,
-    *,
-    drop_path: float = 0.0,
 ) -> keras.Model:
     """Assembles a network with random weights.
 
@@ -38,9 +36,6 @@ def build_senet(
         name: the model's name.
         top: ends in the 1000-d ImageNet output (logits, no softmax) instead of
             the 2048-d average of the last feature map.
-        drop_path: how often training leaves out the last block's branch, image by image; those
-            before it less, evenly up to it (Huang et al. 2016, Deep Networks with
-            Stochastic Depth, eq. 4, in its scaled form).
 
     Returns:
         A Functional model; the output of stage s is the layer ``conv{s}_block{last}_out``.
@@ -52,17 +47,14 @@ def build_senet(
     padding = pool_padding(variant, -(-image_size // 2))
     x = layers.ZeroPadding2D(padding, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-    done, total = 0, sum(variant.blocks)
     for stage, blocks in enumerate(variant.blocks):
         for block in range(blocks):
-            done += 1
             x = _bottleneck(
                 x,
                 variant,
                 width=variant.base_width * variant.groups * 2**stage,
                 channels=256 * 2**stage,
                 strides=2 if stage and not block else 1,
-                drop=drop_path * done / total,
                 name=f"conv{stage + 2}_block{block + 1}",
             )
     x = MapAverage(name="avg_pool")(x)
@@ -106,9 +98,7 @@ def _normalize(x, variant: Variant, name: str):
     )(x)
 
 
-def _bottleneck(
-    x, variant: Variant, width: int, channels: int, strides: int, drop: float, name: str
-):
+def _bottleneck(x, variant: Variant, width: int, channels: int, strides: int, name: str):
     shortcut = x
     if strides != 1 or x.shape[-1] != channels:
         shortcut = _convolve(x, variant, channels, 1, strides, name=f"{name}_0")
@@ -123,9 +113,6 @@ def _bottleneck(
     x = layers.Activation("relu", name=f"{name}_2_relu")(x)
     x = _convolve(x, variant, channels, 1, 1, name=f"{name}_3")
     branch = _squeeze(x, variant.reduction, name=f"{name}_se") if variant.reduction else [x]
-    if drop:
-        dropped = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")
-        branch[-1] = dropped(branch[-1])
     return Residual(name=f"{name}_out")([shortcut, *branch])
 
 

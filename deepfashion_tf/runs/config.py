@@ -35,6 +35,13 @@ REMOVED: dict[str, object] = {
     "drawings": 0.0,
     "train_share": 1.0,
     "split_seed": 0,
+    "rand_augment": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "label_smoothing": 0.0,
+    "ema": 0.0,
+    "drop_path": 0.0,
+    "box_jitter": 0.0,
 }
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
@@ -88,9 +95,6 @@ class TrainConfig(RowOptions):
     """What heads read: the representation; beside it the averages of earlier stages, standardized
     (multiscale); or beside it each head's own weighted averages of two stages (attention, needs
     --fc-layers 0)."""
-    drop_path: float = 0.0
-    """Share of images for which training leaves out the branch of the backbone's last block; of
-    those before it evenly less (stochastic depth, Huang et al. 2016)."""
     dropout: float = 0.1
     """Share dropped before each head, 0 <= dropout < 1."""
 
@@ -102,14 +106,8 @@ class TrainConfig(RowOptions):
     """Enlarge each box by this share of its width to the left and right and of its height up and
     down, 0 to 1, as far as the picture goes, so that the network sees what surrounds the garment;
     in training and in all answers."""
-    box_jitter: float = 0.0
-    """Move each edge of a training image's box at random by up to this share of the box's side, 0
-    to 0.5: what comes in is the picture beyond the box, mirrored at the picture's edge."""
     flip: bool = True
     """Mirror training images at random."""
-    rand_augment: float = 0.0
-    """Strength of RandAugment, 0 to 1: two of fourteen changes to each training image (Cubuk et al.
-    2020). 0: none."""
     jitter: float = 0.0
     """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
     least_crop: float = 1.0
@@ -120,10 +118,6 @@ class TrainConfig(RowOptions):
     grow_epochs: int = 0
     """Let the shares of images that RandAugment and erasing change grow evenly over the first so
     many epochs: what has been seen often is known by heart. 0: whole from the beginning."""
-    mixup: float = 0.0
-    """Share of training images that another one is laid over, labels alike (Zhang et al. 2018)."""
-    cutmix: float = 0.0
-    """Share of training images that a part of another one is set into (Yun et al. 2019)."""
     cache: bool = True
     """Keep decoded crops in memory: size * size * 3 bytes an image, with --box-jitter 0.1 1.44
     times as many."""
@@ -144,9 +138,6 @@ class TrainConfig(RowOptions):
     teacher: Path | None = None
     """Run, such as an ensemble, of any image size, whose answers for the training images are learnt
     besides their labels (Hinton et al. 2015)."""
-    label_smoothing: float = 0.0
-    """Share of each label that is spread over all attributes of its category (Szegedy et al.
-    2016)."""
     class_alpha: dict[str, float] = field(default_factory=dict)
     """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
     recall_price: float = 0.0
@@ -168,9 +159,6 @@ class TrainConfig(RowOptions):
     """Adam's step size, at its highest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
-    ema: float = 0.0
-    """Validate and keep a running average of the weights instead of the last ones: how much of it
-    is left after a step, such as 0.995. 0: none."""
     warmup_epochs: float = 0.0
     """Epochs at the beginning in which the learning rate rises from 0; parts of one, too."""
     weight_decay: float = 0.0
@@ -223,19 +211,12 @@ class TrainConfig(RowOptions):
         for name, low, high in (
             ("start_drawings", 1, 10_000_000),
             ("dropout", 0.0, 0.999),
-            ("drop_path", 0.0, 0.9),
             ("image_size", 32, 4096),
-            ("rand_augment", 0.0, 1.0),
             ("box_padding", 0.0, 1.0),
-            ("box_jitter", 0.0, 0.5),
             ("jitter", 0.0, 1.0),
             ("least_crop", 0.01, 1.0),
             ("erase", 0.0, 1.0),
             ("grow_epochs", 0, 10_000),
-            ("mixup", 0.0, 1.0),
-            ("cutmix", 0.0, 1.0),
-            ("label_smoothing", 0.0, 0.9),
-            ("ema", 0.0, 0.999999),
             ("warmup_epochs", 0.0, float(self.epochs)),
             ("weight_decay", 0.0, 100.0),
             ("gamma", 0.0, 100.0),
@@ -266,20 +247,10 @@ class TrainConfig(RowOptions):
                 f"--image-size is {self.image_size}, but --backbone {self.backbone} takes images "
                 f"of at least {application.least_size} pixels."
             )
-        if application and self.drop_path:
-            raise InputError(
-                f"--drop-path does not go with --backbone {self.backbone}, which has rates of its "
-                f"own: leave it out."
-            )
         if self.search_heads and (self.heads != "multiscale" or self.fc_layers):
             raise InputError(
                 "--search-heads goes with --heads multiscale and --fc-layers 0: say "
                 "--no-search-heads, or these."
-            )
-        if self.mixup + self.cutmix > 1:
-            raise InputError(
-                f"--mixup {self.mixup} and --cutmix {self.cutmix} are shares of the same images: "
-                f"together at most 1."
             )
         if self.cache_dir and not self.cache:
             raise InputError(

@@ -115,7 +115,6 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         freeze_stages=config.freeze_stages,
         freeze_batch_norm=config.freeze_batch_norm,
         untrained=config.untrained,
-        drop_path=config.drop_path,
         precision=config.precision,
     )
     try:
@@ -141,8 +140,6 @@ def build_optimizer(
     adam = FusedAdam(
         _learning_rate(config, steps),
         weight_decay=config.weight_decay or None,
-        use_ema=config.ema > 0,
-        ema_momentum=config.ema,
     )
     if config.weight_decay:
         others = [v for v in model.trainable_variables if "kernel" not in v.name]
@@ -151,7 +148,6 @@ def build_optimizer(
     optimizer = keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
     # Built outside the traced step, its variables are not initialized inside it.
     optimizer.build(model.trainable_variables)
-    adam.begin_average()
     adam.scale_rate(backbone_of(model).trainable_variables, config.backbone_lr_scale)
     return optimizer
 
@@ -193,12 +189,7 @@ def compile_model(
         A compiled model that shares all layers with `model`.
     """
     gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {
-        category: FocalLoss(
-            gamma, config.alpha_of(schema, category), smoothing=config.label_smoothing
-        )
-        for category in schema
-    }
+    losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
     trained = model if from_features else fold_model(model)
     inputs = shared_features(model) if from_features else trained.inputs
     outputs = {category: trained.output[category] for category in schema}

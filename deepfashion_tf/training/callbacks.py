@@ -5,7 +5,6 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import keras
@@ -21,7 +20,6 @@ from deepfashion_tf.runs.run import Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.training.disk_full import unless_disk_full
-from deepfashion_tf.training.optimizers import FusedAdam
 from deepfashion_tf.training.state import Position, assign_metrics
 
 
@@ -131,7 +129,6 @@ class BestModel(keras.callbacks.Callback):
         model: what.
         start: with the best epoch so far.
         options: what to do when the disk is full.
-        optimizer: whose averages of the weights are saved, if it keeps some; None = the weights.
 
     Attributes:
         epoch: the best one so far, counted from 1; None before the end of the first.
@@ -144,10 +141,8 @@ class BestModel(keras.callbacks.Callback):
         model: keras.Model,
         start: Position,
         options: RuntimeOptions,
-        optimizer: FusedAdam | None = None,
     ) -> None:
         super().__init__()
-        self.averaged = optimizer.averaged if optimizer else nullcontext
         self.run, self.best, self.options = run, model, options
         self.epoch, self.value = start.best_epoch, start.best_value
         self.is_saved = self.epoch is not None
@@ -168,36 +163,12 @@ class BestModel(keras.callbacks.Callback):
     def save(self) -> None:
         """Saves the weights as they are now, in a model that answers in float32."""
         if self.run:
-            with self.averaged():
-                if self._plain is None:
-                    self._plain = final_form(self.best)
-                elif self._plain is not self.best:
-                    copy_values(self.best, self._plain)
-                self.run.save_model(self._plain)
+            if self._plain is None:
+                self._plain = final_form(self.best)
+            elif self._plain is not self.best:
+                copy_values(self.best, self._plain)
+            self.run.save_model(self._plain)
         self.is_saved = True
-
-
-class AveragedWeights(keras.callbacks.Callback):
-    """Validates the averages of the weights that an optimizer keeps, instead of the weights.
-
-    Args:
-        optimizer: that keeps them.
-    """
-
-    def __init__(self, optimizer: FusedAdam) -> None:
-        super().__init__()
-        self.optimizer = optimizer
-        self._block = ExitStack()
-
-    def on_test_begin(self, logs=None) -> None:
-        self._block.enter_context(self.optimizer.averaged())
-
-    def on_test_end(self, logs=None) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Puts the weights themselves back, also in the middle of a validation."""
-        self._block.close()
 
 
 class StepCounter(keras.callbacks.Callback):

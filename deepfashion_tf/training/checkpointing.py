@@ -9,7 +9,6 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.interrupts import Interrupt, Terminated, Termination
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.callbacks import (
-    AveragedWeights,
     BestModel,
     HistoryFile,
     StepCounter,
@@ -41,7 +40,6 @@ class Checkpointing(keras.callbacks.Callback):
         interrupt: whether Ctrl-C came.
         termination: whether SIGTERM came.
         is_chief: whether this process is the one that writes.
-        averaging: validates averages of the weights; None = the weights themselves are.
     """
 
     def __init__(
@@ -55,10 +53,9 @@ class Checkpointing(keras.callbacks.Callback):
         interrupt: Interrupt,
         termination: Termination,
         is_chief: bool,
-        averaging: AveragedWeights | None = None,
     ) -> None:
         super().__init__()
-        self.is_chief, self.averaging = is_chief, averaging
+        self.is_chief = is_chief
         self.counter, self.state, self.checkpoints = counter, state, checkpoints
         self.history, self.best, self.options = history, best, options
         self.interrupt, self.termination = interrupt, termination
@@ -93,9 +90,6 @@ class Checkpointing(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None) -> None:
         if self._must_end(logs):
-            if self.averaging:
-                # What is validated is not what training goes on with.
-                self.averaging.end()
             self._save()
         self._end_if_asked(logs)
 

@@ -29,8 +29,6 @@ VIEWS = 2  # the image and its mirror image
 class FeatureReader:
     """Answers with features instead of crops, float32 ``[batch, views, width]``."""
 
-    margin = 0
-
     def __init__(self, features: np.ndarray) -> None:
         self._features = tf.convert_to_tensor(features)
 
@@ -63,7 +61,7 @@ class Extractor:
 
         Args:
             split: the images.
-            reader: of their crops, without a margin.
+            reader: of their crops.
 
         Raises:
             InputError: the disk is full.

@@ -22,7 +22,6 @@ from deepfashion_tf.runs.run import HISTORY_FILE, Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.training.building import compile_model
 from deepfashion_tf.training.callbacks import (
-    AveragedWeights,
     BestModel,
     EpochLines,
     HistoryFile,
@@ -154,11 +153,8 @@ def _callbacks(
     is_chief = job.runtime.is_chief
     path = run.directory / HISTORY_FILE if is_chief else None
     history = HistoryFile(path, run.schema, loss_weights, start, options)
-    # What scales the loss stands around the optimizer itself.
-    adam = getattr(job.optimizer, "inner_optimizer", job.optimizer) if config.ema else None
-    best = BestModel(run if is_chief else None, job.model, start, options, adam)
+    best = BestModel(run if is_chief else None, job.model, start, options)
     lines = EpochLines(config, job.steps, len(splits[0]), best, start)
-    averaging = [AveragedWeights(adam)] if adam else []
     saving = Checkpointing(
         counter,
         job.state,
@@ -169,12 +165,11 @@ def _callbacks(
         interrupt,
         termination,
         is_chief,
-        averaging[0] if averaging else None,
     )
     nan = StopOnNaN(
         config, counter, files_of, run.directory / "nan_batch.txt" if is_chief else None
     )
-    return [*averaging, counter, history, nan, best, lines, saving], lines, best
+    return [counter, history, nan, best, lines, saving], lines, best
 
 
 def _end_epoch(

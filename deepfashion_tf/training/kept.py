@@ -111,7 +111,7 @@ def normalized_batches(
     """Yields the normalized crops of some rows, in order, batch by batch.
 
     Args:
-        reader: of the crops, without a margin.
+        reader: of the crops.
         rows: int ``[n]``.
         normalization: of the network.
     """

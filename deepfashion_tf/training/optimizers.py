@@ -1,10 +1,6 @@
 """Adam through TensorFlow's fused kernel."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import keras
-import numpy as np
 import tensorflow as tf
 
 
@@ -47,40 +43,6 @@ class FusedAdam(keras.optimizers.Adam):
             scale = self._scales.get(self._get_variable_index(variable), 1.0)
             share = tf.cast(self.learning_rate * self.weight_decay * scale, variable.dtype)
             variable.assign(variable - variable * share)
-
-    def begin_average(self) -> None:
-        """Lets the averages of the weights, which ``use_ema`` keeps, begin at the weights."""
-        for variable, average in self._averages():
-            average.assign(variable)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Puts the averages into the weights while the block runs; without ``use_ema`` nothing."""
-        before = [np.asarray(variable) for variable, _ in self._averages()]
-        for variable, average in self._averages():
-            variable.assign(average)
-        try:
-            yield
-        finally:
-            for (variable, _), value in zip(self._averages(), before, strict=True):
-                variable.assign(value)
-
-    def finalize_variable_values(self, var_list) -> None:
-        """Leaves the weights as they are, so that training may go on; see `averaged`."""
-
-    def _averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        if not self.use_ema:
-            return []
-        pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
-        return list(pairs)
-
-    def _update_model_variables_moving_average(self, trainable_variables) -> None:
-        if not self.use_ema:
-            return
-        for variable in trainable_variables:
-            average = self._model_variables_moving_average[self._get_variable_index(variable)]
-            step = tf.cast(1.0 - self.ema_momentum, variable.dtype)
-            average.assign_add(step * (variable - average))
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         # One replica has nothing to add up, and TensorFlow keeps the graph of every all_reduce

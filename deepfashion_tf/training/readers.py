@@ -1,7 +1,6 @@
 """Opens what a training reads its images with, and finds those that cannot be read before it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from deepfashion_tf.data.check import BadImages, SkippedImages, bad_images
 from deepfashion_tf.data.crops_on_disk import disk_reader
@@ -65,22 +64,18 @@ def plain_reader(
     skipped: SkippedImages,
     image_size: int | None = None,
 ) -> Reader:
-    """Gives a reader of training images as they are validated: without the margin.
-
-    Where there is one, the middle of it is not quite the plain crop, whose rim does not see what
-    lies beyond the box, so that the images are decoded for it.
+    """Returns a reader of training images at a size.
 
     Args:
         split: what is to be read.
-        reader: of the training, which serves if it has no margin.
+        reader: of the training, which serves if it has this size.
         config: as of `open_readers`.
         skipped: as of `open_readers`.
         image_size: side of the crops; None = the config's, which `reader` has.
     """
     size = image_size or config.image_size
-    if not reader.margin and size == config.image_size:
+    if size == config.image_size:
         return reader
-    split = replace(split, margin=0.0)
     if config.on_bad_image == "skip" and not config.cache:
         return SkippingReader(split, size, skipped.note_later)
     return DirectReader(split, size)

@@ -156,7 +156,6 @@ def _train(
     # Where every image is decoded at the start, that tells all faults at once.
     headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
     splits = open_splits(config, ["train", "val"], known, check_images=headers)
-    splits[0] = replace(splits[0], margin=config.box_jitter)
     schema = splits[0].schema
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
