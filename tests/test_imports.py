@@ -82,6 +82,14 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not left, f"a circle among {', '.join(left)}"
 
 
+def test_private_names_of_keras_stand_in_one_file():
+    private = ("keras.src", "_get_variable_index", "_momentums", "_velocities", "_compile_metrics")
+    private += ("_nodes_by_depth", "_loss_tracker", "_compute_loss", "_maybe_symbolic_build")
+    for path in PACKAGE.rglob("*.py"):
+        found = [name for name in private if name in path.read_text()]
+        assert not found or path.name == "keras_private.py", (path, found)
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import keras
 
+from deepfashion_tf.keras_private import nodes_by_depth
+
 
 @dataclass(frozen=True)
 class Call:
@@ -26,7 +28,7 @@ class Call:
 
 def calls_of(network: keras.Model) -> list[Call]:
     """Lists the calls of a functional model in the order in which they are computed."""
-    by_depth = network._nodes_by_depth
+    by_depth = nodes_by_depth(network)
     return [
         Call(node.operation, list(node.input_tensors), list(node.outputs))
         for depth in sorted(by_depth, reverse=True)

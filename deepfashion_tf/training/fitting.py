@@ -181,7 +181,7 @@ def _end_epoch(
 ) -> None:
     """Does what `fit` does after the last step of an epoch."""
     together = keras.callbacks.CallbackList(callbacks, model=trainer)
-    trainer._maybe_symbolic_build()
+    trainer.build_metrics()
     together.on_train_begin()
     together.on_epoch_begin(epoch)
     logs = dict(trainer.get_metrics_result())

@@ -3,9 +3,11 @@
 import keras
 import tensorflow as tf
 
+from deepfashion_tf.keras_private import PrivateAdam
+
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
-class FusedAdam(keras.optimizers.Adam):
+class FusedAdam(PrivateAdam):
     """Keras' Adam with one op a variable instead of some twenty-five.
 
     A ResNet-50 has 160 variables: tracing and optimizing the composed update takes
@@ -29,36 +31,26 @@ class FusedAdam(keras.optimizers.Adam):
 
     def scale_rate(self, variables, scale: float) -> None:
         """Multiplies the learning rate of some of the variables that the optimizer is built for."""
-        self._scales |= dict.fromkeys(map(self._get_variable_index, variables), scale)
+        self._scales |= dict.fromkeys(map(self.index_of, variables), scale)
 
     def apply(self, grads, trainable_variables=None) -> None:
         self._factors = {}  # those of before may be another graph's
         super().apply(grads, trainable_variables)
         self._factors = {}
 
-    def _apply_weight_decay(self, variables) -> None:
-        if self.weight_decay is None:
-            return
-        for variable in filter(self._use_weight_decay, variables):
-            scale = self._scales.get(self._get_variable_index(variable), 1.0)
-            share = tf.cast(self.learning_rate * self.weight_decay * scale, variable.dtype)
-            variable.assign(variable - variable * share)
-
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        # One replica has nothing to add up, and TensorFlow keeps the graph of every all_reduce
-        # for good, since that has a custom gradient: 350 MB with each training of a process.
-        replicas = tf.distribute.get_replica_context()
-        if replicas is not None and replicas.num_replicas_in_sync == 1:
-            return grads_and_vars
-        return super()._all_reduce_sum_gradients(grads_and_vars)
+    def decay_of(self, variable) -> tf.Tensor:
+        """Returns the share of a variable that a step takes away, at the variable's own rate."""
+        scale = self._scales.get(self.index_of(variable), 1.0)
+        return tf.cast(self.learning_rate * self.weight_decay * scale, variable.dtype)
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        index = self._get_variable_index(variable)
+        index = self.index_of(variable)
+        first, second = self.moments_of(index)
         rate, first_power, second_power = self._factors_of(index, variable, learning_rate)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
+            m=_handle(first),
+            v=_handle(second),
             beta1_power=first_power,
             beta2_power=second_power,
             lr=rate,

@@ -1,13 +1,13 @@
 """The Keras model that is trained, on one device, on several, or on several machines."""
 
-import keras
 import tensorflow as tf
-from keras.src import backend
+
+from deepfashion_tf.keras_private import PrivateTrainer
 
 LOSS, STOP = "loss", "stop"
 
 
-class Trainer(keras.Model):
+class Trainer(PrivateTrainer):
     """A functional model whose `fit` works under every strategy of tf.distribute.
 
     Losses, metrics, optimizer and callbacks are Keras' own. Three things are not, since
@@ -54,7 +54,7 @@ class Trainer(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         # Keras will take the mean over replicas, which makes it the sum of the parts.
         loss *= self.distribute_strategy.num_replicas_in_sync
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
+        self.count_loss(loss, images)
         self.compute_metrics(images, labels, outputs)
         return self._logs({LOSS: loss})
 
@@ -67,17 +67,3 @@ class Trainer(keras.Model):
         if self.watches_stops:
             values[STOP] = self._asked[0].read_value()
         return {name: tf.reshape(value, [1]) for name, value in values.items()}
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
-        if self._compile_metrics.built:
-            return
-        images = keras.KerasTensor(self.inputs[0].shape, "float32")
-        labels = {name: keras.KerasTensor([None], "int32") for name in self.output_names}
-        # Keras would trace the network for the shapes of its outputs, a second or more.
-        outputs = self.compute_output_spec(images)
-        with self.distribute_strategy.scope():
-            for made in (self.compute_metrics, self._compute_loss):
-                backend.compute_output_spec(made, images, labels, outputs)
-
-    def _get_metrics_result_or_logs(self, logs) -> dict:
-        return self.get_metrics_result()

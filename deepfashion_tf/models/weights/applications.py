@@ -10,6 +10,7 @@ import numpy as np
 
 from deepfashion_tf.downloads import download
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.keras_private import file_asked_for
 from deepfashion_tf.models.applications import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
@@ -171,27 +172,11 @@ def release_of(application: Application, top: bool) -> Release:
 
     Each family makes up the address in its own way, and no public function returns it.
     """
-    from keras.src.utils import file_utils
-
-    def stop(fname: str, origin: str, file_hash: str | None = None, **options) -> None:
-        raise _Asked(Release(fname, origin, file_hash))
-
     build, side = getattr(keras.applications, application.function), application.image_size
-    get_file = file_utils.get_file
-    file_utils.get_file = stop
-    try:
-        build(weights="imagenet", include_top=top, input_shape=(side, side, 3))
-    except _Asked as asked:
-        return asked.release
-    finally:
-        file_utils.get_file = get_file
+    options = {"weights": "imagenet", "include_top": top, "input_shape": (side, side, 3)}
+    if found := file_asked_for(lambda: build(**options)):
+        return Release(*found)
     raise RuntimeError(f"keras.applications fetches nothing for {application.backbone}")
-
-
-class _Asked(Exception):
-    def __init__(self, release: Release) -> None:
-        super().__init__(release.name)
-        self.release = release
 
 
 def _is_ours(path: Path) -> bool:

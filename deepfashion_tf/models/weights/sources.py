@@ -133,10 +133,9 @@ def packaged_weights(backbone: str) -> Path:
 def imagenet_release(backbone: str) -> Release:
     """Looks up a backbone's ImageNet weights, top included, in its publisher's own table."""
     if backbone == "resnet50":
-        from keras.src.applications import resnet
+        from deepfashion_tf.keras_private import RESNET50, resnet50_weights
 
-        name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
-        return Release(name, resnet.BASE_WEIGHTS_PATH + name, resnet.WEIGHTS_HASHES["resnet50"][0])
+        return Release(RESNET50, *resnet50_weights())
     from classification_models.weights import WEIGHTS_COLLECTION
 
     (entry,) = (
