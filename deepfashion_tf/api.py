@@ -360,8 +360,10 @@ def dataset(
         train = df.dataset("table.csv", "train", image_size=128, training=True)
         model.fit(train, validation_data=df.dataset("table.csv", "val", image_size=128))
     """
-    categories = schema if isinstance(schema, Schema) or schema is None else Schema.load(schema)
-    source = TrainConfig(data=fspath(data), image_size=image_size, batch_size=batch_size, seed=seed)
+    categories = schema if isinstance(schema, Schema | None) else Schema.load(Path(schema))
+    source: Any = TrainConfig(
+        data=fspath(data), image_size=image_size, batch_size=batch_size, seed=seed
+    )
     (found,) = open_splits(source, [split], categories)
     normalization = NORMALIZATIONS["none"]
     if backbone is not None:

@@ -137,7 +137,9 @@ class Schema(Mapping):
         """Writes what `load` reads."""
         entries = {}
         for category in self.categories:
-            entry = {"description": category.description} if category.description else {}
+            entry: dict[str, object] = (
+                {"description": category.description} if category.description else {}
+            )
             if category.loss_weight != 1.0:
                 entry["loss_weight"] = float(category.loss_weight)
             if category.column is not None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from deepfashion_tf.inference.items import Box, Item, find_items, has_boxes
 
 OneImage: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray | Image.Image
 Images: TypeAlias = OneImage | Iterable[OneImage]
+_ENCODED = (bytes, bytearray, memoryview, Image.Image)
 Boxes: TypeAlias = Sequence[int] | Sequence[Sequence[int] | None] | Mapping[str, Sequence[int]]
 
 
@@ -27,10 +28,9 @@ def is_single(images: Images) -> bool:
     """Whether images are one: a file, an address, bytes, a PIL image or an array of three axes."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4
-    if isinstance(images, str | os.PathLike):
-        text = os.fspath(images)
+    if (text := _path(images)) is not None:
         return not (is_folder(text) or has_boxes([text]) or _is_pattern(text))
-    return isinstance(images, bytes | bytearray | memoryview | Image.Image)
+    return isinstance(images, _ENCODED)
 
 
 def items_from(images: Images, boxes: Boxes | None = None) -> Iterator[Item]:
@@ -52,20 +52,19 @@ def items_from(images: Images, boxes: Boxes | None = None) -> Iterator[Item]:
         return found
     if isinstance(boxes, Mapping):
         return _boxed_by_name(found, {os.fspath(name): _box(b) for name, b in boxes.items()})
-    boxes = list(boxes)
-    if len(boxes) == 4 and all(isinstance(value, int | np.integer) for value in boxes):
-        box = _box(boxes)
+    several: list[Any] = list(boxes)
+    if len(several) == 4 and all(isinstance(value, int | np.integer) for value in several):
+        box = _box(several)
         return (item if item.box != WHOLE_IMAGE else replace(item, box=box) for item in found)
-    return _boxed_in_order(found, [WHOLE_IMAGE if b is None else _box(b) for b in boxes])
+    return _boxed_in_order(found, [WHOLE_IMAGE if b is None else _box(b) for b in several])
 
 
 def _flatten(images: Images) -> Iterator[Item]:
-    if isinstance(images, str | os.PathLike):
-        text = os.fspath(images)
+    if (text := _path(images)) is not None:
         if not is_single(text):
             return iter(find_items([text]))
         return iter([Item(text, address=text) if is_address(text) else Item(text, path=text)])
-    if is_single(images):
+    if isinstance(images, _ENCODED) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return iter([_item(images, "image")])
     if not isinstance(images, Iterable):
         raise TypeError(
@@ -75,11 +74,18 @@ def _flatten(images: Images) -> Iterator[Item]:
     return _several(images)
 
 
-def _several(images: Iterable[OneImage]) -> Iterator[Item]:
+def _path(image: object) -> str | None:
+    """Returns a path or an address as text; None where an image is neither."""
+    if isinstance(image, str):
+        return image
+    return str(os.fspath(image)) if isinstance(image, os.PathLike) else None
+
+
+def _several(images: Iterable[object]) -> Iterator[Item]:
     for number, image in enumerate(images):
-        if isinstance(image, str | os.PathLike):
-            yield from _flatten(image)
-        elif is_single(image):
+        if (text := _path(image)) is not None:
+            yield from _flatten(text)
+        elif isinstance(image, _ENCODED) or (isinstance(image, np.ndarray) and image.ndim < 4):
             yield _item(image, f"image {number}")
         else:
             raise TypeError(
@@ -88,13 +94,14 @@ def _several(images: Iterable[OneImage]) -> Iterator[Item]:
             )
 
 
-def _item(image: OneImage, name: str) -> Item:
+def _item(image: Any, name: str) -> Item:
     if isinstance(image, bytes | bytearray | memoryview):
         return Item(name, encoded=bytes(image))
     if isinstance(image, Image.Image):
         name = getattr(image, "filename", "") or name
         upright = ImageOps.exif_transpose(image)
-        image = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+        kind = "RGBA" if upright.has_transparency_data else "RGB"
+        return Item(name, encoded=_png(np.asarray(upright.convert(kind)), name))
     return Item(name, encoded=_png(image, name))
 
 

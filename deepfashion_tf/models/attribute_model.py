@@ -1,7 +1,7 @@
 """The many-headed model: backbone, optional fully connected layers, one softmax a category."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
 import keras
@@ -240,7 +240,7 @@ def copy_values(source: keras.Model, target: keras.Model) -> None:
 
 
 @contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def _dtype_policy(name: str) -> Generator[None]:
     """Makes the layers that are built in the context of a policy; the global one comes back."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

@@ -98,20 +98,22 @@ def _scores(run: Run) -> tuple[str, Mapping]:
 
 
 def _table(split: str, scores: Mapping) -> str:
-    rows = []
-    for name, found in scores["categories"].items():
-        if not found["images"]:
-            continue
-        rows.append((name, *_with_interval(found["accuracy"], found["images"])))
-        rows[-1] += (f"{found['majority_baseline']:.4f}", f"{found['images']}")
-    images = scores["exact_match_images"]
-    rows.append(("mean accuracy", f"{scores['mean_accuracy']:.4f}", ""))
-    rows[-1] += (f"{scores['majority_baseline']:.4f}", "")
-    rows.append(("mean class recall", f"{scores['mean_class_recall']:.4f}", ""))
-    rows[-1] += (f"{scores['majority_class_recall']:.4f}", "")
-    if images:
-        rows.append(("exact match", *_with_interval(scores["exact_match"], images)))
-        rows[-1] += (f"{scores['majority_exact_match']:.4f}", f"{images}")
+    rows = [
+        (name, *_with_interval(found["accuracy"], found["images"]))
+        + (f"{found['majority_baseline']:.4f}", str(found["images"]))
+        for name, found in scores["categories"].items()
+        if found["images"]
+    ]
+    for name, key, baseline in (
+        ("mean accuracy", "mean_accuracy", "majority_baseline"),
+        ("mean class recall", "mean_class_recall", "majority_class_recall"),
+    ):
+        rows.append((name, f"{scores[key]:.4f}", "", f"{scores[baseline]:.4f}", ""))
+    if images := scores["exact_match_images"]:
+        rows.append(
+            ("exact match", *_with_interval(scores["exact_match"], images))
+            + (f"{scores['majority_exact_match']:.4f}", str(images))
+        )
     header = ("", "accuracy", "95 % interval", "majority baseline", "labelled images")
     return (
         f"On the {'test' if split == 'test' else 'validation'} split of its own data, "

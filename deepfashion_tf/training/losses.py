@@ -200,16 +200,16 @@ class FocalLoss(keras.losses.Loss):
             labels = class_shares(labels, classes) * (1 - self.smoothing) + even * self.smoothing
         return focal_loss(labels, logits, self.gamma, self.alpha)
 
-    def call(self, labels, probabilities):
+    def call(self, y_true, y_pred):
         # Keras will divide by this replica's batch size and by the number of replicas, and
         # add up: make all that the number of labelled ones.
-        labelled = sum_over_replicas(ops.sum(labelled_share(labels, probabilities.shape[-1])))
-        count = ops.cast(ops.shape(labels)[0], "float32")
+        labelled = sum_over_replicas(ops.sum(labelled_share(y_true, y_pred.shape[-1])))
+        count = ops.cast(ops.shape(y_true)[0], "float32")
         replicas = tf.distribute.get_replica_context()
         if replicas is not None and replicas.num_replicas_in_sync > 1:
             count *= replicas.num_replicas_in_sync
         scale = count / ops.maximum(labelled, 1.0)
-        return scale * self.per_example(labels, probabilities)
+        return scale * self.per_example(y_true, y_pred)
 
     def get_config(self) -> dict:
         names = ("gamma", "alpha", "smoothing", "from_logits")
