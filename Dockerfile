@@ -1,12 +1,12 @@
 # Runs the commands on a CPU, as a user without privileges:
 #     docker build -t deepfashion .
 #     docker run --rm -v "$PWD:/work" deepfashion \
-#         python /app/scripts/predict.py saved_models/RUN photo.jpg
+#         deepfashion predict saved_models/RUN photo.jpg
 #
 # The demo page needs its extra, and a port:
 #     docker build --build-arg EXTRAS='[demo]' -t deepfashion-demo .
 #     docker run --rm -p 7860:7860 -v "$PWD:/work" deepfashion-demo \
-#         python /app/scripts/demo.py saved_models/RUN --host 0.0.0.0
+#         deepfashion demo saved_models/RUN --host 0.0.0.0
 
 FROM python:3.12-slim AS build
 
@@ -29,7 +29,6 @@ RUN pip install --no-cache-dir ".${EXTRAS}"
 FROM python:3.12-slim
 
 COPY --from=build /opt/venv /opt/venv
-COPY scripts /app/scripts
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 
@@ -38,4 +37,4 @@ USER 1000
 WORKDIR /work
 
 EXPOSE 7860
-CMD ["python", "/app/scripts/predict.py", "--help"]
+CMD ["deepfashion", "--help"]

@@ -77,7 +77,7 @@ def test_a_wheel_holds_what_the_package_needs(wheel):
 
 
 @pytest.mark.slow
-def test_a_wheel_works_outside_the_repository(wheel, tmp_path):
+def test_a_wheel_works_outside_the_repository(wheel, trained, wardrobe, tmp_path):
     target = tmp_path / "target"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*command, "--target", target, wheel], check=True)
@@ -101,6 +101,17 @@ def test_a_wheel_works_outside_the_repository(wheel, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == target / "deepfashion_tf" / "__init__.py"
+    image = next((wardrobe / "img").glob("*.jpg"))
+    command = [target / "bin" / "deepfashion", "predict", trained.run.directory, image]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "  sleeve " in done.stdout, done.stderr
 
 
 # --- the image -------------------------------------------------------------------------------
@@ -129,7 +140,7 @@ def test_the_image_copies_what_there_is_and_runs_without_privileges():
     (user,) = (words for name, words in instructions if name == "USER")
     assert user not in ("0", "root")
     (command,) = (yaml.safe_load(words) for name, words in instructions if name == "CMD")
-    assert (ROOT / Path(command[1]).relative_to("/app")).is_file()
+    assert command[0] in PROJECT["project"]["scripts"]
     assert "ADD" not in dict(instructions)
 
 
