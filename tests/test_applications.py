@@ -21,7 +21,7 @@ from deepfashion_tf.models.applications import (
     is_learned_normalization,
     original,
 )
-from deepfashion_tf.models.attribute_model import backbone_of, build_model
+from deepfashion_tf.models.attribute_model import backbone_of, build_model, freeze
 from deepfashion_tf.models.backbones import build_backbone
 from deepfashion_tf.models.cloning import batch_norms, copy_layers
 from deepfashion_tf.models.stages import stage_maps
@@ -91,7 +91,8 @@ def test_recipes():
     config = probe("keras:efficientnetv2b1")
     assert (config.backbone, config.image_size) == ("keras:EfficientNetV2B1", 240)
     assert finetune("keras:NASNetLarge").image_size == 331
-    model = build_model(SCHEMA, SMALL, image_size=64, representation="pooled", freeze_stages=-3)
+    model = build_model(SCHEMA, SMALL, image_size=64, representation="pooled")
+    freeze(model, -3)
     stages = list(stage_maps(backbone_of(model)).values())
     assert len(stages) == 5
     trained = {v.path.split("/")[-2] for v in backbone_of(model).trainable_variables}
@@ -99,7 +100,7 @@ def test_recipes():
     assert "expanded_conv_8_expand" in trained and "conv_1" in trained
     assert not any(name.startswith("expanded_conv_7_") for name in trained)
     with pytest.raises(ValueError, match="5 stages"):
-        build_model(SCHEMA, SMALL, image_size=64, freeze_stages=-6)
+        freeze(build_model(SCHEMA, SMALL, image_size=64), -6)
 
 
 # --- Parity -----------------------------------------------------------------------------------

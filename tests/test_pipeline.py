@@ -88,7 +88,7 @@ def test_jitter_changes_each_image_and_repeats_with_its_seed(split, reader):
 
 def test_a_later_epoch_does_not_need_the_ones_before(split, reader):
     steps = steps_per_epoch(split, 20)
-    assert same(batches(split, reader)[steps:], batches(split, reader, first_epoch=1))
+    assert same(batches(split, reader)[steps:], batches(split, reader, start=(1, 0)))
 
 
 def test_labels_stay_with_their_images(split, reader):

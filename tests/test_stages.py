@@ -12,6 +12,7 @@ from deepfashion_tf.models.attribute_model import (
     backbone_of,
     build_model,
     feature_extractor,
+    freeze,
     train_from,
 )
 from deepfashion_tf.models.backbones import build_backbone
@@ -68,7 +69,8 @@ def test_stages_of_keras_applications(name, expected):
 
 
 def test_frozen_stages_have_no_gradients():
-    model = build_model(SCHEMA, "efficientnetlite0", image_size=32, freeze_stages=4)
+    model = build_model(SCHEMA, "efficientnetlite0", image_size=32)
+    freeze(model, 4)
     network = backbone_of(model)
     trained = [v.path.split("/")[-2] for v in network.trainable_variables]
     assert trained[0] == "block5a_expand_conv" and "top_conv" in trained
@@ -88,8 +90,8 @@ def test_folding_changes_neither_answers_nor_gradients(backbone):
         image_size=32,
         representation="pooled",
         heads="multiscale",
-        freeze_batch_norm=True,
     )
+    freeze(model, batch_norm=True)
     randomize(model)
     model.get_layer("standardization").deviation.assign(
         np.full(model.get_layer("standardization").deviation.shape, 30.0)
@@ -254,7 +256,8 @@ def own_backbone() -> keras.Model:
 @pytest.mark.parametrize("heads", ["pooled", "multiscale", "attention"])
 def test_a_backbone_of_ones_own(tmp_path, heads):
     own = own_backbone()
-    model = build_model(SCHEMA, own, image_size=32, heads=heads, freeze_batch_norm=True)
+    model = build_model(SCHEMA, own, image_size=32, heads=heads)
+    freeze(model, batch_norm=True)
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     features = keras.tree.flatten(backbone_of(model)(images))[0]
     np.testing.assert_allclose(features, np.mean(own(images), axis=(1, 2)), atol=1e-4)

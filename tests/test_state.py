@@ -163,11 +163,7 @@ def test_a_stream_that_begins_in_the_middle_goes_on_as_the_whole_one(wardrobe):
     options = {"batch_size": 20, "epochs": 3, "seed": 5}
     options["augmentation"] = Augmentation(jitter=1.0, least_crop=0.5, erase=0.5)
     whole = list(training_dataset(split, reader, NORMALIZATIONS["torch"], **options))
-    rest = list(
-        training_dataset(
-            split, reader, NORMALIZATIONS["torch"], first_epoch=1, first_step=2, **options
-        )
-    )
+    rest = list(training_dataset(split, reader, NORMALIZATIONS["torch"], start=(1, 2), **options))
     assert len(whole) == 9 and len(rest) == 4
     for (ours, our_labels), (theirs, their_labels) in zip(rest, whole[5:], strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -31,15 +31,14 @@ def training_dataset(
     epochs: int | None,
     seed: int,
     augmentation: Augmentation = FLIP,
-    first_epoch: int = 0,
-    first_step: int = 0,
+    start: tuple[int, int] = (0, 0),
     share: Share = ALONE,
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> tf.data.Dataset:
     """Builds all epochs as one stream of shuffled, changed, normalized batches.
 
     Order and changes of epoch e depend on (seed, e) alone: the same seed gives the
-    same batches, and a stream that starts at `first_step` of `first_epoch` goes on as if
+    same batches, and a stream that starts in the middle goes on as if
     it had never been away.
 
     Args:
@@ -52,8 +51,7 @@ def training_dataset(
         seed: of order and changes.
         augmentation: how images are changed. Images that are mixed are those of one replica's
             part of a batch. Boxes that move take the reader's margin off.
-        first_epoch: where the stream begins.
-        first_step: steps of that epoch to leave out.
+        start: epoch and step of it at which the stream begins.
         share: the replicas to feed; the same order is divided among them, so that they
             see together what one device would.
         targets: category -> float32 ``[n, classes]``, soft labels instead of the split's.
@@ -63,6 +61,7 @@ def training_dataset(
         float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``, or, where
         images are mixed or labels soft, float32 ``[batch, classes]``: see `soft_labels`.
     """
+    first_epoch, first_step = start
     count = len(split)
     plan = training_plan(count, batch_size, share)
     done = first_step * share.count  # batches of the first epoch

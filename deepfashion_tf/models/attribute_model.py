@@ -31,8 +31,6 @@ def build_model(
     heads: str = "pooled",
     dropout: float = 0.1,
     variant: str | None = None,
-    freeze_stages: int = 0,
-    freeze_batch_norm: bool = False,
     untrained: Collection[str] = (),
     precision: str = "float32",
 ) -> keras.Model:
@@ -72,11 +70,6 @@ def build_model(
             averages of two of these maps: see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
-        freeze_stages: the first stages, up to this number, are not trained; 0 = all are,
-            -1 = none is. Other negative numbers count from the last stage: -3 = the last two
-            stages are trained.
-        freeze_batch_norm: in training, too, the backbone normalizes with the moving
-            statistics it has, which stay as they are; gamma and beta learn.
         untrained: categories that no label will teach: their answers are the same for
             all attributes, so that nobody takes chance for knowledge.
         precision: name of the Keras dtype policy of all but the heads: "float32",
@@ -112,11 +105,26 @@ def build_model(
         maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)
     for layer in batch_norms(network):
-        layer.freeze_statistics = freeze_batch_norm
         # Of several replicas: by the statistics of the whole batch.
         layer.synchronized = True
-    train_from(network, freeze_stages)
     features = network(images)
+    of_category = _read_by_heads(features, schema, heads, fc_layers, precision)
+    outputs = {}
+    for (category, attributes), features in zip(schema.items(), of_category, strict=True):
+        x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
+        # In float32 whatever the precision of the rest: a loss takes logarithms of it.
+        outputs[category] = layers.Dense(
+            len(attributes),
+            activation="softmax",
+            kernel_initializer="zeros" if category in untrained else "glorot_uniform",
+            dtype="float32",
+            name=category,
+        )(x)
+    return keras.Model(images, outputs, name=f"{network.name}_attributes")
+
+
+def _read_by_heads(features, schema: Schema, heads: str, fc_layers: int, precision: str) -> list:
+    """Returns what the head of each category reads, of what the backbone returns."""
     if heads == "multiscale":
         pooled, *maps = keras.tree.flatten(features)
         averages = [
@@ -131,22 +139,8 @@ def build_model(
             features
         )
     if heads == "attention":
-        attention = AttentionPooling(list(schema), dtype=precision, name="attention_pooling")
-        of_category = attention(features)
-    else:
-        of_category = [features] * len(schema)
-    outputs = {}
-    for (category, attributes), features in zip(schema.items(), of_category, strict=True):
-        x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
-        # In float32 whatever the precision of the rest: a loss takes logarithms of it.
-        outputs[category] = layers.Dense(
-            len(attributes),
-            activation="softmax",
-            kernel_initializer="zeros" if category in untrained else "glorot_uniform",
-            dtype="float32",
-            name=category,
-        )(x)
-    return keras.Model(images, outputs, name=f"{network.name}_attributes")
+        return AttentionPooling(list(schema), dtype=precision, name="attention_pooling")(features)
+    return [features] * len(schema)
 
 
 def _side_of(network: keras.Model) -> int | None:
@@ -170,12 +164,31 @@ def _maps_of(network: keras.Model, heads: str) -> list[keras.KerasTensor]:
     return [stages[stage] for stage in chosen]
 
 
+def freeze(model: keras.Model, stages: int = 0, batch_norm: bool = False) -> None:
+    """Keeps parts of a model's backbone as they are while it is trained.
+
+    Args:
+        model: of `build_model`.
+        stages: the first stages, up to this number, are not trained; 0 = all are, -1 = none is.
+            Other negative numbers count from the last stage: -3 = the last two stages are trained.
+        batch_norm: normalize with the moving statistics in training, too, which stay as they are;
+            gamma and beta learn.
+
+    Raises:
+        ValueError: the backbone has no such stage.
+    """
+    network = backbone_of(model)
+    for layer in batch_norms(network):
+        layer.freeze_statistics = batch_norm
+    train_from(network, stages)
+
+
 def train_from(network: keras.Model, freeze_stages: int) -> None:
     """Makes a backbone trainable, but for its first stages.
 
     Args:
         network: of `build_model`.
-        freeze_stages: as `build_model` takes it.
+        freeze_stages: as `freeze` takes it.
 
     Raises:
         ValueError: the network has no such stage.

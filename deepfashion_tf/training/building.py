@@ -8,7 +8,7 @@ import keras
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_folder
-from deepfashion_tf.models.attribute_model import backbone_of, build_model, shared_features
+from deepfashion_tf.models.attribute_model import backbone_of, build_model, freeze, shared_features
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import default_variant
 from deepfashion_tf.models.weights import find_weights, load_weights
@@ -112,13 +112,13 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         heads=config.heads,
         dropout=config.dropout,
         variant=config.variant,
-        freeze_stages=config.freeze_stages,
-        freeze_batch_norm=config.freeze_batch_norm,
         untrained=config.untrained,
         precision=config.precision,
     )
     try:
-        return build()
+        model = build()
+        freeze(model, config.freeze_stages, config.freeze_batch_norm)
+        return model
     except ValueError as error:
         raise InputError(f"--backbone {config.backbone}: {error}.") from error
 
