@@ -43,6 +43,30 @@ REMOVED: dict[str, object] = {
     "drop_path": 0.0,
     "box_jitter": 0.0,
 }
+# Option -> the least and the largest value.
+_RANGES = {
+    "start_drawings": (1, 10_000_000),
+    "dropout": (0.0, 0.999),
+    "image_size": (32, 4096),
+    "box_padding": (0.0, 1.0),
+    "jitter": (0.0, 1.0),
+    "least_crop": (0.01, 1.0),
+    "erase": (0.0, 1.0),
+    "grow_epochs": (0, 10_000),
+    "weight_decay": (0.0, 100.0),
+    "gamma": (0.0, 100.0),
+    "alpha": (1e-6, 1e6),
+    "recall_price": (0.0, 100.0),
+    "batch_size": (1, 65536),
+    "epochs": (1, 100_000),
+    "learning_rate": (1e-12, 1e3),
+    "freeze_stages": (-99, 99),
+    "backbone_lr_scale": (0.0, 1e3),
+    "seed": (0, 2**31 - 1),
+    "wardrobe_train": (1, 10_000_000),
+    "wardrobe_val": (1, 10_000_000),
+    "wardrobe_test": (0, 10_000_000),
+}
 _PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
 
 
@@ -208,35 +232,15 @@ class TrainConfig(RowOptions):
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
-        for name, low, high in (
-            ("start_drawings", 1, 10_000_000),
-            ("dropout", 0.0, 0.999),
-            ("image_size", 32, 4096),
-            ("box_padding", 0.0, 1.0),
-            ("jitter", 0.0, 1.0),
-            ("least_crop", 0.01, 1.0),
-            ("erase", 0.0, 1.0),
-            ("grow_epochs", 0, 10_000),
-            ("warmup_epochs", 0.0, float(self.epochs)),
-            ("weight_decay", 0.0, 100.0),
-            ("gamma", 0.0, 100.0),
-            ("alpha", 1e-6, 1e6),
-            ("recall_price", 0.0, 100.0),
-            ("batch_size", 1, 65536),
-            ("epochs", 1, 100_000),
-            ("learning_rate", 1e-12, 1e3),
-            ("freeze_stages", -99, 99),
-            ("backbone_lr_scale", 0.0, 1e3),
-            ("seed", 0, 2**31 - 1),
-            ("wardrobe_train", 1, 10_000_000),
-            ("wardrobe_val", 1, 10_000_000),
-            ("wardrobe_test", 0, 10_000_000),
-        ):
+        for name, (low, high) in {**_RANGES, "warmup_epochs": (0.0, float(self.epochs))}.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(
                     f"{_option(name)} is {value}, but must lie between {low} and {high}."
                 )
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
         if self.heads == "attention" and self.fc_layers:
             raise InputError(
                 f"--heads attention goes with --fc-layers 0, not {self.fc_layers}: leave one out."

@@ -88,20 +88,9 @@ def fit(
                 if done == job.steps:
                     _end_epoch(trainer, first, val_data, val_steps, callbacks)
                     continue
-                train_data = training_dataset(
-                    splits[0],
-                    readers[0],
-                    job.run.normalization,
-                    batch_size=batch_size,
-                    start=(first, done),
-                    epochs=last,
-                    seed=config.seed,
-                    augmentation=augmentation_of(config),
-                    targets=targets,
-                    share=share,
-                )
+                train_data = _training_data(job, splits[0], (first, done), last, targets)
                 trainer.fit(
-                    job.runtime.distribute(train_data),
+                    train_data,
                     initial_epoch=first,
                     epochs=last,
                     steps_per_epoch=job.steps - done,
@@ -118,6 +107,30 @@ def fit(
         finally:
             lines.close()
     return False
+
+
+def _training_data(
+    job: Job,
+    split: Split,
+    start: tuple[int, int],
+    epochs: int,
+    targets: dict[str, np.ndarray] | None,
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    config = job.run.config
+    return job.runtime.distribute(
+        training_dataset(
+            split,
+            job.readers[0],
+            job.run.normalization,
+            batch_size=config.batch_size,
+            start=start,
+            epochs=epochs,
+            seed=config.seed,
+            augmentation=augmentation_of(config),
+            targets=targets,
+            share=job.runtime.share,
+        )
+    )
 
 
 def augmentation_of(config: TrainConfig) -> Augmentation:

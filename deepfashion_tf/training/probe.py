@@ -1,6 +1,6 @@
 """Heads on features that do not change: trained for several settings at once, in seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -69,19 +69,17 @@ def search_heads(
     pairs = [(decay, dropout) for dropout in DROPOUTS for decay in WEIGHT_DECAYS]
     features, targets = train
     count, _, width = features.shape
-    ends = np.cumsum([len(schema[category]) for category in schema])
     sizes = [len(schema[category]) for category in schema]
     joined = tf.constant(np.concatenate([targets[c] for c in schema], axis=1), tf.float32)
     weights = tf.constant(np.repeat([loss_weights[c] for c in schema], sizes), tf.float32)
     decays = tf.constant([decay for decay, _ in pairs])[:, None, None]
     kept = tf.constant([1.0 - dropout for _, dropout in pairs])[:, None, None]
     features = tf.constant(features)
-    steps = -(-count // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
+    steps = epochs * -(-count // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule)
-    variables = [
-        keras.Variable(np.zeros((len(pairs), rows, ends[-1]), np.float32)) for rows in (width, 1)
-    ]
+    empty = [np.zeros((len(pairs), rows, sum(sizes)), np.float32) for rows in (width, 1)]
+    variables = [keras.Variable(values) for values in empty]
     optimizer.build(variables)
 
     def log_softmax(logits: tf.Tensor) -> tf.Tensor:
@@ -102,31 +100,38 @@ def search_heads(
         variables[0].assign(variables[0].value * (1.0 - rate * decays))
         optimizer.apply(gradients, variables)
 
+    drawn = _draw_batches(count, epochs, batch_size, 2 if flip else 1, seed)
+    for number, batch in enumerate(drawn):
+        step(*map(tf.constant, batch), tf.constant(number))
+    answers = dict(zip(schema, _answers(variables, val[0], sizes), strict=True))
+    found = (
+        Heads(
+            *pair,
+            _mean_accuracy(answers, val[1], place),
+            _split(variables[0].numpy()[place], schema),
+            _split(variables[1].numpy()[place, 0], schema),
+        )
+        for place, pair in enumerate(pairs)
+    )
+    return sorted(found, key=lambda heads: -heads.mean_accuracy)
+
+
+def _draw_batches(
+    count: int, epochs: int, batch_size: int, views: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the images of each batch, and the view of each image."""
     rng = np.random.default_rng(seed)
-    number = 0
     for _ in range(epochs):
         order = rng.permutation(count)
         for start in range(0, count, batch_size):
             rows = order[start : start + batch_size]
-            views = rng.integers(0, 2 if flip else 1, len(rows))
-            step(tf.constant(rows), tf.constant(views), tf.constant(number))
-            number += 1
-    answers = _answers(variables, val[0], sizes)
-    found = []
-    for place, (decay, dropout) in enumerate(pairs):
-        kernel, bias = variables[0].numpy()[place], variables[1].numpy()[place, 0]
-        split_kernel = np.split(kernel, ends[:-1], axis=1)
-        split_bias = np.split(bias, ends[:-1])
-        found.append(
-            Heads(
-                decay,
-                dropout,
-                _mean_accuracy(dict(zip(schema, answers, strict=True)), val[1], place),
-                dict(zip(schema, split_kernel, strict=True)),
-                dict(zip(schema, split_bias, strict=True)),
-            )
-        )
-    return sorted(found, key=lambda heads: -heads.mean_accuracy)
+            yield rows, rng.integers(0, views, len(rows))
+
+
+def _split(values: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
+    """Divides the last axis, all categories' classes side by side, among the categories."""
+    ends = np.cumsum([len(attributes) for attributes in schema.values()])
+    return dict(zip(schema, np.split(values, ends[:-1], axis=-1), strict=True))
 
 
 def _answers(variables, features: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
