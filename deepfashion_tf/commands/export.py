@@ -25,10 +25,9 @@ class Options:
         ],
         ...,
     ] = ("saved_model",)
-    """Formats to write. saved_model in RUN/export reads image files; saved_model-bfloat16 is
-    its variant for processors with bfloat16 units. openvino, onnx and litert in
-    RUN/export-FORMAT read uint8 crops. openvino-int8 and litert-int8 are 8-bit networks,
-    calibrated on training images."""
+    """Formats to write. SavedModels in RUN/export read image files; saved_model-bfloat16 is for
+    processors with bfloat16 units. The others, in RUN/export-FORMAT, read uint8 crops. Formats
+    with int8 are 8-bit networks, calibrated on training images."""
     warmup: bool = False
     """Add warm-up requests for TensorFlow Serving."""
 

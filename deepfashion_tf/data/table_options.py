@@ -16,7 +16,7 @@ class TableOptions:
     """Pattern of image names, filled from the columns of the row: 'photos/{id}.jpg'."""
     boxes: BoxConvention | None = None
     """Box convention of a table: xyxy (corners, half-open pixels), xywh, normalised (corners as
-    shares of the sides) or coco. coco is xywh in one column bbox. None: by the column names."""
+    shares of the sides) or coco (xywh in one column bbox). None: by the column names."""
 
 
 @dataclass(frozen=True, kw_only=True)

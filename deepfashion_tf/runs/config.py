@@ -50,8 +50,8 @@ class TrainConfig(RowOptions):
 
     recipe: Literal["demo", "probe", "finetune", "report", "strong"] = "demo"
     """Recipe, the source of all other defaults. Without one: demo without data, finetune with
-    data, or probe where a CPU is too slow. report repeats the report. strong uses synthetic
-    pretraining instead of ImageNet weights."""
+    data, or probe where a CPU is too slow. The recipe report follows the report. The recipe
+    strong uses synthetic pretraining instead of ImageNet weights."""
     data: str | None = None
     """Images to train on: a folder, a table, tfds:NAME, clothing-dataset-small or wardrobe. A
     folder has the challenge or the original layout. None: wardrobe."""
