@@ -3,8 +3,11 @@
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,10 @@ import yaml
 
 from benchmarks.options import Options as BenchmarkOptions
 from deepfashion_tf.cli import COMMANDS, command_module
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.options import Command, parse_command
-from deepfashion_tf.runs.short_help import option_texts
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
+from deepfashion_tf.runs.short_help import all_options, option_texts
 from deepfashion_tf.tuning.options import SearchOptions, parse_tune_command
 from deepfashion_tf.usage import SCRIPTS
 
@@ -131,6 +136,28 @@ def test_commands_and_their_options_exist(page, line, tmp_path, monkeypatch, cap
     parse_command("", args) if name == "train" else parse_tune_command("", args)
 
 
+def known_options() -> set[str]:
+    """Returns the options of all commands, and of the programs that the pages name."""
+    kinds = [command_module(name) for name in COMMANDS]
+    kinds = [module.Options for module in kinds if hasattr(module, "Options")]
+    names = {
+        field.name for kind in (*kinds, SearchOptions, BenchmarkOptions) for field in fields(kind)
+    }
+    names = {name.replace("_", "-") for name in names | all_options() | {"config"}}
+    names |= {f"no-{name}" for name in names}
+    return names | {"help", "help-all", "version", "strict"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=shown)
+def test_options_in_sentences_exist(path):
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for code in re.findall(r"`([^`]+)`", text):
+        if "tests/" in code or "saved_model_cli" in code:
+            continue
+        for name in re.findall(r"(?<!\S)--([a-z][a-z-]*)", code):
+            assert name in known_options(), code
+
+
 def test_enough_commands_are_found():
     found = {Path(line[0]).stem for _, line in ALL_COMMANDS}
     assert {"deepfashion", "train", "benchmark", "reproduce"} <= found
@@ -177,6 +204,18 @@ def test_the_site_has_every_page_once():
     assert {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} == set(pages)
 
 
+def test_the_site_is_built_strictly(tmp_path):
+    for package in ("material", "mkdocstrings"):
+        pytest.importorskip(package)
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    done = subprocess.run(
+        [*command, "--site-dir", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    options = (tmp_path / "site" / "options.html").read_text()
+    assert "--learning-rate" in options and "<!-- options -->" not in options
+
+
 def test_every_picture_of_the_documents_is_on_a_page():
     texts = "".join(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))
     for kind in ("*.png", "*.jpg"):
@@ -196,8 +235,6 @@ def options_page(monkeypatch):
 
 
 def test_the_page_of_options_has_them_all(options_page):
-    from deepfashion_tf.runs.short_help import all_options
-
     assert options_page.MARK in (DOCS / options_page.PAGE).read_text()
     rows = [row for row in options_page.options_text().splitlines() if row.startswith("| `--")]
     assert {re.match(r"\| `--([a-z0-9-]+)`", row)[1] for row in rows} == {
@@ -213,9 +250,6 @@ def option_docs() -> Iterator[tuple[str, str]]:
     kinds = [module.Options for module in kinds if hasattr(module, "Options")]
     for kind in (Command, SearchOptions, *kinds):
         yield from ((f"{kind.__module__} {name}", text) for name, text in option_texts(kind))
-    from deepfashion_tf.runs.config import TrainConfig
-    from deepfashion_tf.runs.runtime_options import RuntimeOptions
-
     for kind in (TrainConfig, RuntimeOptions):
         yield from option_texts(kind)
 

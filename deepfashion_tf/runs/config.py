@@ -85,9 +85,9 @@ class TrainConfig(RowOptions):
     fc_layers: Literal[0, 2, 4] = 0
     """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
     heads: Literal["pooled", "multiscale", "attention"] = "pooled"
-    """Input of the heads: pooled reads the representation. multiscale adds standardized
-    averages of earlier stages. attention adds weighted averages of two stages, one weighting
-    per category; it needs --fc-layers 0."""
+    """Input of the heads. The choice pooled reads the representation. The choice multiscale
+    adds standardized averages of earlier stages. The choice attention adds weighted averages of
+    two stages, one weighting per category; it needs --fc-layers 0."""
     drop_path: float = 0.0
     """Stochastic depth (Huang et al. 2016): probability of skipping the last residual branch.
     Earlier branches have proportionally lower rates."""
@@ -103,7 +103,7 @@ class TrainConfig(RowOptions):
     the image. It applies to training and to all predictions."""
     box_jitter: float = 0.0
     """Random shift of each edge of a training box, as a share of its side, 0 to 0.5. Pixels
-    beyond the image are mirrored."""
+    beyond the image are mirrored. With 0.1, cached crops are 1.44 times as large."""
     flip: bool = True
     """Mirror training images at random."""
     rand_augment: float = 0.0
@@ -116,15 +116,14 @@ class TrainConfig(RowOptions):
     erase: float = 0.0
     """Share of training images with random erasing (Zhong et al. 2020)."""
     grow_epochs: int = 0
-    """Epochs over which the shares of RandAugment and random erasing grow linearly from 0. 0:
-    full strength from the first epoch."""
+    """Epochs over which the share of random erasing grows linearly from 0. 0: full strength
+    from the first epoch."""
     mixup: float = 0.0
     """Share of training images with mixup (Zhang et al. 2018)."""
     cutmix: float = 0.0
     """Share of training images with CutMix (Yun et al. 2019)."""
     cache: bool = True
-    """Keep decoded crops in memory: size * size * 3 bytes per image. --box-jitter 0.1 needs
-    1.44 times as much."""
+    """Keep decoded crops in memory: size * size * 3 bytes per image."""
     cache_dir: Path | None = None
     """Keep decoded crops in this folder instead, where later runs reuse them. None: in
     memory."""
@@ -155,7 +154,8 @@ class TrainConfig(RowOptions):
     shift."""
     tta: Views = "none"
     """Test-time augmentation of every prediction and export: none, flip (mean with the mirror
-    image) or crops (also the center of both). flip takes twice and crops four times as long."""
+    image) or crops (also the center of both). The choice flip takes twice as long, crops four
+    times."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9.
     --loss-weights.fabric 1 is the same. Other categories: the schema's weights."""
