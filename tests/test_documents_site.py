@@ -111,7 +111,11 @@ _NAMES = {script: name for name, script in SCRIPTS.items()} | {"inspect_weights"
 ALL_COMMANDS = [(shown(path), line) for path in PAGES for line in command_lines(path.read_text())]
 
 
-@pytest.mark.parametrize(("page", "line"), ALL_COMMANDS, ids=lambda value: " ".join(value)[:60])
+@pytest.mark.parametrize(
+    ("page", "line"),
+    ALL_COMMANDS,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value)[:60],
+)
 def test_commands_and_their_options_exist(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # a file that a command names need not be there
     program, *args = line
