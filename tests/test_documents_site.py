@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 MOST_WORDS = 25
-# Phrases that the house rules replace by standard terms.
+# Phrases with a standard term instead: CONTRIBUTING.md lists some.
 UNWANTED = re.compile(
     r"\b(heads that look|views?|looks at|head start|starts? from drawings|tells?|told|says?|said"
     r"|gives?|gave|hangs? on|from chance|same bytes|not begun|runs? out of time)\b",
