@@ -80,7 +80,7 @@ def download_from_hub(repository: str, path: Path, *, offline: bool = False) -> 
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
         raise InputError(
             f"The Hugging Face hub has no file {url}: https://huggingface.co/timm lists the "
-            f"models, and the README those that fit."
+            f"models, and docs/weights.md those that fit."
         ) from error
     except (OSError, HTTPError) as error:
         raise _failure(repository, error, advice) from error

@@ -1,6 +1,6 @@
 """Real processes of scripts/train.py, killed at random moments and resumed.
 
-``DEEPFASHION_KILLS=20 python -m pytest -n 0 tests/test_kills.py`` kills twenty times.
+``DEEPFASHION_KILLS=20 python -m pytest -n 0 -m slow tests/test_kills.py`` kills twenty times.
 """
 
 import os

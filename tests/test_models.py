@@ -23,7 +23,7 @@ from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()
 
-README = Path(__file__).parents[1] / "README.md"
+WEIGHTS_PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
 RNG = np.random.default_rng(0)
 # The gap between 1 and the next number.
 EPSILON = {"bfloat16": 2.0**-7, "float16": 2.0**-10}
@@ -331,7 +331,7 @@ def test_frozen_batch_norm_does_not_move():
 )
 def test_parameter_counts(variant, with_top, without):
     name = VARIANTS[variant].backbone
-    lines = [line for line in README.read_text().splitlines() if line.startswith("|")]
+    lines = [line for line in WEIGHTS_PAGE.read_text().splitlines() if line.startswith("|")]
     rows = [line for line in lines if f"`{variant}`" in line]
     assert rows and all(f"{with_top:,} / {without:,}" in row for row in rows)
     assert build_backbone(name, 32, "logits", variant).count_params() == with_top

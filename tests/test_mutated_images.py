@@ -1,6 +1,6 @@
 """Broken files by the hundred: every one is an answer or a sentence, soon and in little memory.
 
-``DEEPFASHION_FUZZ=10000 pytest -n 0 tests/test_mutated_images.py`` tries more of them.
+``DEEPFASHION_FUZZ=10000 pytest -n 0 -m slow tests/test_mutated_images.py`` tries more of them.
 """
 
 import os

@@ -225,24 +225,24 @@ def test_what_only_answers_otherwise_is_not_trained_again(tiny, challenge, tmp_p
 
 
 @pytest.mark.parametrize("data", ["photographs", "wardrobe"])
-def test_the_readme_tells_what_one_epoch_for_all_categories_costs(data):
+def test_the_results_have_the_cost_of_one_epoch_for_all_categories(data):
     root = Path(__file__).parents[1]
     text = (root / "docs" / "strong" / data / "RESULTS.md").read_text()
     found = r"(report's recipe|strong): ([\d.]+) epochs apart .*?costs each ([\d.]+) points"
     (_, away, other_cost), (_, apart, cost) = re.findall(found, text)
-    readme = (root / "README.md").read_text()
-    (line,) = (line for line in readme.splitlines() if line.startswith(f"*{data}*:"))
+    page = (root / "docs" / "results.md").read_text()
+    (line,) = (line for line in page.splitlines() if line.startswith(f"*{data}*:"))
     numbers = re.findall(r"\d+\.\d+", line)
     for pair in ((cost, other_cost), (apart, away)):
         assert any((a, b) == pair for a, b in itertools.pairwise(numbers)), pair
 
 
 @pytest.mark.parametrize("data", ["photographs", "wardrobe"])
-def test_the_readme_tells_what_strong_gained(data):
+def test_the_results_have_the_gain_of_strong(data):
     root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text()
+    page = (root / "docs" / "results.md").read_text()
     document = json.loads((root / "docs" / "strong" / data / "results.json").read_text())
-    rows = [line for line in readme.splitlines() if line.startswith(f"| {data} | ")]
+    rows = [line for line in page.splitlines() if line.startswith(f"| {data} | ")]
     cells = {name: document["cells"][name] for name in ("report", "strong")}
     assert all(len(cell["seeds"]) == 3 for cell in cells.values())
     (row,) = rows
@@ -259,9 +259,9 @@ def test_the_readme_tells_what_strong_gained(data):
         assert told in row, told
 
 
-def test_the_readme_tells_what_each_part_of_strong_gives():
+def test_the_results_have_the_gain_of_each_part_of_strong():
     root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text()
+    page = (root / "docs" / "results.md").read_text()
     told = {}
     for data in ("photographs", "wardrobe"):
         path = root / "docs" / "strong" / data / "results.json"
@@ -278,12 +278,12 @@ def test_the_readme_tells_what_each_part_of_strong_gives():
     columns = list(itertools.product(("photographs", "wardrobe"), ("accuracy", "recall")))
     for option, row in told.items():
         line = f" | {option} |{' |'.join(f' {row[c]}' if c in row else '' for c in columns)} |\n"
-        assert line in readme, line
+        assert line in page, line
 
 
-def test_the_readme_tells_what_imagenet_weights_give():
+def test_the_recipes_have_the_gain_of_imagenet_weights():
     root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text()
+    page = (root / "docs" / "recipes.md").read_text()
 
     def cells_of(name: str) -> dict:
         path = root / "docs" / name / "photographs" / "results.json"
@@ -303,4 +303,4 @@ def test_the_readme_tells_what_imagenet_weights_give():
             row += f" {np.mean([run[score] for run in seeds.values()]):.4f} |"
             told = f" {gain.mean:+.1f} ({gain.low:+.1f} … {gain.high:+.1f}) |"
             row += told.replace("-", "−")
-        assert f"{row}\n" in readme, row
+        assert f"{row}\n" in page, row

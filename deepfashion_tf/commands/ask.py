@@ -1,4 +1,4 @@
-"""Asks a TensorFlow Serving server what it sees on photographs (docs/serving.md)."""
+"""Requests predictions from a TensorFlow Serving server (docs/serving.md)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ from deepfashion_tf.serving.client import ask, read_attributes
 @dataclass(frozen=True)
 class Options:
     url: Annotated[str, tyro.conf.Positional]
-    """Of the model: http://127.0.0.1:8501/v1/models/garments."""
+    """Address of the model: http://127.0.0.1:8501/v1/models/garments."""
     export: Annotated[Path, tyro.conf.Positional]
-    """The export that it serves, which names the attributes."""
+    """Export that the server serves; it names the attributes."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Images, folders, patterns in quotes, or tables with boxes."""
+    """Images, folders, quoted patterns, or tables with boxes."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Examines images, boxes, splits and labels; exit code 1 where training or scores are spoilt."""
+"""Audits images, boxes, splits and labels; exit code 1 on faults that invalidate training."""
 
 import tyro
 

@@ -1,4 +1,4 @@
-"""Shows a trained run on a web page: drop a photograph, read its attributes."""
+"""Serves a web page that predicts the attributes of dropped photographs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     host: str = "127.0.0.1"
-    """Address to listen on. 127.0.0.1: only this machine reaches it; 0.0.0.0: the network does."""
+    """Address to listen on. 127.0.0.1: this machine only. 0.0.0.0: the whole network."""
     port: int = 7860
-    """Port to listen on. 0: any that is free."""
+    """Port to listen on. 0: any free port."""
     max_megabytes: float = 20.0
-    """Largest file that is taken."""
+    """Largest accepted file, in megabytes."""
     time_limit: float = 20.0
-    """Seconds for a file to arrive, and again for its answer."""
+    """Seconds for an upload, and again for its prediction."""
     engine: EngineChoice = "auto"
-    """What answers; as of predict."""
+    """Inference engine, as in predict."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Makes one run of several, which answers with the mean of their probabilities."""
+"""Combines several runs into one that averages their probabilities."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,17 @@ from deepfashion_tf.command_line import import_tensorflow
 @dataclass(frozen=True)
 class Options:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Two or more run directories of one data set, of any backbones and image sizes."""
+    """Two or more run directories on one data set, with any backbones and image sizes."""
     output_dir: Path = Path("saved_models/ensemble")
-    """Run directory to make."""
+    """Run directory to create."""
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
-    """Splits to compare them on: gain and cost are printed."""
+    """Splits for the printed comparison of gain and cost."""
     distil: Path | None = None
-    """Also train one network, as RUN 1, on what the ensemble answers, into this run directory."""
+    """Also distil the ensemble into one network with the options of the first run, in this
+    directory."""
     recall_price: float | None = None
-    """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100.
-    None: as of the run with the largest images."""
+    """Points of mean accuracy on validation images that mean class recall may cost, 0 to 100.
+    None: the price of the run with the largest images."""
 
 
 def main() -> None:

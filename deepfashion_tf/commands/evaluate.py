@@ -16,23 +16,24 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory."""
     data: str | None = None
-    """Folder, table, tfds:NAME or wardrobe to score on. None: what the run was trained on."""
+    """Folder, table, tfds:NAME or wardrobe to score on. None: the training data set."""
     data_dir: Path | None = None
-    """As --data, for folders."""
+    """Same as --data, for folders."""
     schema: Path | None = None
-    """YAML file of the data's categories. None: the run's."""
+    """YAML file with the categories of the data. None: the run's schema."""
     split: Literal["train", "val", "test"] = "val"
-    """Which split of it."""
+    """Split to score."""
     engine: EngineChoice = "tensorflow"
-    """What answers: the model itself, or an export, whose answers may differ by some bits."""
+    """Inference engine: the model itself or an export. Scores of exports may differ
+    slightly."""
     tta: Views | None = None
-    """Answer with the mean over these views of an image, to see what that gains and costs. None: as
-    the run was trained to answer."""
+    """Test-time augmentation to compare. None: the run's own."""
     recall_price: float | None = None
-    """Points of mean accuracy that mean class recall may cost, such as 1.5; the run answers so from
-    now on. 0: answers as trained. None: as before. Needs --split val."""
+    """Points of mean accuracy that mean class recall may cost, such as 1.5. The run keeps the
+    setting; 0 removes it. It needs --split val. None: unchanged."""
     report: bool = True
-    """Also write report-SPLIT.html: confusions, calibration, coverage, the surest mistakes."""
+    """Also write report-SPLIT.html with confusion matrices, calibration, coverage and confident
+    mistakes."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Exports a run, so that it answers without this package."""
+"""Exports a run for inference without this package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,11 @@ class Options:
         ],
         ...,
     ] = ("saved_model",)
-    """What to write: saved_model, a TensorFlow SavedModel in RUN/export, that answers for image
-    files; saved_model-bfloat16, the same for processors with units for bfloat16;
-    openvino, onnx, litert, networks in RUN/export-FORMAT that answer for ready crops;
-    openvino-int8, litert-int8, such of 8-bit integers, calibrated on the run's training images."""
+    """Formats to write. SavedModels in RUN/export read image files; saved_model-bfloat16 is for
+    processors with bfloat16 units. The others, in RUN/export-FORMAT, read uint8 crops. Formats
+    with int8 are 8-bit networks, calibrated on training images."""
     warmup: bool = False
-    """Add the requests that TensorFlow Serving answers for itself when it starts."""
+    """Add warm-up requests for TensorFlow Serving."""
 
 
 def main() -> None:

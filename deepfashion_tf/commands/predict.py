@@ -1,4 +1,4 @@
-"""Reads the attributes off photographs with a trained run."""
+"""Predicts the attributes of photographs with a trained run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,33 +16,34 @@ class Options(ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Images, folders, patterns in quotes, or tables (CSV, .xlsx, .parquet) with a column image and
-    where you wish x1, y1, x2, y2; none where --data is given."""
+    """Images, folders, quoted patterns, or tables (CSV, .xlsx, .parquet) with a column image.
+    Box columns x1, y1, x2, y2 are optional. Leave images out with --data."""
     box: str | None = None
-    """Where the garment is in each image, x1,y1,x2,y2 in half-open pixels. None: everywhere."""
+    """Box of the garment in every image, x1,y1,x2,y2 in half-open pixels. None: the whole
+    image."""
     data: str | None = None
-    """A folder, a table or tfds:NAME, whose images are answered with their own boxes."""
+    """Folder, table or tfds:NAME whose images are predicted, with their own boxes."""
     schema: Path | None = None
-    """YAML file of the data's categories. None: those of the run."""
+    """YAML file with the categories of the data. None: the run's schema."""
     split: Literal["train", "val", "test"] = "test"
-    """Which split of --data."""
+    """Split of --data."""
     output: Path | None = None
-    """File to write: .csv, .json, .jsonl, .parquet, or the challenge's prediction.txt or .zip.
+    """Output file: .csv, .json, .jsonl, .parquet, or the challenge's prediction.txt or .zip.
     None: the terminal."""
     top: int = 1
-    """How many attributes of each category are told, the likeliest first."""
+    """Attributes per category to print, the likeliest first."""
     threshold: float | None = None
-    """Probability below which an answer is "unsure". None: none is."""
+    """Probability below which an answer is "unsure". None: no answer is."""
     accept_accuracy: float | None = None
-    """Answers are "unsure" but those of which at least this share is right, as the validation
-    split tells: 0.95."""
+    """Required accuracy of accepted answers, such as 0.95; all others are "unsure". Thresholds
+    come from the calibration on the validation split."""
     engine: EngineChoice = "auto"
-    """What answers. auto: of a run, the fastest engine that is installed and that the run has been
-    exported for (export RUN --formats openvino); TensorFlow otherwise."""
+    """Inference engine. auto: the fastest installed engine that the run has an export for,
+    otherwise TensorFlow."""
     exact: bool = False
-    """Compute in float32, where OpenVINO would take bfloat16: up to twice as long."""
+    """Compute in float32 where OpenVINO would use bfloat16; takes up to twice as long."""
     explain: Path | None = None
-    """Folder for a picture of each image that shows where its answers come from (Grad-CAM)."""
+    """Folder for Grad-CAM pictures, one per image."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Proposes a schema for a table of images: its columns, and the words that stand in them."""
+"""Proposes a schema for a table of images from its columns and their values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ class Options(TableOptions):
     table: Annotated[Path, tyro.conf.Positional]
     """Table: CSV, a spreadsheet (.xlsx, .ods) or Parquet."""
     columns: tuple[str, ...] = ()
-    """Columns that are categories. None: all with 2 to 60 values that repeat."""
+    """Columns that are categories. None: all with 2 to 60 repeated values."""
     output: Path = Path("schema.yaml")
-    """File to write; read it, and correct what is wrong."""
+    """Schema file to write. Check it before training."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Makes a table and a schema of a folder per class, or of COCO, CVAT or Label Studio files."""
+"""Converts class folders, COCO, CVAT or Label Studio files to a table and a schema."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ from deepfashion_tf.outputs import check_outputs
 @dataclass(frozen=True)
 class Options:
     input: Annotated[Path, tyro.conf.Positional]
-    """A folder of folders of images, COCO's .json, CVAT's .xml or Label Studio's .json."""
+    """Folder of class folders, COCO .json, CVAT .xml or Label Studio .json."""
     images: Path | None = None
-    """Folder that the file's image names are relative to. None: the table's."""
+    """Base folder of the image names in the file. None: the folder of the table."""
     levels: tuple[str, ...] = ()
-    """What each level of folders is: split, a category's name, or - for nothing."""
+    """Meaning of each folder level: split, a category name, or - for none."""
     output: Path = Path("table.csv")
     """Table to write."""
     schema: Path = Path("schema.yaml")
-    """Schema to write; read it, and correct what is wrong."""
+    """Schema to write. Check it before training."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tags a catalogue of photographs on all cores, or on a Ray cluster; goes on where it was."""
+"""Predicts a catalogue of photographs on all cores or on a Ray cluster; resumes after a stop."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +15,32 @@ class Options(ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     input: tuple[str, ...]
-    """Images, folders, patterns in quotes, or tables (CSV, .xlsx, .parquet) with a column image and
-    where you wish x1, y1, x2, y2."""
+    """Images, folders, quoted patterns, or tables (CSV, .xlsx, .parquet) with a column image.
+    Box columns x1, y1, x2, y2 are optional."""
     output: Path
     """Folder for the Parquet files, on a disk that all workers share."""
     shard_size: int = 1000
-    """Images of a file, and what is lost at most where a worker is killed."""
+    """Images per file; at most one file is lost when a worker is killed."""
     workers: int = 1
-    """Processes, each with a model of its own."""
+    """Worker processes, each with its own model."""
     threads: int | None = None
-    """Cores of each. None: this machine's, divided among the workers."""
+    """Cores per worker. None: all cores, divided among the workers."""
     address: str | None = None
-    """Of a Ray cluster, such as auto or ray://HOST:10001. None: this machine."""
+    """Address of a Ray cluster: auto or ray://HOST:10001. None: this machine."""
     top: int = 1
-    """How many attributes of each category are told, the likeliest first."""
+    """Attributes per category to write, the likeliest first."""
     threshold: float | None = None
-    """Probability below which an answer is "unsure". None: none is."""
+    """Probability below which an answer is "unsure". None: no answer is."""
     accept_accuracy: float | None = None
-    """Answers are "unsure" but those of which at least this share is right, as the validation
-    split tells: 0.95."""
+    """Required accuracy of accepted answers, such as 0.95; all others are "unsure". Thresholds
+    come from the calibration on the validation split."""
     engine: EngineChoice = "auto"
-    """What answers; as of predict."""
+    """Inference engine, as in predict."""
     exact: bool = False
-    """Compute in float32; as of predict."""
+    """Compute in float32, as in predict."""
     check_content: bool = False
-    """Answer an image again where its bytes have changed, which reads all of them. False: where its
-    file's size or time of change has. The other way from last time answers all again."""
+    """Detect changed images by content instead of by size and modification time, which reads
+    all files. Changing this option predicts all images again."""
 
 
 def main() -> int:

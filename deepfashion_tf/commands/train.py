@@ -1,4 +1,4 @@
-"""Trains a model: on the built-in wardrobe, or on your data with --data."""
+"""Trains a model on the built-in wardrobe, or on your data with --data."""
 
 import os
 import sys

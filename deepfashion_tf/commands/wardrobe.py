@@ -18,19 +18,19 @@ from deepfashion_tf.progress import progress_bar
 @dataclass(frozen=True)
 class Options:
     directory: Annotated[Path | None, tyro.conf.Positional] = None
-    """Folder to make. None: only the contact sheet is drawn."""
+    """Folder to create. None: only the contact sheet is drawn."""
     train: int = 3000
-    """Training images."""
+    """Number of training images."""
     val: int = 400
-    """Validation images."""
+    """Number of validation images."""
     test: int = 400
-    """Test images."""
+    """Number of test images."""
     seed: int = 0
-    """The same seed draws the same files."""
+    """Seed; the same seed draws the same files."""
     table: bool = False
-    """Also writes DIRECTORY/table.csv, with boxes and labels as a table."""
+    """Also write DIRECTORY/table.csv with boxes and labels."""
     contact_sheet: Path | None = None
-    """File (.png or .jpg) for a sheet with one column an attribute."""
+    """Contact sheet to write (.png or .jpg), one column per attribute."""
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ class Options:
     source: Annotated[str, tyro.conf.Positional]
     """A file (.safetensors, .pth, .h5, .weights.h5 or .keras), imagenet, or timm:MODEL."""
     output: Annotated[Path | None, tyro.conf.Positional] = None
-    """File to write, ending in .weights.h5. None: the file is described."""
+    """File to write, ending in .weights.h5. None: the source is described."""
     backbone: Literal["resnet50", "seresnet50", "seresnext50"] | None = None
-    """Needed for imagenet. None: what the weights are for."""
+    """Backbone, required for imagenet. None: as the weights name it."""
     variant: str | None = None
-    """Which network, for a file that fits several."""
+    """Network variant, for a file that fits several."""
     offline: bool = False
     """Download nothing."""
 

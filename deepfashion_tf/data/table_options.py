@@ -11,13 +11,12 @@ class TableOptions:
     """How a table names its images and boxes."""
 
     image_column: str | None = None
-    """Column of a table that names the images. None: image."""
+    """Table column that names the images. None: image."""
     image_pattern: str | None = None
-    """Names of the images, made from columns of the row: 'photos/{id}.jpg'."""
+    """Pattern of image names, filled from the columns of the row: 'photos/{id}.jpg'."""
     boxes: BoxConvention | None = None
-    """What a table's boxes mean. xyxy: corners in pixels, the end excluded. xywh: corner, width and
-    height. normalised: corners as shares of the sides. coco: xywh in one column bbox. None: as the
-    columns are named."""
+    """Box convention of a table: xyxy (corners, half-open pixels), xywh, normalised (corners as
+    shares of the sides) or coco (xywh in one column bbox). None: by the column names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,7 @@ class ImageOptions(TableOptions):
     """Table options of commands that answer for images one by one."""
 
     accept_damaged: bool = False
-    """Use JPEGs of which a part is missing: grey takes its place."""
+    """Use truncated JPEG files; gray replaces the missing part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +32,8 @@ class RowOptions(ImageOptions):
     """Table options of commands that use a whole table or nothing."""
 
     group_column: str | None = None
-    """Column whose equal values stay in one split, such as a product's number. None: group."""
+    """Column whose equal values stay in one split, such as a product number. None: group."""
     split_column: str | None = None
-    """Column that holds train, val or test. None: split."""
+    """Column with train, val or test. None: split."""
     on_bad_row: Literal["error", "skip"] = "error"
-    """Whether a row of a table that cannot be used ends the command, or is left out and listed."""
+    """Unusable table rows: error ends the command; skip leaves them out and lists them."""

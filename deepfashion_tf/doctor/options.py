@@ -19,29 +19,29 @@ class Options(RowOptions):
     """
 
     data: Annotated[str, tyro.conf.Positional]
-    """Folder in the challenge's or the original layout, table (.csv, .parquet), tfds:NAME or
-    wardrobe: what `deepfashion train` takes as --data."""
+    """Folder, table, tfds:NAME or wardrobe, as in `deepfashion train --data`."""
     schema: Path | None = None
-    """YAML file of the data's categories. None: the run's, those of the data, or the built-in."""
+    """YAML file with the categories of the data. None: the run's schema, the data's own, or the
+    built-in one."""
     offline: bool = False
-    """Fetch nothing."""
+    """Download nothing."""
     html: Path | None = None
-    """Write a page (.html) with the balance drawn and what was found in pictures."""
+    """Report page to write (.html), with plots and pictures of the findings."""
     fix: Path | None = None
-    """Write a table (.csv) without unreadable images, wrong boxes and repeated pictures."""
+    """Cleaned table to write (.csv), without unreadable images, wrong boxes and duplicates."""
 
     run: Path | None = None
-    """Run whose options --folds trains with."""
+    """Run whose options the models of --folds use."""
     folds: int | None = None
-    """Look for wrong labels: train so many models, each without its share of the images (5)."""
+    """Number of cross-validation models that search for wrong labels, such as 5."""
     noise_dir: Path = Path("label-noise")
-    """Folder for these models; the same command goes on where it was."""
+    """Folder of these models; finished models are reused."""
     parallel: int = 1
-    """How many of them are trained at a time."""
+    """Models to train in parallel."""
     export: Path = Path("relabel.csv")
-    """Table of the least believed labels, to be corrected."""
+    """Table of the least plausible labels, for correction."""
     relabel: Path | None = None
-    """Such a table, corrected: --fix writes the data with its labels."""
+    """Corrected table; --fix writes the data with its labels."""
 
     def __post_init__(self) -> None:
         wrong = [

@@ -11,7 +11,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch norm, in training computed by one fused op forward and one backward.
 
     Keras composes the training pass of a dozen element-wise ops, each of which
-    reads and writes the whole feature map (BENCHMARKS.md has what that costs). Variables,
+    reads and writes the whole feature map (docs/benchmarks.md has the cost). Variables,
     weights files and the result are those of the parent. Images of bfloat16 or float16 are
     normalized by statistics, gamma and beta of float32, as the parent does. With
     ``synchronized`` all replicas normalize by the statistics of the whole batch: see

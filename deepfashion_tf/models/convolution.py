@@ -19,7 +19,7 @@ class Conv2D(keras.layers.Conv2D):
 
     oneDNN's gradient of a kernel of 1 x 1 takes two to four times as long as the product of the
     same matrices, on processors that multiply tiles of bfloat16 (AMX), and is the largest part
-    of a step there (BENCHMARKS.md). The same holds for other kernels where the map that comes
+    of a step there (docs/benchmarks.md). The same holds for other kernels where the map that comes
     out has at most 2 x 2 places: then the pixels under each place of the kernel are put side by
     side first. Variables, weights files and the result are those of the parent, which does all
     that is no training, other kernels, float32, and whatever a GPU does.

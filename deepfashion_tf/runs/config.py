@@ -80,78 +80,77 @@ class TrainConfig(RowOptions):
     """
 
     recipe: Literal["demo", "probe", "finetune", "report", "strong"] = "demo"
-    """Where the other options' defaults come from. Without data: demo. With data: finetune, which
-    trains the upper stages from ImageNet weights; probe, which trains the heads alone, where a CPU
-    is too slow for that. report is the report's own recipe; strong starts from drawings."""
+    """Recipe, the source of all other defaults. Without one: demo without data, finetune with
+    data, or probe where a CPU is too slow. The recipe report follows the report. The recipe
+    strong uses synthetic pretraining instead of ImageNet weights."""
     data: str | None = None
-    """Images to train on: a folder in the challenge or the original layout, a table (.csv,
-    .parquet), tfds:NAME or tfds:NAME/CONFIG (TensorFlow Datasets), clothing-dataset-small (fetched
-    photographs), or wardrobe. None: wardrobe."""
+    """Images to train on: a folder, a table, tfds:NAME, clothing-dataset-small or wardrobe. A
+    folder has the challenge or the original layout. None: wardrobe."""
     data_dir: Path | None = None
-    """As --data, for folders."""
+    """Same as --data, for folders."""
     schema: Path | None = None
-    """YAML file of your categories and their attributes. None: those of the data, if they bear
-    their names (tfds:), or the built-in six."""
+    """YAML file with the categories and their attributes. None: the categories of a tfds: data
+    set, otherwise the built-in six."""
     output_dir: Path | None = None
-    """Run directory to make. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
+    """Run directory to create. None: saved_models/BACKBONE-RECIPE, numbered if it exists."""
 
     backbone: str = "seresnet50"
-    """Network under the heads: resnet50, seresnet50, seresnext50, efficientnetlite0,
-    efficientnetlite1, efficientnetlite2, or keras:NAME: a network of keras.applications, such as
-    keras:EfficientNetV2B0."""
+    """Network under the heads: resnet50, seresnet50, seresnext50, efficientnetlite0 to 2, or
+    keras:NAME from keras.applications."""
     weights: str | None = None
-    """Weights to start from: imagenet, timm:MODEL (such as timm:seresnet50.ra2_in1k), a file
-    (.safetensors, .pth, .h5, .weights.h5, .keras), wardrobe: trained on drawings first, once, or
-    none: random. None: imagenet with data, none without."""
+    """Initial weights: imagenet, timm:MODEL, a file, wardrobe (synthetic pretraining on
+    drawings) or none (random). Files: .safetensors, .pth, .h5, .weights.h5 or .keras. None:
+    imagenet with data, none without."""
     start_drawings: int = 10_000
-    """Drawings that --weights wardrobe trains on."""
+    """Number of drawings for --weights wardrobe."""
     variant: str | None = None
-    """Which network of the backbone's family (see the README). None: what the weights name."""
+    """Member of the backbone's family, such as timm.seresnet50 (docs/weights.md). None: the
+    variant that the weights name."""
     weights_sha256: str | None = None
-    """SHA-256 that the weights file must have. None: any; config.json records which it was."""
+    """Required SHA-256 of the weights file. None: any; config.json records the hash."""
     offline: bool = False
-    """Download nothing; so does the environment variable HF_HUB_OFFLINE=1."""
+    """Download nothing. The environment variable HF_HUB_OFFLINE=1 has the same effect."""
     representation: Literal["logits", "pooled"] = "logits"
-    """What the heads read: the 1000-d ImageNet output (the report) or the 2048-d average."""
+    """Features that the heads read: the 1000-d ImageNet output (the report) or the pooled last
+    feature map."""
     fc_layers: Literal[0, 2, 4] = 0
     """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
     heads: Literal["pooled", "multiscale", "attention"] = "pooled"
-    """What heads read: the representation; beside it the averages of earlier stages, standardized
-    (multiscale); or beside it each head's own weighted averages of two stages (attention, needs
-    --fc-layers 0)."""
+    """Input of the heads. The choice pooled reads the representation. The choice multiscale
+    adds standardized averages of earlier stages. The choice attention adds weighted averages of
+    two stages, one weighting per category; it needs --fc-layers 0."""
     dropout: float = 0.1
-    """Share dropped before each head, 0 <= dropout < 1."""
+    """Dropout rate before each head, 0 <= dropout < 1."""
 
     image_size: int = 224
-    """Side in pixels to which crops are squashed, at least 32."""
+    """Side in pixels of the square network input, at least 32."""
     crop: bool = True
-    """Crop to the bounding box; otherwise the whole image is used."""
+    """Crop to the bounding box. Off: the whole image is used."""
     box_padding: float = 0.0
-    """Enlarge each box by this share of its width to the left and right and of its height up and
-    down, 0 to 1, as far as the picture goes, so that the network sees what surrounds the garment;
-    in training and in all answers."""
+    """Margin around each box, as a share of its sides, 0 to 1. The margin ends at the edge of
+    the image. It applies to training and to all predictions."""
     flip: bool = True
     """Mirror training images at random."""
     jitter: float = 0.0
-    """How much training images are zoomed, turned, moved and recoloured at random, 0 to 1."""
+    """Strength of random zoom, rotation, shift and color changes of training images, 0 to 1."""
     least_crop: float = 1.0
-    """Enlarge a random part of a training image to the whole, of at least this share of its area;
-    1: none."""
+    """Smallest area share of a random resized crop of a training image. 1: off."""
     erase: float = 0.0
-    """Share of training images in which a random rectangle is painted over (Zhong et al. 2020)."""
+    """Share of training images with random erasing (Zhong et al. 2020)."""
     grow_epochs: int = 0
-    """Let the shares of images that RandAugment and erasing change grow evenly over the first so
-    many epochs: what has been seen often is known by heart. 0: whole from the beginning."""
+    """Epochs over which the share of random erasing grows linearly from 0. 0: full strength
+    from the first epoch."""
     cache: bool = True
-    """Keep decoded crops in memory: size * size * 3 bytes an image, with --box-jitter 0.1 1.44
-    times as many."""
+    """Keep decoded crops in memory: size * size * 3 bytes per image."""
     cache_dir: Path | None = None
-    """Keep them in this folder instead, as many bytes, where later runs on the same images find
-    them. None: in memory."""
+    """Keep decoded crops in this folder instead, where later runs reuse them. None: in
+    memory."""
     on_bad_image: Literal["error", "skip"] = "error"
-    """What images that cannot be read do: end the run, or stay out, named in bad_images.txt."""
+    """Unreadable images: error ends the run; skip leaves them out and lists them in
+    bad_images.txt."""
     check_images: bool = True
-    """Decode every image once before an uncached training; reading the cache does it anyway."""
+    """Decode every image once before an uncached training. Reading into the cache checks images
+    anyway."""
 
     loss: Literal["focal", "cross_entropy"] = "focal"
     """Focal loss (Lin et al. 2017) or cross-entropy (the report's eq. 6)."""
@@ -160,59 +159,62 @@ class TrainConfig(RowOptions):
     alpha: float = 1.0
     """Weight of the loss, the same for all attributes."""
     teacher: Path | None = None
-    """Run, such as an ensemble, of any image size, whose answers for the training images are learnt
-    besides their labels (Hinton et al. 2015)."""
+    """Run or ensemble whose predictions are distilled into the model (Hinton et al. 2015). Its
+    image size may differ."""
     class_alpha: dict[str, float] = field(default_factory=dict)
-    """Weights of single attributes on top of alpha, such as: leather 4 fabric.faux 6."""
+    """Weights of single attributes, multiplied with alpha, such as: leather 4 fabric.faux 6."""
     recall_price: float = 0.0
-    """Points of mean accuracy on the validation images that mean class recall may cost, 0 to 100:
-    after training, answers favour rare attributes as far as that allows. 0: answers as trained."""
+    """Points of mean accuracy on validation images that mean class recall may cost, 0 to 100.
+    After training, probabilities shift towards rare attributes within this price. 0: no
+    shift."""
     tta: Views = "none"
-    """What is answered, in every export too: the network's probabilities, or their mean over the
-    image and its mirror image (flip: takes twice as long), or over the middle of both besides
-    (crops: four times)."""
+    """Test-time augmentation of every prediction and export: none, flip (mean with the mirror
+    image) or crops (also the center of both). The choice flip takes twice as long, crops four
+    times."""
     loss_weights: dict[str, float] = field(default_factory=dict)
-    """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9;
-    --loss-weights.fabric 1 is the same. Of the others: the schema's."""
+    """Weights of categories in the total loss (the report's eq. 7), such as: fabric 1 fit 0.9.
+    --loss-weights.fabric 1 is the same. Other categories: the schema's weights."""
 
     batch_size: int = 32
-    """Images in one step."""
+    """Images per step, over all devices."""
     epochs: int = 30
     """Passes over the training images."""
     learning_rate: float = 1e-3
-    """Adam's step size, at its highest."""
+    """Peak learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate over the steps: as it is, or falling to 0 as half a cosine."""
+    """Learning rate schedule: constant, or cosine decay to 0."""
     warmup_epochs: float = 0.0
-    """Epochs at the beginning in which the learning rate rises from 0; parts of one, too."""
+    """Epochs of linear learning rate warm-up; fractions are valid."""
     weight_decay: float = 0.0
-    """Share of the learning rate by which kernels shrink in each step (AdamW, Loshchilov and Hutter
-    2019); batch norm and biases do not."""
+    """Decoupled weight decay of kernels (AdamW, Loshchilov and Hutter 2019). Batch norm and
+    biases have none."""
     freeze_stages: int = 0
-    """First stages of the backbone that are not trained, which saves their gradients. 0: none; -1:
-    all, and features are computed once; -3: all but the last two."""
+    """Number of lower backbone stages to freeze. 0: none. -1: all, with features computed once.
+    -3: all but the last two."""
     search_heads: bool = False
-    """Train heads on the features of the weights first, for several values of weight decay and
-    dropout, and begin with those that are best on the validation images."""
+    """Train the heads on frozen features first, with several values of weight decay and
+    dropout. Training starts from the best heads on the validation images."""
     backbone_lr_scale: float = 1.0
-    """Factor of the learning rate for the backbone: below 1 its weights change less."""
+    """Factor of the learning rate for the backbone."""
     freeze_batch_norm: bool = False
-    """Keep the means and variances of the weights' batch norm; gamma and beta are trained."""
+    """Keep the moving mean and variance of the pretrained batch norm; gamma and beta are
+    trained."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """What the network computes in while it is trained; weights, heads, losses and all answers are
-    float32 in any. auto: mixed_bfloat16 where processor or GPUs have units for it, float32
-    elsewhere. On a CPU mixed_float16 is many times slower."""
+    """Computation dtype in training; weights, heads, losses and predictions stay float32. auto:
+    mixed_bfloat16 where processor or GPUs support it in hardware, otherwise float32. On a CPU,
+    mixed_float16 is many times slower."""
     seed: int = 0
-    """Seeds weights, order, flips, jitter and dropout: the same seed repeats a run on a CPU."""
+    """Seed of weights, order, augmentation and dropout. On a CPU the same seed repeats a run
+    exactly."""
 
     wardrobe_train: int = 3000
-    """Training images drawn when there is no data."""
+    """Training images to draw when there is no data."""
     wardrobe_val: int = 400
-    """Validation images drawn when there is no data."""
+    """Validation images to draw when there is no data."""
     wardrobe_test: int = 400
-    """Test images drawn when there is no data."""
+    """Test images to draw when there is no data."""
     wardrobe_dir: Path | None = None
-    """Folder they are drawn into, or stand in already. None: data/wardrobe-…"""
+    """Folder of the drawings; existing drawings are reused. None: data/wardrobe-…"""
 
     first_epochs: Annotated[int, tyro.conf.Suppress] = 0
     """Epochs after which the run had ended, and went on."""

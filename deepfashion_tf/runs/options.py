@@ -35,8 +35,8 @@ class Command:
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     options: tyro.conf.OmitArgPrefixes[RuntimeOptions]
     recipe_file: RecipeFile = None
-    """File (YAML or JSON) with options as defaults, such as "gamma: 1.5", or the config.json of
-    a run; options on the command line win."""
+    """YAML or JSON file with options as defaults, or the config.json of a run. Options on the
+    command line override it."""
 
 
 def parse_command(description: str, args: Sequence[str] | None = None) -> Command:

@@ -99,11 +99,10 @@ def strong(backbone: str = "seresnet50") -> TrainConfig:
 
         python scripts/train.py --recipe strong --backbone seresnet50 --data-dir DIR
 
-    A start from drawings, jitter, random erasing of more and more images, since what was seen often
-    is known by heart, heads that look, cross-entropy (focal loss of gamma = 0), batches of 16,
-    which make twice as many steps of the same images, a learning rate that falls as a cosine, and
-    answers that are the mean over four views: an image, its middle, and both mirrored.
-    `deepfashion reproduce --study strong` measures what each of them is worth.
+    Its parts are synthetic pretraining on drawings, jitter, random erasing that grows over the
+    epochs, attention heads, cross-entropy (focal loss of gamma = 0), batches of 16 for twice as
+    many steps, cosine decay, and test-time augmentation over four crops.
+    `deepfashion reproduce --study strong` measures the effect of each part.
     """
     return TrainConfig(
         recipe="strong",

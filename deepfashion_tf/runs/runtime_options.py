@@ -17,20 +17,20 @@ class RuntimeOptions:
     """
 
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
-    """What trains. auto: several workers if TF_CONFIG or Slurm names them, several GPUs if there
-    are, else one device. --batch-size is that of all together."""
+    """Distribution strategy. auto: several workers if TF_CONFIG or Slurm names them, otherwise
+    all GPUs, otherwise one device. --batch-size is the global batch size."""
     devices: int | None = None
-    """Devices of this machine to use: GPUs, or where there are none, CPU devices made to try it.
-    None: all GPUs, or one."""
+    """Devices of this machine to use: GPUs, or logical CPU devices where there is no GPU. None:
+    all GPUs, or one CPU device."""
     local_workers: int | None = None
-    """Start so many workers on this machine, as processes that train together on 127.0.0.1."""
+    """Number of worker processes to start on this machine, connected through 127.0.0.1."""
     resume: Path | None = None
-    """Run directory to go on with, from its last checkpoint; its options come with it. With the
-    same --output-dir, a run that is not there yet is begun."""
+    """Run directory to resume from its last checkpoint, with its own options. With the same
+    --output-dir, a missing run starts from the beginning."""
     checkpoint_every_steps: int | None = None
-    """Save a checkpoint every so many steps, for long epochs. None: after each epoch."""
+    """Steps between checkpoints, for long epochs. None: one checkpoint per epoch."""
     on_full_disk: Literal["stop", "continue"] = "stop"
-    """When a checkpoint or the best model finds the disk full: stop, or go on and try again."""
+    """Full disk at a checkpoint: stop ends the run; continue trains on and tries again."""
 
     def __post_init__(self) -> None:
         if self.devices is not None and not 1 <= self.devices <= 1024:

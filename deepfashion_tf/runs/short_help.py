@@ -40,10 +40,10 @@ def short_help(command: str, description: str, own: type | None = None) -> str:
         "",
         *textwrap.wrap(" ".join(description.split()), width),
     ]
-    texts = dict(_texts(TrainConfig)) | dict(_texts(RuntimeOptions))
+    texts = dict(option_texts(TrainConfig)) | dict(option_texts(RuntimeOptions))
     groups = dict(COMMON)
     if own:
-        texts |= dict(_texts(own))
+        texts |= dict(option_texts(own))
         groups = {command.split()[-1]: tuple(field.name for field in fields(own)), **groups}
     for group, names in groups.items():
         lines += ["", f"{group}:"]
@@ -53,7 +53,7 @@ def short_help(command: str, description: str, own: type | None = None) -> str:
     return "\n".join(lines)
 
 
-def _texts(kind: type) -> Iterator[tuple[str, str]]:
+def option_texts(kind: type) -> Iterator[tuple[str, str]]:
     """Yields the options of a dataclass and the first sentence of what stands below each."""
     names = {field.name for field in fields(kind)}
     for each in kind.__mro__:

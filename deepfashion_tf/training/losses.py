@@ -176,10 +176,10 @@ class FocalLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        gamma=2.0,
-        alpha=1.0,
-        name="focal",
-        reduction="sum_over_batch_size",
+        gamma: float = 2.0,
+        alpha: float | Sequence[float] = 1.0,
+        name: str = "focal",
+        reduction: str = "sum_over_batch_size",
         smoothing: float = 0.0,
         from_logits: bool = False,
     ):

@@ -26,9 +26,9 @@ class SearchOptions:
     """
 
     trials: int = 20
-    """Trainings in all, the untuned one among them; what --output-dir holds already counts."""
+    """Number of trials, including the untuned one and those already in --output-dir."""
     prune: bool = True
-    """End a trial early whose accuracy stays below the median of those before it."""
+    """Stop trials whose accuracy stays below the median of earlier trials."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.trials <= 100_000:
@@ -42,7 +42,7 @@ class TuneCommand:
     search: tyro.conf.OmitArgPrefixes[SearchOptions]
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     recipe_file: RecipeFile = None
-    """File (YAML or JSON) with options as defaults, as `deepfashion train` takes it."""
+    """File (YAML or JSON) with options as defaults, as `deepfashion train` reads it."""
 
 
 def parse_tune_command(description: str, args: Sequence[str] | None = None) -> TuneCommand:
