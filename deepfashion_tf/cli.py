@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "scores a run on a split, and draws a report page",
     "predict": "reads the attributes off photographs",
     "export": "exports a run for TensorFlow, OpenVINO, ONNX or LiteRT",
+    "similar": "finds photographs similar to a picture",
     "tag": "tags a catalogue on all cores, or on a Ray cluster",
     "demo": "shows a model on a web page",
     "check": "examines images, boxes, splits and labels",

@@ -240,7 +240,7 @@ def test_every_answer_is_explained_in_a_picture(predictor, trained, tmp_path):
     wanted = Wanted(SCHEMA)
     folder = tmp_path / "made" / "pictures"
     montages = Montages(predictor, wanted, folder)
-    assert predict(predictor, items, wanted, tmp_path / "a.csv", montages) == 1
+    assert predict(predictor, items, wanted, tmp_path / "a.csv", [montages]) == 1
     pictures = sorted(folder.iterdir())
     assert len(pictures) == len(trained.val)
     stem = Path(trained.val.keys[0]).stem

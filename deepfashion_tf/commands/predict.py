@@ -42,6 +42,8 @@ class Options(ImageOptions):
     otherwise TensorFlow."""
     exact: bool = False
     """Compute in float32 where OpenVINO would use bfloat16; takes up to twice as long."""
+    embed: Path | None = None
+    """Parquet file for the features of each image, float16, as `deepfashion similar` reads it."""
     explain: Path | None = None
     """Folder for Grad-CAM pictures, one per image."""
 

@@ -51,20 +51,20 @@ def draw_montage(
     for number, (name, colour, told, parts) in enumerate(tiles):
         x = _GAP + number % columns * (TILE + _GAP)
         y = _GAP + number // columns * height
-        pen.text((x, y), printable(name), fill=colour, font=_font("bold"))
-        pen.text((x, y + _LINE), told, fill="black", font=_font("normal"))
+        pen.text((x, y), printable(name), fill=colour, font=font("bold"))
+        pen.text((x, y + _LINE), told, fill="black", font=font("normal"))
         for part, tile in enumerate(parts):
             picture.paste(Image.fromarray(tile), (x, y + 2 * _LINE + part * (TILE + _GAP // 2)))
     if looks:
         below = (_GAP, 3 * _GAP + 2 * _LINE + TILE)
         pen.text(
-            below, "below the maps: what each\nhead looks at, yellow most", "black", _font("normal")
+            below, "below the maps: what each\nhead looks at, yellow most", "black", font("normal")
         )
     return picture
 
 
 @functools.cache
-def _font(weight: str) -> ImageFont.FreeTypeFont:
+def font(weight: str) -> ImageFont.FreeTypeFont:
     """Finds the font that matplotlib brings along, so that every machine draws the same."""
     path = font_manager.findfont(font_manager.FontProperties("DejaVu Sans", weight=weight))
     return ImageFont.truetype(path, _FONT)

@@ -20,8 +20,10 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.outputs import check_outputs, is_within
 from deepfashion_tf.progress import PlainConsole, console, count_aside, make_progress
-from deepfashion_tf.runs.run import Run
+from deepfashion_tf.runs.config import CONFIG_FILE
+from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.serving.answer_files import Terminal, Writer, check_output, open_writer
+from deepfashion_tf.serving.similar import EmbeddingsWriter
 
 _SHOWN = 20  # faults that the terminal names
 
@@ -55,6 +57,7 @@ class Options(Protocol):
     accept_accuracy: float | None
     engine: str
     exact: bool
+    embed: Path | None
     explain: Path | None
 
 
@@ -80,8 +83,26 @@ def predict_command(options: Options) -> int:
         options.top,
         with_boxes=has_boxes(options.images),
     )
-    montages = Montages(predictor, wanted, options.explain) if options.explain else None
-    return predict(predictor, items, wanted, options.output, montages)
+    others: list[Writer] = []
+    if options.explain:
+        others.append(Montages(predictor, wanted, options.explain))
+    if options.embed is None:
+        return predict(predictor, items, wanted, options.output, others)
+    with EmbeddingsWriter(_run_of(options.run), options.embed) as embeddings:
+        code = predict(predictor, items, wanted, options.output, [*others, embeddings])
+    console.print(f"Features: {options.embed}", soft_wrap=True)
+    return code
+
+
+def _run_of(path: Path) -> Run:
+    """Opens the run that a path names; an export has no features.
+
+    Raises:
+        InputError: it names an export.
+    """
+    if not (path / CONFIG_FILE).is_file() and path.name != MODEL_FILE:
+        raise InputError(f"--embed needs a run directory, and {path} is none.")
+    return Run.load(path if path.is_dir() else path.parent)
 
 
 def _check(options: Options) -> None:
@@ -92,6 +113,7 @@ def _check(options: Options) -> None:
             "--output": options.output,
             "The faults of --output,": options.output and faults_path(options.output),
             "--explain": options.explain,
+            "--embed": options.embed,
         },
         [*options.images, options.data, options.schema],
         [options.run],
@@ -154,7 +176,7 @@ def predict(
     items: Iterable[Item],
     wanted: Wanted,
     output: Path | None = None,
-    montages: "Montages | None" = None,
+    others: Sequence[Writer] = (),
 ) -> int:
     """Answers for images, writes the answers, and lists what could not be read at the end.
 
@@ -163,7 +185,7 @@ def predict(
         items: the images.
         wanted: how answers are given.
         output: the file, as `open_writer` takes it; None = the terminal.
-        montages: draws what answers hang on; None = nobody asks.
+        others: take each batch too, such as `Montages`.
 
     Returns:
         The exit code: 1 where some images could not be answered.
@@ -173,10 +195,10 @@ def predict(
     """
     with Faults(output) as faults:
         if output is None:
-            count = _write_all(predictor, items, [Terminal(wanted), montages], faults)
+            count = _write_all(predictor, items, [Terminal(wanted), *others], faults)
         else:
             with open_writer(output, wanted) as writer:
-                count = _write_all(predictor, items, [writer, montages], faults)
+                count = _write_all(predictor, items, [writer, *others], faults)
                 if not count:
                     raise faults.nothing()
         if not count:
@@ -271,7 +293,7 @@ def faults_path(output: Path) -> Path:
 def _write_all(
     predictor: Predictor,
     items: Iterable[Item],
-    writers: Sequence[Writer | None],
+    writers: Sequence[Writer],
     faults: Faults,
 ) -> int:
     count = 0
@@ -279,7 +301,7 @@ def _write_all(
         task = progress.add_task("predicting", total=None)
         count_aside(progress, task, items)
         for batch in predictor.stream(items):
-            for writer in filter(None, writers):
+            for writer in writers:
                 writer.write(batch)
             faults.add(batch)
             count += len(batch.answered)

@@ -1,0 +1,6 @@
+"""Runs `deepfashion similar`."""
+
+from deepfashion_tf.cli import run_command
+
+if __name__ == "__main__":
+    run_command("similar")

@@ -1,0 +1,103 @@
+"""Features of a catalogue, and the photographs that are nearest to a picture."""
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.embedding import embedder
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.runs.run import Run
+from deepfashion_tf.serving.similar import draw_sheet, find_similar
+
+pytest.importorskip("usearch")
+
+
+@pytest.fixture(scope="module")
+def table(run_module, trained, wardrobe, tmp_path_factory):
+    """The features of all drawings of the wardrobe, as the command writes them."""
+    path = tmp_path_factory.mktemp("features") / "features.parquet"
+    run_module("predict", trained.run.directory, wardrobe / "img", "--embed", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_module():
+    """Runs a command in this process."""
+    import sys
+
+    from deepfashion_tf.cli import command_module
+
+    def run(name: str, *options) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [f"deepfashion {name}", *map(str, options)])
+            return command_module(name).main()
+
+    return run
+
+
+def test_a_table_holds_the_features_of_each_image(table, trained, wardrobe):
+    rows = pq.read_table(table)
+    assert rows.column_names == ["image", "path", "box", "features"] and len(rows) == 80
+    assert str(rows.schema.field("features").type.value_type) == "halffloat"
+    items = [Item("x", path=path) for path in rows["path"].to_pylist()[:5]]
+    crops = np.stack(Predictor.of_run(trained.run).crops(items))
+    expected = embedder(trained.run)(crops)
+    found = np.stack(rows["features"].to_pylist()[:5])
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-3)  # eleven bits
+
+
+def test_near_copies_come_first(table, trained, wardrobe, tmp_path):
+    paths = sorted((wardrobe / "img").glob("*.jpg"))[:6]
+    for path in paths:
+        small = cv2.resize(
+            cv2.imread(str(path)), None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA
+        )
+        cv2.imwrite(str(tmp_path / path.name), small, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    items = [Item(path.name, path=str(tmp_path / path.name)) for path in paths]
+    found = find_similar(trained.run, table, items, 5)
+    for path, neighbours in zip(paths, found, strict=True):
+        assert neighbours[0].path == str(path) and neighbours[0].similarity > 0.9
+        values = [each.similarity for each in neighbours]
+        assert len(values) == 5 and values == sorted(values, reverse=True)
+
+
+def test_the_command_prints_and_draws(table, trained, wardrobe, run_module, tmp_path, capsys):
+    image = sorted((wardrobe / "img").glob("*.jpg"))[3]
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    sheet = tmp_path / "sheet.jpg"
+    options = (trained.run.directory, table, image, tmp_path / "broken.jpg", "--top", 3)
+    assert run_module("similar", *options, "--output", sheet) == 1
+    out = capsys.readouterr().out
+    assert f"1.000  {image}" in out and "broken.jpg is" in out
+    with Image.open(sheet) as picture:
+        assert picture.size == (4 * 210 + 10, 210 + 18 + 10)
+    with pytest.raises(InputError, match="None of the images"):
+        run_module("similar", trained.run.directory, table, tmp_path / "broken.jpg")
+
+
+def test_a_picture_without_a_file_is_grey():
+    sheet = draw_sheet([(Item("a", encoded=b""), [])])
+    assert sheet.getpixel((100, 100)) == (221, 221, 221)
+
+
+def test_bad_input(table, trained, run_module, tmp_path, wardrobe):
+    image = next((wardrobe / "img").glob("*.jpg"))
+    (tmp_path / "no.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot be read as a table of features"):
+        find_similar(trained.run, tmp_path / "no.parquet", [], 3)
+    rows = pq.read_table(table).replace_schema_metadata({b"deepfashion_tf.model": b"x"})
+    pq.write_table(rows, tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="features of another model"):
+        find_similar(trained.run, tmp_path / "other.parquet", [], 3)
+    for options, message in (
+        (("similar", trained.run.directory, table, image, "--top", 0), "--top is 0"),
+        (("similar", trained.run.directory, table, image, "--output", "a.gif"), "must end in"),
+        (("predict", trained.run.directory, image, "--embed", "a.csv"), "must end in .parquet"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_module(*options)
+    assert isinstance(Run.load(trained.run.directory), Run)
