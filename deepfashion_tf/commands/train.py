@@ -12,7 +12,11 @@ from deepfashion_tf.training.launch import launch_workers
 def main() -> int:
     command = parse_command(__doc__)
     if command.options.local_workers and "TF_CONFIG" not in os.environ:
-        args = ["-m", "deepfashion_tf", "train", *sys.argv[1:]]
+        # As it was typed: a script, or the console command.
+        program = (
+            [sys.argv[0]] if sys.argv[0].endswith(".py") else ["-m", "deepfashion_tf", "train"]
+        )
+        args = [*program, *sys.argv[1:]]
         return launch_workers(command.options.local_workers, args)
     with Termination() as termination:
         import_tensorflow()
