@@ -225,13 +225,12 @@ class Model:
                 raise InputError(f"{name} is {share}, but must lie between 0 and 1.")
         if threshold is not None and accept_accuracy is not None:
             raise InputError("threshold and accept_accuracy both say what is sure: give one.")
-        return Wanted(
-            self.schema,
-            self._predictor.untrained,
-            thresholds(self._predictor, threshold, accept_accuracy),
-            top,
-            with_boxes,
-        )
+        before, console.quiet = console.quiet, True  # the command prints the thresholds
+        try:
+            least = thresholds(self._predictor, threshold, accept_accuracy)
+        finally:
+            console.quiet = before
+        return Wanted(self.schema, self._predictor.untrained, least, top, with_boxes)
 
     def _stream(
         self, images: Images, boxes: Boxes | None, wanted: Wanted, batch_size: int | None

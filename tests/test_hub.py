@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import deepfashion_tf as df
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.runs.model_card import model_card
@@ -146,6 +147,14 @@ def test_the_card_says_what_the_model_is(scored):
         interval = next(line for line in card.splitlines() if line.startswith(f"| {name} | 0"))
         low, high = (float(x) for x in interval.split(" | ")[2].split(" to "))
         assert low <= found["accuracy"] <= high
+
+
+def test_answers_of_a_calibrated_run_are_accepted_without_a_word(scored, wardrobe, capsys):
+    model = df.load(scored.directory, engine="tensorflow")
+    capsys.readouterr()
+    found = model.predict(wardrobe / "img", accept_accuracy=0.99)
+    assert not all(answer.is_sure for answer in found[0].values())
+    assert capsys.readouterr().out == ""
 
 
 def test_a_run_without_scores_has_no_card(trained, tmp_path):
