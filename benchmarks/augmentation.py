@@ -7,7 +7,7 @@ import keras_cv
 import tensorflow as tf
 
 from benchmarks.rates import Rate, race
-from deepfashion_tf.data.augment import Augmentation, mix
+from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.reading import on_own_threads
 
 _BATCHES = 20
@@ -79,8 +79,6 @@ def _ours(**options: float) -> Change:
     def change(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         drawn = augmentation.draw(images.shape[0], tf.stack([tf.constant(0, tf.int64), number]))
         changed = augmentation.change(images, drawn)
-        if augmentation.mixes:
-            changed, _ = mix(changed, drawn["shares"], drawn["windows"])
         return tf.cast(changed, tf.float32)
 
     return change
