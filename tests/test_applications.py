@@ -250,8 +250,8 @@ def test_what_is_no_source_of_weights(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("heads", ["multiscale", "attention"])
 def test_frozen_batch_norm_explanations_and_a_saved_model(tmp_path, heads):
-    options = {"image_size": 64, "representation": "pooled", "freeze_batch_norm": True}
-    model = build_model(SCHEMA, SMALL, heads=heads, **options)
+    model = build_model(SCHEMA, SMALL, heads=heads, image_size=64, representation="pooled")
+    freeze(model, batch_norm=True)
     norms = batch_norms(backbone_of(model))
     assert len(norms) == 34 and all(norm.freeze_statistics for norm in norms)
     if heads == "attention":
