@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
+# All of them are one program; a test in test_cli.py holds that.
+SCRIPTS = ("make_schema", "predict", "train")
 
 
 def shell(line: str, *words, cwd: Path = ROOT, seconds: int = 300) -> subprocess.CompletedProcess:
