@@ -140,7 +140,7 @@ def _opened(path: Path) -> Iterator[pa.parquet.ParquetFile]:
     try:
         with pa.parquet.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} cannot be read as a Parquet table ({reason}): save it anew."
