@@ -27,7 +27,7 @@ from deepfashion_tf.evaluation.evaluate import evaluate
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.export.formats import EXPORTERS
-from deepfashion_tf.inference.acceptance import thresholds
+from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.embedding import embedder
 from deepfashion_tf.inference.engines import EngineChoice
@@ -220,11 +220,7 @@ class Model:
     ) -> Wanted:
         if top < 1:
             raise InputError(f"top is {top}, but must be 1 or more.")
-        for name, share in (("threshold", threshold), ("accept_accuracy", accept_accuracy)):
-            if share is not None and not 0 <= share <= 1:
-                raise InputError(f"{name} is {share}, but must lie between 0 and 1.")
-        if threshold is not None and accept_accuracy is not None:
-            raise InputError("threshold and accept_accuracy both say what is sure: give one.")
+        check_shares(threshold, accept_accuracy)
         before, console.quiet = console.quiet, True  # the command prints the thresholds
         try:
             least = thresholds(self._predictor, threshold, accept_accuracy)

@@ -109,8 +109,8 @@ def test_boxes(model, paths):
         ([box], "There are 1 boxes and more images"),
         ([box] * 5, "There are 5 boxes and 4 images"),
         ((5, 6, 5, 50), "has no area"),
-        ([(1, 2, 3)] * 4, "is not x1, y1, x2, y2"),
-        ([(0.5, 0, 9, 9)] * 4, "is not x1, y1, x2, y2"),
+        ([(1, 2, 3)] * 4, "is not x1,y1,x2,y2"),
+        ([(0.5, 0, 9, 9)] * 4, "is not x1,y1,x2,y2"),
     ):
         with pytest.raises(InputError, match=message):
             model.predict(paths, boxes=boxes)

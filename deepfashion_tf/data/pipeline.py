@@ -49,8 +49,7 @@ def training_dataset(
         epochs: where the stream ends; None = each pass over the dataset is one epoch, the next
             one each time.
         seed: of order and changes.
-        augmentation: how images are changed. Images that are mixed are those of one replica's
-            part of a batch. Boxes that move take the reader's margin off.
+        augmentation: how images are changed.
         start: epoch and step of it at which the stream begins.
         share: the replicas to feed; the same order is divided among them, so that they
             see together what one device would.
@@ -58,8 +57,8 @@ def training_dataset(
 
     Returns:
         ``steps_per_epoch(split, batch_size)`` batches an epoch and replica of ``(images, labels)``:
-        float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``, or, where
-        images are mixed or labels soft, float32 ``[batch, classes]``: see `soft_labels`.
+        float32 ``[batch, size, size, 3]`` and a dict category -> int32 ``[batch]``, or, of soft
+        labels, float32 ``[batch, classes]``.
     """
     first_epoch, first_step = start
     count = len(split)

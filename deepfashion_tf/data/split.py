@@ -36,8 +36,6 @@ class Split:
         groups: int ``[n]``: images of the same number belong together, in all splits of the
             source; None = nobody has said so.
         padding: share of a box's sides by which whoever reads its image enlarges it.
-        margin: share of the enlarged box's sides that readers keep around it besides, for boxes
-            that move; only training images have one.
         left_out: what the source lists and no split has: its place and what is wrong with it.
         accepts_damage: uses JPEGs of which a part is missing; the decoder makes it up.
     """

@@ -13,7 +13,7 @@ from deepfashion_tf.models.views import VIEWS, views_of
 from deepfashion_tf.runs.run import Run
 
 
-def embedder(run: Run) -> Callable[[np.ndarray], np.ndarray]:
+def embedder(run: Run, model: keras.Model | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Makes a function from crops to features.
 
     The features are the average of the backbone's last map, or, of multi-scale heads, the
@@ -21,6 +21,7 @@ def embedder(run: Run) -> Callable[[np.ndarray], np.ndarray]:
 
     Args:
         run: trained, and no ensemble.
+        model: its best model; None = loaded here.
 
     Returns:
         A function from uint8 ``[n, size, size, 3]`` to float32 ``[n, d]``.
@@ -33,7 +34,7 @@ def embedder(run: Run) -> Callable[[np.ndarray], np.ndarray]:
             f"{run.directory} is an ensemble of several networks: embed images with one of its "
             f"members."
         )
-    model = run.load_model()
+    model = model or run.load_model()
     names = {layer.name for layer in model.layers}
     if "standardization" in names:
         features = model.get_layer("standardization").output

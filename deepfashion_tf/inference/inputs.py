@@ -51,12 +51,12 @@ def items_from(images: Images, boxes: Boxes | None = None) -> Iterator[Item]:
     if boxes is None:
         return found
     if isinstance(boxes, Mapping):
-        return _boxed_by_name(found, {os.fspath(name): _box(b) for name, b in boxes.items()})
+        return _boxed_by_name(found, {os.fspath(name): box_of(b) for name, b in boxes.items()})
     several: list[Any] = list(boxes)
     if len(several) == 4 and all(isinstance(value, int | np.integer) for value in several):
-        box = _box(several)
+        box = box_of(several)
         return (item if item.box != WHOLE_IMAGE else replace(item, box=box) for item in found)
-    return _boxed_in_order(found, [WHOLE_IMAGE if b is None else _box(b) for b in several])
+    return _boxed_in_order(found, [WHOLE_IMAGE if b is None else box_of(b) for b in several])
 
 
 def _flatten(images: Images) -> Iterator[Item]:
@@ -127,15 +127,23 @@ def _is_pattern(text: str) -> bool:
     return glob.has_magic(text) and not is_file(text) and not is_address(text)
 
 
-def _box(values: Sequence[int]) -> Box:
+def box_of(values: Sequence[int], shown: str | None = None) -> Box:
+    """Checks a box: x1, y1, x2, y2 in half-open pixels.
+
+    Args:
+        values: the four numbers.
+        shown: how messages name the box; None = by its numbers.
+
+    Raises:
+        InputError: not four whole numbers, or no area.
+    """
+    shown = shown or f"The box {list(values)}"
     numbers = [int(value) for value in values]
     if len(numbers) != 4 or any(a != b for a, b in zip(numbers, values, strict=True)):
-        raise InputError(f"The box {list(values)} is not x1, y1, x2, y2: give four whole numbers.")
+        raise InputError(f"{shown} is not x1,y1,x2,y2: give four whole numbers.")
     x1, y1, x2, y2 = numbers
     if min(x1, y1) < 0 or x1 >= x2 or y1 >= y2:
-        raise InputError(
-            f"The box {numbers} has no area inside an image: 0 <= x1 < x2, 0 <= y1 < y2."
-        )
+        raise InputError(f"{shown} has no area inside an image: 0 <= x1 < x2, 0 <= y1 < y2.")
     return x1, y1, x2, y2
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -141,9 +142,9 @@ class Predictor:
         return found
 
     @classmethod
-    def of_run(cls, run: Run) -> "Predictor":
-        """Answers with a run's best model, by TensorFlow."""
-        model = run.load_model()
+    def of_run(cls, run: Run, model: keras.Model | None = None) -> "Predictor":
+        """Answers with a run's best model, by TensorFlow; `model` = it is loaded already."""
+        model = model or run.load_model()
         return cls(
             str(run.directory),
             run.schema,

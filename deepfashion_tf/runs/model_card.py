@@ -9,6 +9,7 @@ from deepfashion_tf.documents import read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.page import table
 from deepfashion_tf.runs.run import Run
+from deepfashion_tf.usage import command
 
 _SPLITS = {"test": "metrics-test.json", "val": "metrics.json"}  # the first that is there is shown
 _CARD = """---
@@ -87,12 +88,12 @@ def _scores(run: Run) -> tuple[str, Mapping]:
             _table(split, found)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{path} cannot be read as scores ({error}): run deepfashion evaluate "
+                f"{path} cannot be read as scores ({error}): run {command('evaluate')} "
                 f"{run.directory} again."
             ) from error
         return split, found
     raise InputError(
-        f"{run.directory} has no scores for its model card: run deepfashion evaluate "
+        f"{run.directory} has no scores for its model card: run {command('evaluate')} "
         f"{run.directory} first."
     )
 

@@ -14,6 +14,7 @@ from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted, answers_of
 from deepfashion_tf.inference.batch import Batch
+from deepfashion_tf.inference.inputs import box_of
 from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
@@ -36,10 +37,7 @@ def parse_box(text: str, name: str = "--box") -> Box:
     """
     if not re.fullmatch(r" *-?[0-9]{1,9} *(, *-?[0-9]{1,9} *){3}", text, re.ASCII):
         raise InputError(f"{name} {text!r} is not x1,y1,x2,y2: give four whole numbers.")
-    x1, y1, x2, y2 = map(int, text.split(","))
-    if min(x1, y1) < 0 or x1 >= x2 or y1 >= y2:
-        raise InputError(f"{name} {text} has no area inside an image: 0 <= x1 < x2, 0 <= y1 < y2.")
-    return x1, y1, x2, y2
+    return box_of([int(value) for value in text.split(",")], f"{name} {text}")
 
 
 class Options(Protocol):

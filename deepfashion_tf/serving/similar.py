@@ -22,6 +22,7 @@ from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.montage import font
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.runs.run import Run
+from deepfashion_tf.usage import command
 
 _MODEL = b"deepfashion_tf.model"  # key of the metadata: which model the features are of
 _EXACT = 50_000  # rows up to which all are compared
@@ -132,7 +133,8 @@ def find_similar(
     features = np.stack(rows["features"].to_numpy(zero_copy_only=False)).astype(np.float32)
     index = Index(ndim=features.shape[1], metric="cos", dtype="f16")
     index.add(np.arange(len(features)), features)
-    predictor, embed = Predictor.of_run(run), embedder(run)
+    model = run.load_model()
+    predictor, embed = Predictor.of_run(run, model), embedder(run, model)
     found: list[list[Neighbour] | str] = []
     for crop in predictor.crops(items):
         if isinstance(crop, str):
@@ -183,12 +185,12 @@ def _read(table: Path, digest: bytes) -> pa.Table:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{table} cannot be read as a table of features ({printable(reason)}): make it with "
-            f"deepfashion predict --embed."
+            f"{command('predict')} --embed."
         ) from error
     if known != digest:
         raise InputError(
             f"{table} holds features of another model: make it again with this run and "
-            f"deepfashion predict --embed."
+            f"{command('predict')} --embed."
         )
     return rows
 
