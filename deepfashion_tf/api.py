@@ -226,7 +226,14 @@ class Model:
             least = thresholds(self._predictor, threshold, accept_accuracy)
         finally:
             console.quiet = before
-        return Wanted(self.schema, self._predictor.untrained, least, top, with_boxes)
+        return Wanted(
+            self.schema,
+            self._predictor.untrained,
+            least,
+            top,
+            with_boxes,
+            self._predictor.calibration.decisions,
+        )
 
     def _stream(
         self, images: Images, boxes: Boxes | None, wanted: Wanted, batch_size: int | None

@@ -5,6 +5,7 @@ attribute inside its category. ``UNLABELLED`` (-1) stands for "nobody said": suc
 value takes no part in a loss or a metric.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -13,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from deepfashion_tf.category import Category, faults_of
+from deepfashion_tf.category import NOT_APPLICABLE, Category, faults_of, parts_of
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.schema_yaml import read_schema
@@ -30,13 +31,23 @@ NOT_LABELLED: Final = (
 class Schema(Mapping):
     """Categories in order; read as a mapping, category -> its attributes.
 
+    A category of kind multi, whose images have any number of its attributes, is one category
+    an attribute, with two answers each; `groups` puts them together. An optional category has
+    one more attribute, "not_applicable".
+
     Attributes:
         categories: in order.
         not_labelled: words of tables that mean "nobody said"; None = NOT_LABELLED.
 
     Example:
-        schema = Schema.of({"season": ["summer", "winter"], "collar": ["none", "polo", "shirt"]})
-        schema["season"]  # ("summer", "winter")
+        schema = Schema.of(
+            {"sleeve": ["long", "short"], "fabric": ["cotton", "wool"]},
+            multi=["fabric"],
+            optional=["sleeve"],
+        )
+        schema["sleeve"]  # ("long", "short", "not_applicable")
+        schema["fabric_wool"]  # ("no wool", "wool")
+        list(schema.groups)  # ["sleeve", "fabric"]
 
     Raises:
         InputError: a category with fewer than two attributes, a repeated name, or a name
@@ -63,10 +74,34 @@ class Schema(Mapping):
     def _by_name(self) -> dict[str, tuple[str, ...]]:
         return {category.name: category.attributes for category in self.categories}
 
+    @cached_property
+    def groups(self) -> dict[str, tuple[Category, ...]]:
+        """Category as a user knows it -> itself, or the yes-or-no questions that it consists of."""
+        found: dict[str, list[Category]] = {}
+        for category in self.categories:
+            found.setdefault(category.part_of or category.name, []).append(category)
+        return {name: tuple(parts) for name, parts in found.items()}
+
     @property
     def loss_weights(self) -> dict[str, float]:
         """Category -> its weight in the total loss."""
         return {category.name: category.loss_weight for category in self.categories}
+
+    def group_mean(self, values: Mapping[str, float]) -> float:
+        """Computes the mean over categories, those of kind multi as the mean of their parts.
+
+        Args:
+            values: category -> value; NaN, or none, where there is none.
+
+        Returns:
+            NaN where there is no value.
+        """
+        groups = [
+            [v for part in parts if not math.isnan(v := values.get(part.name, math.nan))]
+            for parts in self.groups.values()
+        ]
+        means = [sum(known) / len(known) for known in groups if known]
+        return sum(means) / len(means) if means else math.nan
 
     def count(self) -> int:
         """Counts the attributes of all categories together."""
@@ -120,9 +155,34 @@ class Schema(Mapping):
         return found
 
     @classmethod
-    def of(cls, categories: Mapping[str, list[str] | tuple[str, ...]]) -> "Schema":
-        """Makes a schema of category -> attributes."""
-        return cls(tuple(Category(name, tuple(values)) for name, values in categories.items()))
+    def of(
+        cls,
+        categories: Mapping[str, list[str] | tuple[str, ...]],
+        *,
+        multi: Iterable[str] = (),
+        optional: Iterable[str] = (),
+    ) -> "Schema":
+        """Makes a schema of category -> attributes.
+
+        Args:
+            categories: the attributes of each category.
+            multi: categories of which an image has any number of attributes.
+            optional: categories that do not apply to every image.
+
+        Raises:
+            InputError: as of `Schema`; or another name in `multi` or `optional`.
+        """
+        multi, optional = set(multi), set(optional)
+        if unknown := (multi | optional) - set(categories):
+            raise InputError(f"{', '.join(sorted(unknown))} is none of the categories.")
+        parts: list[Category] = []
+        for name, values in categories.items():
+            kind = {"is_multi": name in multi, "is_optional": name in optional}
+            try:
+                parts += parts_of(Category(name, tuple(values)), **kind)
+            except ValueError as error:
+                raise InputError(f"The schema cannot be used: {error}.") from error
+        return cls(tuple(parts))
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":
@@ -136,23 +196,39 @@ class Schema(Mapping):
     def save(self, path: Path) -> None:
         """Writes what `load` reads."""
         entries = {}
-        for category in self.categories:
+        for name, parts in self.groups.items():
+            category, kind = _whole(parts)
             entry: dict[str, object] = (
                 {"description": category.description} if category.description else {}
             )
+            entry |= kind
             if category.loss_weight != 1.0:
                 entry["loss_weight"] = float(category.loss_weight)
-            if category.column is not None:
+            if category.column not in (None, name):
                 entry["column"] = category.column
             if category.synonyms:
                 entry["synonyms"] = {name: list(w) for name, w in category.synonyms.items()}
             attributes = list(category.attributes)
-            entries[category.name] = {**entry, "attributes": attributes} if entry else attributes
+            entries[name] = {**entry, "attributes": attributes} if entry else attributes
         content: dict = {"categories": entries}
         if self.not_labelled is not None:
             content["not_labelled"] = list(self.not_labelled)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(path, text)
+
+
+def _whole(parts: tuple[Category, ...]) -> tuple[Category, dict[str, object]]:
+    """Returns a category as it is written in a schema file, and its kind; undoes `parts_of`."""
+    first, kind = parts[0], {}
+    attributes = first.attributes
+    if first.part_of:
+        kind["kind"] = "multi"
+        attributes = tuple(part.attributes[-1] for part in parts)
+    if NOT_APPLICABLE in attributes:
+        kind["optional"] = True
+        attributes = tuple(name for name in attributes if name != NOT_APPLICABLE)
+    synonyms = {name: words for part in parts for name, words in part.synonyms.items()}
+    return replace(first, attributes=attributes, synonyms=synonyms), kind
 
 
 @cache

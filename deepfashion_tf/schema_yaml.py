@@ -4,13 +4,14 @@ from pathlib import Path
 
 import yaml
 
-from deepfashion_tf.category import Category, faults_of
+from deepfashion_tf.category import Category, faults_of, parts_of
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
 
 _TEXTS = ("description", "loss_weight", "column")
-_KEYS = ("attributes", *_TEXTS, "synonyms")
+_KEYS = ("attributes", *_TEXTS, "synonyms", "kind", "optional")
+_CHOICES = {"kind": ("single", "multi"), "optional": ("false", "true")}
 _HELP = 'a schema is "categories:" and below it "NAME: [ATTRIBUTE, ATTRIBUTE, …]", one a category'
 
 
@@ -46,16 +47,20 @@ def read_schema(path: Path) -> tuple[tuple[Category, ...], tuple[str, ...] | Non
     not_labelled = None if words is None else _words(words, path, "the words of not_labelled")
     categories, lines = [], []
     for name, line, node in _mapping(nodes["categories"], path, "categories"):
-        categories.append(_category(name, node, path))
-        lines.append(line)
+        try:
+            parts = _parts(name, node, path)
+        except ValueError as error:
+            raise InputError(f"{path}, line {line}: {error}.") from error
+        categories += parts
+        lines += [line] * len(parts)
     for number, fault in faults_of(tuple(categories)):
         raise InputError(f"{path}, line {(lines or [1])[number]}: {fault}.")
     return tuple(categories), not_labelled
 
 
-def _category(name: str, node: yaml.Node, path: Path) -> Category:
+def _parts(name: str, node: yaml.Node, path: Path) -> tuple[Category, ...]:
     if isinstance(node, yaml.SequenceNode):
-        return Category(name, _words(node, path, f"the attributes of {name}"))
+        return (Category(name, _words(node, path, f"the attributes of {name}")),)
     values: dict[str, yaml.Node] = {}
     for key, line, value in _mapping(node, path, name):
         if key not in _KEYS or key in values:
@@ -84,7 +89,24 @@ def _category(name: str, node: yaml.Node, path: Path) -> Category:
             else ()
         )
     }
-    return Category(name, attributes, synonyms=synonyms, **texts)
+    chosen = {key: _choice(key, values, path, name) for key in _CHOICES}
+    return parts_of(
+        Category(name, attributes, synonyms=synonyms, **texts),
+        is_multi=chosen["kind"] == "multi",
+        is_optional=chosen["optional"] == "true",
+    )
+
+
+def _choice(key: str, values: dict[str, yaml.Node], path: Path, name: str) -> str:
+    choices = _CHOICES[key]
+    if key not in values:
+        return choices[0]
+    word = _word(values[key], path, f"{key} of {name}")
+    if word.lower() not in choices:
+        raise InputError(
+            f"{_at(values[key], path)}: {key} of {name} is {word}: write {' or '.join(choices)}."
+        )
+    return word.lower()
 
 
 def _at(node: yaml.Node, path: Path) -> str:

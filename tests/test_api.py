@@ -171,7 +171,9 @@ def test_a_table_of_predictions(model, paths):
     assert set(expected) <= set(table.columns) and table["fault"].isna().all()
     assert (table["sleeve_probability"] >= table["sleeve_2_probability"]).all()
     unsure = model.predict(paths, threshold=1.0)
-    assert not unsure[0]["fabric"].is_sure and unsure.to_dicts()[0]["fabric"] == "unsure"
+    assert not unsure[0]["fabric"].is_sure
+    row = unsure.to_dicts()[0]
+    assert (row["fabric"], row["fabric_status"]) == (unsure[0]["fabric"].attribute, "unsure")
     for options, message in (
         ({"top": 0}, "top is 0"),
         ({"threshold": 2}, "threshold is 2"),

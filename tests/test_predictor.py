@@ -187,11 +187,12 @@ def test_every_format_says_the_same(predictor, trained, tmp_path, suffix):
             if suffix.startswith(".json"):
                 found = row[category]
                 assert found["attribute"] == attributes[first]
-                assert found["sure"] == (highest >= 0.4)
+                assert found["status"] == ("accepted" if highest >= 0.4 else "unsure")
                 assert found["others"][0]["attribute"] == attributes[second]
                 assert found["probability"] == pytest.approx(highest, abs=1e-5)
             else:
-                assert row[category] == (attributes[first] if highest >= 0.4 else "unsure")
+                assert row[category] == attributes[first]
+                assert row[f"{category}_status"] == ("accepted" if highest >= 0.4 else "unsure")
                 assert row[f"{category}_2"] == attributes[second]
                 assert float(row[f"{category}_probability"]) == pytest.approx(highest, abs=1e-5)
 

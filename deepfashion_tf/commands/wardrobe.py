@@ -29,6 +29,9 @@ class Options:
     """Seed; the same seed draws the same files."""
     table: bool = False
     """Also write DIRECTORY/table.csv with boxes and labels."""
+    kinds: bool = False
+    """Draw garments of several fabrics and write table.csv and schema.yaml instead of
+    DeepFashion's lists: fabric is of kind multi, sleeve is optional."""
     contact_sheet: Path | None = None
     """Contact sheet to write (.png or .jpg), one column per attribute."""
 
@@ -39,10 +42,18 @@ def main() -> None:
         raise InputError("Nothing to draw: name a folder, or a file with --contact-sheet.")
     if options.contact_sheet and options.contact_sheet.suffix not in (".jpg", ".png"):
         raise InputError(f"--contact-sheet {options.contact_sheet} must end in .jpg or .png.")
+    if options.kinds and options.table:
+        raise InputError("--kinds writes a table itself: leave out --table.")
     counts = {name: getattr(options, name) for name in ("train", "val", "test")}
     if options.directory:
         with progress_bar("drawing the wardrobe", sum(counts.values())) as on_progress:
-            write_wardrobe(options.directory, **counts, seed=options.seed, on_progress=on_progress)
+            write_wardrobe(
+                options.directory,
+                **counts,
+                seed=options.seed,
+                kinds=options.kinds,
+                on_progress=on_progress,
+            )
         if options.table:
             splits = [read_split(options.directory, name) for name, n in counts.items() if n]
             write_table(options.directory / "table.csv", splits)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfashion_tf.category import NOT_APPLICABLE
 from deepfashion_tf.data.faults import Faults
 from deepfashion_tf.data.inspection import inspect_images
 from deepfashion_tf.data.split import SPLITS, FileReader, Split, whole_images
@@ -107,10 +108,10 @@ def _candidates(folder: Path, schema: Schema) -> list[Schema]:
         return candidates
     lines = [line.split() for line in _read_lines(path)]
     names = [line[0] for line in lines if len(line) == 2 and line[1].isdigit()]
-    expected = [[name for attributes in one.values() for name in attributes] for one in candidates]
+    expected = [_listed(one) for one in candidates]
     if names in expected:
         return [candidates[expected.index(names)]]
-    if names == [name for attributes in builtin.values() for name in attributes]:
+    if names == _listed(builtin):
         raise InputError(
             f"{path} lists the built-in categories, which are others than the schema's: "
             f"{'; '.join(schema.differences(builtin))}. Name the --schema of these data."
@@ -123,6 +124,17 @@ def _candidates(folder: Path, schema: Schema) -> list[Schema]:
         f"{path} lists other attributes than the schema ({theirs} where {ours} is expected): the "
         f"labels would be read wrongly; name the right --schema, or correct the file or remove it."
     )
+
+
+def _listed(schema: Schema) -> list[str]:
+    """Lists the attributes that the files have a column for."""
+    return [
+        name
+        for parts in schema.groups.values()
+        for part in parts
+        for name in (part.attributes if part.part_of is None else part.attributes[1:])
+        if name != NOT_APPLICABLE
+    ]
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -185,17 +197,21 @@ def _read_labels(
     if not _same_rows(path, len(table), count, faults):
         return unlabelled
     # Class ids first: six columns may also be the 0/1 of two categories of three.
-    for read, width in ((_check_class_ids, len), (_class_ids_from_binary, Schema.count)):
+    for read, width in ((_check_class_ids, len), (_class_ids_from_binary, _binary_columns)):
         for listed in candidates:
             if table.shape[1] == width(listed):
                 wanted = [list(listed).index(category) for category in schema]
                 return read(table, listed, path, first_line, faults)[:, wanted]
     expected = (
-        f"{len(listed)} class ids (challenge) or {listed.count()} of 0/1 (original)"
+        f"{len(listed)} class ids (challenge) or {_binary_columns(listed)} of 0/1 (original)"
         for listed in candidates
     )
     faults.add(path, first_line, f"has {table.shape[1]} columns: expected {', or '.join(expected)}")
     return unlabelled
+
+
+def _binary_columns(schema: Schema) -> int:
+    return len(_listed(schema))
 
 
 def _check_class_ids(
@@ -220,13 +236,25 @@ def _class_ids_from_binary(
         faults.add(path, row + first_line, "holds other values than 0 and 1")
     labels = []
     start = 0
-    for category, attributes in schema.items():
+    for name, parts in schema.groups.items():
+        attributes = _listed(schema.select([part.name for part in parts]))
         columns = table[:, start : start + len(attributes)] == 1
         start += len(attributes)
+        is_known = columns.any(axis=1)
+        if parts[0].part_of:
+            labels += [np.where(is_known, values, UNLABELLED) for values in columns.T]
+            if len(parts) > len(attributes):  # that it does not apply, which the files never state
+                labels.append(np.where(is_known, 0, UNLABELLED))
+            continue
         for row in np.flatnonzero(columns.sum(axis=1) > 1):
             several = ", ".join(np.array(attributes)[columns[row]])
-            faults.add(path, row + first_line, f"has several attributes in {category}: {several}")
-        labels.append(np.where(columns.any(axis=1), columns.argmax(axis=1), UNLABELLED))
+            faults.add(
+                path,
+                row + first_line,
+                f"has several attributes in {name}: {several} (kind: multi in the --schema allows "
+                f"several)",
+            )
+        labels.append(np.where(is_known, columns.argmax(axis=1), UNLABELLED))
     return np.stack(labels, axis=1).astype(np.int32)
 
 

@@ -1,40 +1,91 @@
 """Labels from the words of a table: attributes, their synonyms, and words for "not labelled"."""
 
 import difflib
+import json
+import re
 from collections import Counter
 
-from deepfashion_tf.category import fold_word
+from deepfashion_tf.category import NOT_APPLICABLE, NOT_APPLICABLE_WORDS, fold_word
 from deepfashion_tf.errors import list_some
-from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Category, Schema
+from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Schema
+
+NONE = "none"  # of a category of kind multi: it has none of the attributes
+SEPARATOR = ";"
+_SHARES = re.compile(r"\d+([.,]\d+)?\s*%")  # "80 % cotton"
 
 
 class LabelReader:
-    """Reads the class ids of one category.
+    """Reads the labels of one category, or of all parts of one of kind multi.
 
     An attribute's own name goes first. Synonyms follow, and spellings that differ in case, spaces,
     hyphens or underscores. Words that mean "not labelled" come last.
 
     Attributes:
-        category: whose labels they are.
+        name: of the category, as a user knows it.
+        count: how many labels a cell has: one, or one a part.
         ignored: word that means "not labelled" -> how often it came.
         respelled: word -> the attribute that it was read as, and how often.
     """
 
-    def __init__(self, category: Category, schema: Schema) -> None:
-        self.category = category
+    def __init__(self, name: str, schema: Schema) -> None:
+        self.name = name
+        parts = schema.groups[name]
+        self.count, self._is_multi = len(parts), parts[0].part_of is not None
         self.ignored: Counter[str] = Counter()
         self.respelled: Counter[tuple[str, str]] = Counter()
-        self._ids = {attribute: n for n, attribute in enumerate(category.attributes)}
+        self._attributes = (
+            tuple(part.attributes[-1] for part in parts) if self._is_multi else parts[0].attributes
+        )
+        self._ids = {attribute: n for n, attribute in enumerate(self._attributes)}
         self._folded: dict[str, int] = {}
         self._known: dict[str, int | None] = {}  # other words that have been looked up
-        for attribute, words in category.synonyms.items():
-            self._folded |= {fold_word(word): self._ids[attribute] for word in words}
-        spellings = Counter(map(fold_word, category.attributes))
+        for part in parts:
+            for attribute, words in part.synonyms.items():
+                self._folded |= {fold_word(word): self._ids[attribute] for word in words}
+        spellings = Counter(map(fold_word, self._attributes))
         for attribute, number in self._ids.items():
             if spellings[fold_word(attribute)] == 1:
                 self._folded.setdefault(fold_word(attribute), number)
+        if NOT_APPLICABLE in self._ids:
+            for word in NOT_APPLICABLE_WORDS:
+                self._folded.setdefault(fold_word(word), self._ids[NOT_APPLICABLE])
         words = NOT_LABELLED if schema.not_labelled is None else schema.not_labelled
         self._words = {fold_word(word) for word in words}
+
+    @property
+    def nothing(self) -> tuple[int, ...]:
+        """The labels of a cell that says nothing."""
+        return (UNLABELLED,) * self.count
+
+    def read_cell(self, word: str | None) -> tuple[int, ...] | None:
+        """Returns the class ids of a cell, `count` of them; None: it holds another word."""
+        if not self._is_multi:
+            number = self.read(word)
+            return None if number is None else (number,)
+        if word is None or (number := self.read(word)) == UNLABELLED:
+            return self.nothing
+        return self._read_several(word) if number is None else self._flags([number])
+
+    def _read_several(self, cell: str) -> tuple[int, ...] | None:
+        """Reads ``cotton;elastane``, ``80% cotton, 20% elastane`` or a list in JSON."""
+        words = _words_of(cell)
+        if [word.casefold() for word in words] in ([], [NONE]):
+            return self._flags([])
+        numbers = [self._read_part(word) for word in words]
+        if None in numbers:
+            return None
+        known = [number for number in numbers if number != UNLABELLED]
+        return self._flags(known) if known else self.nothing
+
+    def _read_part(self, word: str) -> int | None:
+        number = self.read(word)
+        return self.read(_SHARES.sub(" ", word).strip()) if number is None else number
+
+    def _flags(self, numbers: list[int]) -> tuple[int, ...] | None:
+        """Returns which parts are answered with yes; None: a contradiction."""
+        if self._ids.get(NOT_APPLICABLE) in numbers:
+            return (*self.nothing[:-1], 1) if len(numbers) == 1 else None
+        return tuple(int(number in numbers) for number in range(self.count))
 
     def read(self, word: str | None) -> int | None:
         """Returns the class id of a word, UNLABELLED, or None: it is no attribute."""
@@ -50,27 +101,57 @@ class LabelReader:
         if number == UNLABELLED:
             self.ignored[word] += 1
         elif number is not None:
-            self.respelled[word, self.category.attributes[number]] += 1
+            self.respelled[word, self._attributes[number]] += 1
         return number
 
     def fault(self, word: str, count: int) -> str:
         """Says that a word, found so many times, is no attribute."""
-        attributes = list(self.category.attributes)
+        attributes = list(self._attributes)
         near = difflib.get_close_matches(word[:100], attributes, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         more = f" and {count - 1} more" if count > 1 else ""
         return (
-            f"{self.category.name} is {word[:100]!r}{hint}{more}, but the attributes are "
-            f"{list_some(attributes, most=20)} (empty: not labelled)"
+            f"{self.name} is {word[:100]!r}{hint}{more}, but the attributes are "
+            f"{list_some(attributes, most=20)} (empty: not labelled{self._hint()})"
         )
+
+    def _hint(self) -> str:
+        return f'; several: "{SEPARATOR}" between them; {NONE}: none of them' * self._is_multi
 
     def notes(self) -> list[str]:
         """Returns what was read otherwise than it is written."""
         found = []
         if self.respelled:
             words = [f"{w!r} as {a} ({n})" for (w, a), n in self.respelled.most_common()]
-            found.append(f"{self.category.name}: {list_some(words, most=5)}")
+            found.append(f"{self.name}: {list_some(words, most=5)}")
         if self.ignored:
             words = [f"{word!r} ({count})" for word, count in self.ignored.most_common()]
-            found.append(f"{self.category.name}: {list_some(words, most=5)} as not labelled")
+            found.append(f"{self.name}: {list_some(words, most=5)} as not labelled")
         return found
+
+
+def join_attributes(attributes: list[str]) -> str:
+    """Returns the cell of a table that `LabelReader` reads as these attributes of kind multi."""
+    if any(SEPARATOR in name or "|" in name for name in attributes):
+        return json.dumps(attributes, ensure_ascii=False)
+    return SEPARATOR.join(attributes) or NONE
+
+
+def split_words(cell: str) -> list[str] | None:
+    """Returns the words of a cell that holds several, None where it holds one."""
+    words = _words_of(cell)
+    return words if len(words) > 1 else None
+
+
+def _words_of(cell: str) -> list[str]:
+    if cell[:1] in "[{":
+        try:
+            found = json.loads(cell)
+            if isinstance(found, dict):  # as Label Studio exports several choices
+                found = found["choices"]
+            return [str(word).strip() for word in found]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+    # No comma of a decimal number.
+    separators = r"[;|\n]" if re.search(r"[;|\n]", cell) else r",(?!\d)"
+    return [word for part in re.split(separators, cell) if (word := part.strip())]

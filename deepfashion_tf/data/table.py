@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfashion_tf.category import NOT_APPLICABLE
 from deepfashion_tf.data.division import divide
+from deepfashion_tf.data.labels import join_attributes
 from deepfashion_tf.data.split import SPLITS, Split
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.data.table_options import RowOptions
@@ -99,18 +101,36 @@ def write_table(path: Path, splits: Sequence[Split]) -> None:
     several = len(splits) > 1
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *BOX, *(["split"] * several), *splits[0].schema])
+    writer.writerow(["image", *BOX, *(["split"] * several), *splits[0].schema.groups])
     for split in splits:
         for key, box, labels in zip(split.keys, split.boxes, split.labels, strict=True):
-            names = [
-                cell_text(attributes[label]) if label != UNLABELLED else ""
-                for label, attributes in zip(labels, split.schema.values(), strict=True)
-            ]
+            names = map(cell_text, label_cells(split.schema, labels))
             corners = ["" if value < 0 else value for value in box]
             image = Path(key)
             image = image.relative_to(folder) if image.is_relative_to(folder) else image
             writer.writerow([cell_text(image), *corners, *([split.name] * several), *names])
     write_atomically(path, text.getvalue())
+
+
+def label_cells(schema: Schema, labels: np.ndarray) -> list[str]:
+    """Returns the cells of an image's labels, one a category as a user knows it.
+
+    Args:
+        schema: the categories.
+        labels: int ``[categories]``, class ids; -1 = not labelled, an empty cell.
+    """
+    ids, cells = dict(zip(schema, labels.tolist(), strict=True)), []
+    for parts in schema.groups.values():
+        found = [ids[part.name] for part in parts]
+        if parts[-1].is_optional and found[-1] == len(parts[-1].attributes) - 1:
+            cells.append(NOT_APPLICABLE)
+        elif UNLABELLED in found:
+            cells.append("")
+        elif parts[0].part_of is None:
+            cells.append(parts[0].attributes[found[0]])
+        else:
+            cells.append(join_attributes([p.attributes[1] for p in parts if ids[p.name] == 1]))
+    return cells
 
 
 def _split(whole: Split, name: str, split_of: np.ndarray) -> Split:

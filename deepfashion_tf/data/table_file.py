@@ -1,6 +1,7 @@
 """Opens a table of any format, finds its columns and counts its rows."""
 
 import glob
+import json
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -220,5 +221,7 @@ def _as_text(cell: object) -> str | None:
         return str(int(cell))
     if isinstance(cell, bool):
         return str(cell).lower()
-    # Neither bytes nor anything nested is shown.
+    if isinstance(cell, list) and all(isinstance(one, str) for one in cell):
+        return json.dumps(cell, ensure_ascii=False)
+    # Neither bytes nor anything else that is nested is shown.
     return f"<{type(cell).__name__}>" if isinstance(cell, bytes | list | dict) else str(cell)

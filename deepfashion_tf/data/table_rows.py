@@ -19,7 +19,7 @@ from deepfashion_tf.data.table_file import Entry, TableFile
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError, counted, list_some, printable
 from deepfashion_tf.progress import console, progress_bar
-from deepfashion_tf.schema import UNLABELLED, Schema
+from deepfashion_tf.schema import Schema
 
 _SAMPLE = 500  # boxes that are compared with their images where not all are
 
@@ -50,15 +50,12 @@ class TableRows:
             path,
             options,
             {
-                **{
-                    category.name: category.column or category.name
-                    for category in schema.categories
-                },
+                **{name: parts[0].column or name for name, parts in schema.groups.items()},
                 **{name: column for name, column in names.items() if column},
             },
             {name: name for name, column in names.items() if not column},
         )
-        self._readers = [LabelReader(category, schema) for category in schema.categories]
+        self._readers = [LabelReader(name, schema) for name in schema.groups]
         self._repaired, self._missing = 0, {}
         self._folder = path.resolve().parent
         self._numbers: list[int] = []
@@ -271,12 +268,12 @@ class TableRows:
     def _read_labels(self, row: int, values: dict[str, str | None]) -> list[int]:
         labels = []
         for column, reader in enumerate(self._readers):
-            word = values.get(reader.category.name)
-            label = reader.read(word)
-            if label is None:
+            word = values.get(reader.name)
+            found = reader.read_cell(word)
+            if found is None:
                 self._words.setdefault((column, word), []).append(row)
-                label = UNLABELLED
-            labels.append(label)
+                found = reader.nothing
+            labels += found
         return labels
 
     def _read_split(self, row: int, text: str | None) -> int:

@@ -12,7 +12,9 @@ import numpy as np
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text, read_cell
+from deepfashion_tf.evaluation.scores import match_exactly
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.inference.calibration import certainty, decide
 from deepfashion_tf.schema import UNLABELLED, Schema
 from deepfashion_tf.usage import command
 
@@ -24,7 +26,7 @@ class Answers:
     Attributes:
         schema: the categories, in the order of the columns.
         images: the images' names.
-        answers: int ``[n, categories]``, class ids of the likeliest attributes.
+        answers: int ``[n, categories]``, class ids.
         probabilities: float ``[n, categories]``, of those attributes, 0 to 1.
         labels: int ``[n, categories]``, class ids; -1 = not labelled.
         label_probabilities: float ``[n, categories]``, what the model gave the label; NaN where
@@ -39,13 +41,21 @@ class Answers:
     label_probabilities: np.ndarray
 
     @classmethod
-    def of(cls, split: Split, probabilities: dict[str, np.ndarray]) -> "Answers":
-        """Takes the likeliest attributes.
+    def of(
+        cls,
+        split: Split,
+        probabilities: dict[str, np.ndarray],
+        answers: dict[str, np.ndarray] | None = None,
+    ) -> "Answers":
+        """Puts answers and labels together.
 
         Args:
             split: images and labels.
             probabilities: category -> float ``[n, classes]``, for the split's categories.
+            answers: category -> class ids, int ``[n]``; None = the likeliest.
         """
+        if answers is None:
+            answers = {category: decide(values) for category, values in probabilities.items()}
         rows = np.arange(len(split))
         columns = [probabilities[category] for category in split.schema]
         given = [
@@ -55,8 +65,8 @@ class Answers:
         return cls(
             split.schema,
             [str(key) for key in split.keys],
-            np.stack([column.argmax(axis=1) for column in columns], axis=1),
-            np.stack([column.max(axis=1) for column in columns], axis=1),
+            np.stack([answers[category] for category in split.schema], axis=1),
+            np.stack([certainty(probabilities[c], answers[c]) for c in split.schema], axis=1),
             split.labels,
             np.stack(given, axis=1),
         )
@@ -87,8 +97,8 @@ class Answers:
 
         NaN where an image is not labelled in all categories.
         """
-        known = (self.labels != UNLABELLED).all(axis=1, keepdims=True)
-        return np.where(known, (self.answers == self.labels).all(axis=1, keepdims=True), np.nan)
+        known, right = match_exactly(self.schema, self.labels, self.answers)
+        return np.where(known, right, np.nan)[:, None]
 
     @classmethod
     def joined(cls, parts: Sequence["Answers"]) -> "Answers":

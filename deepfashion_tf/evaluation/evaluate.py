@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deepfashion_tf.category import Category
 from deepfashion_tf.data.balance import count_classes
 from deepfashion_tf.data.check import BadImages, SkippedImages, find_bad_images
 from deepfashion_tf.data.pipeline import evaluation_dataset
@@ -16,9 +17,16 @@ from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
-from deepfashion_tf.evaluation.scores import Adjustment, Scores, score
+from deepfashion_tf.evaluation.scores import Adjustment, CategoryScore, Detection, Scores, score
+from deepfashion_tf.evaluation.statistics import Interval, over_resamples
 from deepfashion_tf.inference.adjustment import shares_of
-from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration, Reliability
+from deepfashion_tf.inference.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    Reliability,
+    certainty,
+    decide,
+)
 from deepfashion_tf.inference.items import items_of
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.views import with_views
@@ -74,11 +82,6 @@ def predict_split(
     return {category: np.concatenate(values) for category, values in parts.items()}
 
 
-def answers(probabilities: dict[str, np.ndarray]) -> np.ndarray:
-    """Picks each category's likeliest class: int ``[images, categories]``."""
-    return np.stack([values.argmax(axis=-1) for values in probabilities.values()], axis=1)
-
-
 @dataclass(frozen=True)
 class Answered:
     """Images and what a model has answered for them.
@@ -97,25 +100,82 @@ class Answered:
 
     @cached_property
     def probabilities(self) -> dict[str, np.ndarray]:
-        """Category -> adjusted and calibrated probabilities, whose likeliest class is answered."""
+        """Category -> adjusted and calibrated probabilities."""
         return self.calibration.scale(self.raw)
+
+    @cached_property
+    def answers(self) -> dict[str, np.ndarray]:
+        """Category -> class ids of the answers, int ``[images]``."""
+        return self.calibration.decide(self.probabilities)
+
+    @property
+    def table(self) -> Answers:
+        """Every image's answers beside its labels."""
+        return Answers.of(self.split, self.probabilities, self.answers)
 
     def scores(self) -> Scores:
         """Scores them against the labels, and the probabilities against the hits."""
-        scores = score(self.split, answers(self.probabilities))
-        before, after = (_calibration_errors(self.split, p) for p in (self.raw, self.probabilities))
-        categories = {
-            name: replace(
-                found, calibration_error=after[name], calibration_error_before=before[name]
-            )
-            for name, found in scores.categories.items()
-        }
-        return replace(scores, categories=categories, adjustment=self._adjustment())
+        scores = score(self.split, np.stack(list(self.answers.values()), axis=1))
+        return replace(
+            scores,
+            categories={
+                name: self._scored(name, found) for name, found in scores.categories.items()
+            },
+            adjustment=self._adjustment(),
+        )
+
+    def _scored(self, category: str, found: CategoryScore) -> CategoryScore:
+        """Adds what the probabilities of a category are worth to its scores."""
+        labels = self.split.labels_of(category)
+        known = labels != UNLABELLED
+        if not known.any():
+            return found
+        raw, scaled = self.raw[category][known], self.probabilities[category][known]
+        answers, labels = self.answers[category][known], labels[known]
+        last = scaled.shape[1] - 1
+        return replace(
+            found,
+            calibration_error=_calibration_error(scaled, answers, labels),
+            calibration_error_before=_calibration_error(raw, raw.argmax(axis=1), labels),
+            detection=Detection.of(scaled[:, -1], answers == last, labels == last)
+            if found.detects
+            else None,
+        )
+
+    def detection_intervals(self) -> dict[str, Interval]:
+        """Computes mean AP, mean F1 and applicability F1, with intervals over images."""
+        asked = [
+            (part.is_optional, self.probabilities[part.name][:, -1], *self._presence(part))
+            for part in self.split.schema.categories
+            if part.detects
+        ]
+
+        def measure(rows: np.ndarray) -> list[float]:
+            values: list[list[float]] = [[np.nan], [np.nan], [np.nan]]
+            for is_applicability, probabilities, found, is_there, known in asked:
+                some = rows[known[rows]]
+                if not len(some) or not is_there[some].any():
+                    continue
+                one = Detection.of(probabilities[some], found[some], is_there[some])
+                values[2 if is_applicability else 1].append(one.f1)
+                if not is_applicability:
+                    values[0].append(one.average_precision)
+            return [np.mean(some[1:]) if some[1:] else np.nan for some in values]
+
+        names = ("mean_average_precision", "mean_f1", "applicability_f1")
+        found = over_resamples(measure, len(self.split)) if asked else []
+        return dict(zip(names, found, strict=False))
+
+    def _presence(self, part: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns which images are answered to have what a part detects, have it, are labelled."""
+        labels, last = self.split.labels_of(part.name), len(part.attributes) - 1
+        return self.answers[part.name] == last, labels == last, labels != UNLABELLED
 
     def _adjustment(self) -> Adjustment | None:
         if not self.calibration.recall_price:
             return None
-        before = score(self.split, answers(self.raw))
+        own = [decide(values) for values in self.raw.values()]
+        before = score(self.split, np.stack(own, axis=1))
         return Adjustment(
             self.calibration.recall_price,
             self.calibration.recall_weight,
@@ -125,20 +185,12 @@ class Answered:
 
     def save(self, path: Path) -> None:
         """Writes every image's answer (see `Answers`)."""
-        Answers.of(self.split, self.probabilities).save(path)
+        self.table.save(path)
 
 
-def _calibration_errors(
-    split: Split, probabilities: dict[str, np.ndarray]
-) -> dict[str, float | None]:
-    errors = {}
-    for category, values in probabilities.items():
-        labels = split.labels_of(category)
-        known = labels != UNLABELLED
-        hits = (values.argmax(axis=1) == labels)[known].astype(float)
-        found = Reliability.of(values.max(axis=1)[known], hits)
-        errors[category] = found.error if len(hits) else None
-    return errors
+def _calibration_error(probabilities: np.ndarray, answers: np.ndarray, labels: np.ndarray) -> float:
+    hits = (answers == labels).astype(float)
+    return Reliability.of(certainty(probabilities, answers), hits).error
 
 
 def evaluate(run: Run, split: Split, skipped: SkippedImages | None = None) -> Scores:
@@ -183,7 +235,8 @@ def answer_labelled(
         if recall_price is None:
             recall_price = before.recall_price if before else run.config.recall_price
         shares = before.shares or _training_shares(run, is_needed=recall_price > 0)
-        fitted = Calibration.fit(answered.raw, labels, shares, recall_price)
+        parts = [found.name for found in run.schema.categories if found.part_of]
+        fitted = Calibration.fit(answered.raw, labels, shares, recall_price, parts)
         answered = replace(answered, calibration=fitted)
         fitted.save(run.directory / CALIBRATION_FILE)
     return answered

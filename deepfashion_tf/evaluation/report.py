@@ -21,7 +21,7 @@ from deepfashion_tf.evaluation.confusion import (
 from deepfashion_tf.evaluation.evaluate import Answered
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_images
-from deepfashion_tf.evaluation.table import remarks
+from deepfashion_tf.evaluation.table import detection_cells, remarks
 from deepfashion_tf.evaluation.tradeoff import plot_tradeoff
 from deepfashion_tf.evaluation.trust import plot_coverage, plot_reliability
 from deepfashion_tf.files import write_atomically
@@ -43,7 +43,7 @@ def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> No
         scores: of the same.
         path: an HTML file.
     """
-    answers = Answers.of(answered.split, answered.probabilities)
+    answers = answered.table
     figures = {
         "confusion.svg": plot_confusions(answers, ""),
         "reliability.svg": plot_reliability(answered),
@@ -70,7 +70,7 @@ def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figu
     some = answered.split.take(rows, answered.split.name)
     crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
     explainer = Explainer(run.load_model(), run.normalization)
-    given = {c: values[rows].argmax(axis=1) for c, values in answered.probabilities.items()}
+    given = {c: answers[rows] for c, answers in answered.answers.items()}
     # The network answers in the categories that were not learnt, too.
     asked = {c: given.get(c, np.zeros(len(rows), int)) for c in explainer.categories}
     heats, looks = explainer.explain(crops, asked), explainer.look(crops)
@@ -110,6 +110,7 @@ def _sections(
     )
     yield "## Scores"
     yield _scores(answers, scores)
+    yield from _detections(answered, scores)
     yield "\n".join(f"- {markdown_text(sentence)}" for sentence in remarks(scores))
     yield "## Which attribute is taken for which"
     yield (
@@ -149,11 +150,15 @@ def _sections(
     )
     yield "![Accuracy over coverage](coverage.svg)"
     yield "## The surest mistakes"
-    if not mistakes:
+    yield from _describe_mistakes(len(mistakes))
+
+
+def _describe_mistakes(count: int) -> Iterator[str]:
+    if not count:
         yield "There are none."
         return
     yield (
-        f"{min(_SHOWN, len(mistakes))} of {len(mistakes)} wrong answers, the most probable first: "
+        f"{min(_SHOWN, count)} of {count} wrong answers, the most probable first: "
         "what was answered and how probable the model found it, what is labelled, and below what "
         "speaks for the answer (Grad-CAM: yellow most, grey nothing); a third picture is what its "
         "head looked at. Look for wrong labels among them before you blame the model."
@@ -210,6 +215,26 @@ def _scores(answers: Answers, scores: Scores) -> str:
     return table(header, rows) + (
         f"\n\nIntervals: percentiles of {RESAMPLES} bootstrap samples of the images; they tell how "
         "far other images may lead, and nothing of other seeds."
+    )
+
+
+def _detections(answered: Answered, scores: Scores) -> Iterator[str]:
+    """Makes the table of attributes of kind multi and of what does not apply, if there are any."""
+    named = [
+        (f"{scores.categories[name].part_of}: {scores.categories[name].detects}", found)
+        for name, found in scores.detections.items()
+    ]
+    named += [(f"{name}: not applicable", found) for name, found in scores.applicability.items()]
+    rows = [[markdown_text(name), *detection_cells(found)] for name, found in named]
+    header = ["attribute", "images", "average precision", "by chance", "F1", "F1 of always yes"]
+    if not rows:
+        return
+    yield table(header, rows)
+    names = {"mean_average_precision": "Mean average precision", "mean_f1": "Mean F1"}
+    yield "\n".join(
+        f"- {names.get(name, 'Applicability F1')}: **{found.mean:.4f}** ({_spell(found)})"
+        for name, found in answered.detection_intervals().items()
+        if found.low is not None
     )
 
 

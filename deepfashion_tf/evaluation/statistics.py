@@ -1,7 +1,7 @@
 """Intervals: over seeds, and over images; no TensorFlow, no state."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+FEW_RESAMPLES = 999  # of scores that are no means
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,25 @@ def over_images(hits: np.ndarray) -> Interval:
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(float(values.mean()), float(found.low), float(found.high))
+
+
+def over_resamples(measure: Callable[[np.ndarray], Sequence[float]], count: int) -> list[Interval]:
+    """Computes scores of all images, and percentiles of the scores of bootstrap samples.
+
+    Args:
+        measure: scores of some images, given by their rows, int ``[n]``; NaN where one has no
+            value.
+        count: how many images there are.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [measure(rng.integers(0, count, count)) for _ in range(FEW_RESAMPLES)]
+    bounds = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    return [
+        Interval(float(value), *np.nanquantile(values, bounds).tolist())
+        if np.isfinite(values).any()
+        else Interval(float(value))
+        for value, values in zip(measure(np.arange(count)), np.transpose(drawn), strict=True)
+    ]
 
 
 def epochs_to_learn(accuracies: Sequence[float], baseline: float) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.scores import Detection, Scores, mean_of
 from deepfashion_tf.progress import console
 
 
@@ -21,6 +21,8 @@ def print_scores(
         skipped: how many images could not be read, and which, or where that is said.
     """
     console.print(_table(scores, title))
+    if scores.detections or scores.applicability:
+        console.print(_detections(scores))
     for sentence in remarks(scores):
         console.print(sentence, soft_wrap=True)
     before, after = scores.mean_calibration_error_before, scores.mean_calibration_error
@@ -56,16 +58,18 @@ def _table(scores: Scores, title: str) -> Table:
     for name in ("labelled", "accuracy", "baseline", "difference"):
         table.add_column(name, justify="right")
     marks = {
-        name: _mark(score.images, score.beats_baseline) for name, score in scores.categories.items()
+        name: _mark(score.images, score.beats_baseline)
+        for name, score in scores.categories.items()
+        if not score.part_of
     }
     if any(marks.values()):
         table.add_column("")
-    for category, score in scores.categories.items():
+    for category, parts in scores.groups.items():
         table.add_row(
             category,
-            str(score.images),
-            *_compare(score.accuracy, score.majority_baseline),
-            *([marks[category]] if any(marks.values()) else []),
+            str(max(score.images for score in parts.values())),
+            *_compare(*(mean_of(parts, name) for name in ("accuracy", "majority_baseline"))),
+            *([marks.get(category, "")] if any(marks.values()) else []),
         )
     table.add_section()
     for name, count, value, baseline in (
@@ -82,12 +86,61 @@ def _table(scores: Scores, title: str) -> Table:
     return table
 
 
+def _detections(scores: Scores) -> Table:
+    """Makes the table of attributes of kind multi, and of categories that do not apply."""
+    table = Table(title="Attributes of kind multi, and what does not apply")
+    table.add_column("attribute")
+    for name in ("images", "AP", "by chance", "F1", "always yes"):
+        table.add_column(name, justify="right")
+    for name, found in scores.detections.items():
+        table.add_row(_name_of(scores, name), *detection_cells(found))
+    for name, found in scores.applicability.items():
+        table.add_row(Text(f"{name}: not applicable", "italic"), *detection_cells(found))
+    table.add_section()
+    for name, value in (
+        ("mean AP (mAP)", scores.mean_average_precision),
+        ("mean F1", scores.mean_f1),
+        ("applicability F1", scores.applicability_f1),
+    ):
+        if value is not None:
+            table.add_row(Text(name, "bold"), "", *_placed(name, value))
+    return table
+
+
+def _name_of(scores: Scores, part: str) -> str:
+    found = scores.categories[part]
+    return f"{found.part_of}: {found.detects}"
+
+
+def detection_cells(found: Detection) -> tuple[str, ...]:
+    """Returns images, average precision, its value by chance, F1, and that of always yes."""
+    if not found.images:
+        return "0", "-", "-", "-", "-"
+    return (
+        str(found.images),
+        f"{found.average_precision:.4f}",
+        f"{found.share:.4f}",
+        f"{found.f1:.4f}",
+        f"{found.constant_f1:.4f}",
+    )
+
+
+def _placed(name: str, value: float) -> tuple[str, ...]:
+    is_precision = "AP" in name
+    return (f"{value:.4f}", "", "") if is_precision else ("", "", f"{value:.4f}")
+
+
 def remarks(scores: Scores) -> list[str]:
     """Says what the figures mean: baselines not beaten, classes and categories not scored."""
     labelled = [name for name, score in scores.categories.items() if score.images]
     unlabelled = [name for name in scores.categories if name not in labelled]
     # Where all images have the same answer, no model can be better than giving it.
-    single = [name for name in labelled if scores.categories[name].majority_baseline == 1.0]
+    single = [
+        name
+        for name in labelled
+        if scores.categories[name].majority_baseline == 1.0 and not scores.categories[name].part_of
+    ]
+    multi = [name for name, parts in scores.groups.items() if name not in parts]
     beaten = [name for name in scores.beaten_by_baseline if name not in single]
     absent = scores.unseen_attributes(labelled)
     sentences = ["baseline: what always giving a category's commonest answer would score here."]
@@ -97,6 +150,11 @@ def remarks(scores: Scores) -> list[str]:
         )
     elif beaten:
         sentences.append(f"Not above the majority baseline: {', '.join(beaten)}.")
+    if multi:
+        sentences.append(
+            f"{', '.join(multi)}: accuracy and baseline are means over yes-or-no answers, one an "
+            f"attribute; F1 and AP, average precision, show more."
+        )
     if single:
         sentences.append(f"All images have the same answer in {', '.join(single)}.")
     if unlabelled:

@@ -8,25 +8,20 @@ from matplotlib.figure import Figure
 from deepfashion_tf.colours import colours
 from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.evaluate import Answered
-from deepfashion_tf.inference.calibration import Coverage, Reliability
+from deepfashion_tf.inference.calibration import Coverage, Reliability, certainty, decide
 from deepfashion_tf.schema import UNLABELLED
 
 
-def hits_of(
-    answered: Answered, category: str, probabilities: np.ndarray | None = None
-) -> np.ndarray:
+def hits_of(answered: Answered, category: str, answers: np.ndarray) -> np.ndarray:
     """Finds which answers are right: float ``[images]``, 1, 0, or NaN = not labelled.
 
     Args:
-        answered: images and answers.
-        category: of these.
-        probabilities: of the answers, ``[images, classes]``; None = as they are given.
+        answered: the images.
+        category: of the answers.
+        answers: class ids, int ``[images]``.
     """
     labels = answered.split.labels_of(category)
-    if probabilities is None:
-        probabilities = answered.probabilities[category]
-    right = probabilities.argmax(axis=1) == labels
-    return np.where(labels == UNLABELLED, np.nan, right)
+    return np.where(labels == UNLABELLED, np.nan, answers == labels)
 
 
 def plot_reliability(answered: Answered) -> Figure:
@@ -37,11 +32,14 @@ def plot_reliability(answered: Answered) -> Figure:
     """
     figure, axes = _panels(list(answered.raw), 2.9, square=True)
     for (category, colour), axis in zip(colours(list(answered.raw)).items(), axes, strict=True):
-        kinds = ((answered.raw, "0.6", "before"), (answered.probabilities, colour, "after"))
-        for kind, shade, name in kinds:
-            probabilities = kind[category]
-            hits = hits_of(answered, category, probabilities)
-            found = Reliability.of(probabilities.max(axis=1), hits)
+        raw, scaled = answered.raw[category], answered.probabilities[category]
+        kinds = (
+            (raw, decide(raw), "0.6", "before"),
+            (scaled, answered.answers[category], colour, "after"),
+        )
+        for probabilities, answers, shade, name in kinds:
+            hits = hits_of(answered, category, answers)
+            found = Reliability.of(certainty(probabilities, answers), hits)
             sizes = 300 * found.counts / max(1, found.counts.sum())
             known = found.counts > 0
             axis.plot(found.probabilities[known], found.accuracies[known], color=shade, lw=1)
@@ -64,8 +62,9 @@ def plot_coverage(answered: Answered, accuracy: float = 0.95) -> Figure:
     """
     figure, axes = _panels(list(answered.raw), 2.5)
     for (category, colour), axis in zip(colours(list(answered.raw)).items(), axes, strict=True):
-        probabilities = answered.probabilities[category].max(axis=1)
-        found = Coverage.of(probabilities, hits_of(answered, category))
+        answers = answered.answers[category]
+        probabilities = certainty(answered.probabilities[category], answers)
+        found = Coverage.of(probabilities, hits_of(answered, category, answers))
         shares = np.array(found.accepted) / max(1, found.total)
         accuracies = 1 - np.array(found.wrong) / np.maximum(1, found.accepted)
         axis.plot(shares, accuracies, color=colour)

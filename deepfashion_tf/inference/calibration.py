@@ -6,7 +6,7 @@ No TensorFlow: arrays of probabilities and labels in, numbers out.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +30,51 @@ BINS = 15
 _TEMPERATURES = (0.05, 20.0)
 _POINTS = 200  # of a coverage curve that are kept
 LEAST = 1e-12  # probability
+
+
+def decide(probabilities: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """Returns the class ids that are answered: int ``[n]``.
+
+    Args:
+        probabilities: float ``[n, classes]``.
+        threshold: of two classes, the second is answered from this probability on; None = the
+            likeliest class is answered.
+    """
+    if threshold is None:
+        return probabilities.argmax(axis=-1)
+    return (probabilities[..., -1] >= threshold).astype(np.int64)
+
+
+def certainty(probabilities: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of the classes that are answered: float ``[n]``."""
+    return np.take_along_axis(probabilities, answers[..., None], axis=-1)[..., 0]
+
+
+def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    """Finds the probability of the second class from which on F1 is highest.
+
+    Args:
+        probabilities: float ``[n, 2]``, of images that the model has not learnt from.
+        labels: int ``[n]``, 0 or 1; -1 = not labelled.
+
+    Returns:
+        The middle between two probabilities; None where no image has the second class.
+
+    Reference:
+        Lipton et al. 2014, Thresholding Classifiers to Maximize F1 Score.
+    """
+    known = labels != UNLABELLED
+    values, is_there = probabilities[known, 1].astype(float), labels[known] == 1
+    if not is_there.any():
+        return None
+    order = np.argsort(-values, kind="stable")
+    values, hits = values[order], np.cumsum(is_there[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + hits[-1])
+    # Images of the same probability are answered alike.
+    f1[np.flatnonzero(np.diff(values) == 0)] = -1.0
+    best = int(np.argmax(f1))
+    below = values[best + 1] if best + 1 < len(values) else 0.0
+    return float((values[best] + below) / 2)
 
 
 def scale(
@@ -244,6 +289,8 @@ class CategoryCalibration:
         offsets: of its attributes, added to the logits before; empty = 0.
         shares: of its attributes among the training images; empty = not known.
         own_temperature: that makes the network's own logits posterior ones, without offsets.
+        threshold: scaled probability from which on an attribute of a category of kind multi is
+            answered; None = the likeliest class is answered.
     """
 
     temperature: float
@@ -251,6 +298,7 @@ class CategoryCalibration:
     offsets: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     own_temperature: float = 1.0
+    threshold: float | None = None
 
     @classmethod
     def fit(
@@ -259,6 +307,7 @@ class CategoryCalibration:
         labels: np.ndarray,
         offsets: Sequence[float] = (),
         shares: Sequence[float] = (),
+        is_part: bool = False,
     ) -> "CategoryCalibration":
         """Fits the temperature of the adjusted probabilities, and what may be accepted of them.
 
@@ -267,15 +316,18 @@ class CategoryCalibration:
             labels: as `fit_temperature` takes them.
             offsets: as `scale` takes them.
             shares: of the training images, to be kept.
+            is_part: of a category of kind multi, so that a threshold is chosen.
         """
         own = temperature = fit_temperature(probabilities, labels)
         if len(offsets):
             temperature = fit_temperature(scale(probabilities, 1.0, offsets), labels)
         scaled = scale(probabilities, temperature, offsets)
-        hits = np.where(labels == UNLABELLED, np.nan, scaled.argmax(axis=1) == labels)
-        coverage = Coverage.of(scaled.max(axis=1), hits)
+        threshold = fit_threshold(scaled, labels) if is_part else None
+        answers = decide(scaled, threshold)
+        hits = np.where(labels == UNLABELLED, np.nan, answers == labels)
+        coverage = Coverage.of(certainty(scaled, answers), hits)
         numbers = (tuple(float(value) for value in values) for values in (offsets, shares))
-        return cls(temperature, coverage, *numbers, own)
+        return cls(temperature, coverage, *numbers, own, threshold)
 
 
 class Calibration(dict[str, CategoryCalibration]):
@@ -298,6 +350,7 @@ class Calibration(dict[str, CategoryCalibration]):
         labels: Mapping[str, np.ndarray],
         shares: Offsets | None = None,
         recall_price: float = 0.0,
+        parts: Collection[str] = (),
     ) -> "Calibration":
         """Fits every category in which something is labelled.
 
@@ -309,6 +362,7 @@ class Calibration(dict[str, CategoryCalibration]):
             labels: category -> int ``[n]``.
             shares: category -> float ``[classes]``, of the training images; None = not known.
             recall_price: points of mean accuracy that mean class recall may cost.
+            parts: those that are parts of a category of kind multi.
 
         Raises:
             InputError: there is a price, and the shares are not known.
@@ -332,6 +386,7 @@ class Calibration(dict[str, CategoryCalibration]):
                     labels[category],
                     offsets.get(category, ()),
                     shares[category] if shares else (),
+                    category in parts,
                 )
                 for category in known
             }
@@ -348,6 +403,24 @@ class Calibration(dict[str, CategoryCalibration]):
     def temperature(self, category: str) -> float:
         """Gives a category's temperature; 1 where none was fitted."""
         return self[category].temperature if category in self else 1.0
+
+    def threshold(self, category: str) -> float | None:
+        """Returns the probability from which on the second class is answered; None = argmax."""
+        return self[category].threshold if category in self else None
+
+    @property
+    def decisions(self) -> dict[str, float]:
+        """Part of a category of kind multi -> probability from which on its attribute is there."""
+        return {
+            name: found.threshold for name, found in self.items() if found.threshold is not None
+        }
+
+    def decide(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns every category's answers of scaled probabilities: class ids, int ``[n]``."""
+        return {
+            category: decide(values, self.threshold(category))
+            for category, values in probabilities.items()
+        }
 
     def offsets(self, category: str) -> tuple[float, ...]:
         """Returns the offsets of a category's logits; empty where there are none."""
@@ -372,7 +445,7 @@ class Calibration(dict[str, CategoryCalibration]):
         document = {
             "recall_price": self.recall_price,
             "recall_weight": self.recall_weight,
-            "categories": {category: asdict(found) for category, found in self.items()},
+            "categories": {category: _as_document(found) for category, found in self.items()},
         }
         write_atomically(path, as_json(document) + "\n")
 
@@ -405,6 +478,14 @@ class Calibration(dict[str, CategoryCalibration]):
                 f"{path} cannot be read as a run's calibration ({error}): mend it, or delete it "
                 f"and run {command('evaluate')} --split val, which makes it anew."
             ) from error
+
+
+def _as_document(found: CategoryCalibration) -> dict:
+    """Returns what is written of a category; a threshold only where there is one."""
+    document = asdict(found)
+    if found.threshold is None:
+        del document["threshold"]
+    return document
 
 
 def weigh_recall(
@@ -453,6 +534,7 @@ def _read_category(found: object, place: str, classes: int | None) -> CategoryCa
         _numbers(found, "offsets", -_MOST_OFFSET, _MOST_OFFSET, place, classes),
         _numbers(found, "shares", 0.0, 1.0, place, classes),
         _number(own, "own_temperature", *_TAKEN, place),
+        _number(found, "threshold", 0.0, 1.0, place) if "threshold" in found else None,
     )
 
 

@@ -43,11 +43,15 @@ class Prediction(Mapping[str, Answer]):
         return len(self.answers)
 
     def to_dict(self, top: int = 1) -> dict[str, object]:
-        """Returns a flat row: image, box, each category and its probability, and the fault."""
+        """Returns a flat row: image, box, the answers with probability and status, the fault."""
         row: dict[str, object] = {"image": self.image}
         row |= dict(zip(BOX, self.box or (None,) * 4, strict=True))
         for category, answer in self.answers.items():
-            row |= {category: answer.text, f"{category}_probability": answer.probability}
+            row |= {
+                category: answer.attribute,
+                f"{category}_probability": answer.probability,
+                f"{category}_status": answer.status,
+            }
             for place, (name, probability) in enumerate(answer.others[: top - 1], start=2):
                 row |= {
                     f"{category}_{place}": name,
@@ -96,8 +100,8 @@ class Predictions(Sequence[Prediction]):
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a DataFrame with one row an image.
 
-        Columns: image, x1, y1, x2, y2, then each category with its probability (0 to 1), then
-        fault.
+        Columns: image, x1, y1, x2, y2, then each category with its probability (0 to 1) and its
+        status (accepted, unsure, not_applicable or not_learnt), then fault.
 
         Raises:
             ImportError: pandas is not installed.

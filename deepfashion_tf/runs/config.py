@@ -297,12 +297,19 @@ class TrainConfig(RowOptions):
         Raises:
             InputError: a weight of a category or an attribute that the schema does not have.
         """
-        unknown = [key for key in self.loss_weights if key not in schema]
+        unknown = [key for key in self.loss_weights if key not in {*schema, *schema.groups}]
         if unknown:
             raise InputError(
                 f"--loss-weights names {', '.join(unknown)}, but the categories are: "
-                f"{', '.join(schema)}."
+                f"{', '.join(schema.groups)}."
             )
+        given = {
+            part.name: self.loss_weights[name]
+            for name, parts in schema.groups.items()
+            for part in parts
+            if name in self.loss_weights
+        }
+        given |= {name: weight for name, weight in self.loss_weights.items() if name in schema}
         for name in self.class_alpha:
             try:
                 schema.find_attribute(name)
@@ -315,7 +322,7 @@ class TrainConfig(RowOptions):
                     if several
                     else f"--class-alpha names {name}, but the attributes are: {', '.join(known)}."
                 ) from error
-        return dataclasses.replace(self, loss_weights={**schema.loss_weights, **self.loss_weights})
+        return dataclasses.replace(self, loss_weights={**schema.loss_weights, **given})
 
     def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
         """Returns a category's weight in the loss: one number, or one a class if they differ."""

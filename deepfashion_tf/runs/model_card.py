@@ -66,7 +66,7 @@ def model_card(run: Run, repo: str) -> str:
         name=repo.split("/")[-1],
         repo=repo,
         count=run.schema.count(),
-        categories=len(run.schema),
+        categories=len(run.schema.groups),
         first=next(iter(run.trained)),
         schema=table(
             ("category", "attributes"), [(name, ", ".join(v)) for name, v in run.schema.items()]
@@ -103,7 +103,7 @@ def _table(split: str, scores: Mapping) -> str:
         (name, *_with_interval(found["accuracy"], found["images"]))
         + (f"{found['majority_baseline']:.4f}", str(found["images"]))
         for name, found in scores["categories"].items()
-        if found["images"]
+        if found["images"] and "part_of" not in found
     ]
     for name, key, baseline in (
         ("mean accuracy", "mean_accuracy", "majority_baseline"),
@@ -120,7 +120,26 @@ def _table(split: str, scores: Mapping) -> str:
         f"On the {'test' if split == 'test' else 'validation'} split of its own data, "
         f"{scores['images']} images.\n\n{table(header, rows)}\n\nThe intervals are Wilson's, over "
         f"images. The majority baseline always answers the most frequent attribute."
+        f"{_detections(scores)}"
     )
+
+
+def _detections(scores: Mapping) -> str:
+    """Makes the table of attributes of kind multi and of what does not apply, if there are any."""
+    rows = []
+    for name, category in scores["categories"].items():
+        found = category.get("detection")
+        if found and found["images"]:
+            share = found["share"]
+            rows.append(
+                (f"{category.get('part_of', name)}: {category['detects']}", str(found["images"]))
+                + (f"{found['average_precision']:.4f}", f"{share:.4f}")
+                + (f"{found['f1']:.4f}", f"{2 * share / (1 + share):.4f}")
+            )
+    if not rows:
+        return ""
+    header = ("", "images", "average precision", "by chance", "F1", "F1 of always yes")
+    return f"\n\n{table(header, rows)}"
 
 
 def _with_interval(share: float, count: int) -> tuple[str, str]:
@@ -146,13 +165,16 @@ def _limits(run: Run, scores: Mapping) -> Iterator[str]:
     if run.config.is_wardrobe:
         yield "It was trained on drawings. Its answers for photographs mean nothing."
     yield "It answers for one garment. Give its bounding box where a picture shows more."
-    yield "It answers with one attribute of each category, whether or not the garment has any."
+    if any(parts[-1].detects is None for parts in run.schema.groups.values()):
+        yield "Of most categories it answers one attribute, whether or not the garment has any."
     if run.config.untrained:
         yield f"It has not learnt {', '.join(run.config.untrained)}: no image was labelled in them."
     weak = [
         name
         for name, found in scores["categories"].items()
-        if found["images"] and found["accuracy"] <= found["majority_baseline"]
+        if found["images"]
+        and "part_of" not in found
+        and found["accuracy"] <= found["majority_baseline"]
     ]
     if weak:
         yield f"It is no better than the majority baseline in {', '.join(weak)}."

@@ -7,7 +7,7 @@ all.
 import contextlib
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
-from deepfashion_tf.inference.answers import UNSURE, Wanted, answers_of, columns, rows
+from deepfashion_tf.inference.answers import UNSURE, Answer, Wanted, answers_of, columns, rows
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.submission import SUBMISSION, zip_submission
@@ -57,18 +57,7 @@ class _JsonLines:
             row: dict = {"image": item.image}
             if self._wanted.with_boxes:
                 row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
-            for category, answer in answers.items():
-                row[category] = {
-                    "attribute": answer.attribute,
-                    "probability": round(answer.probability, 6),
-                }
-                if self._wanted.thresholds is not None:
-                    row[category]["sure"] = answer.is_sure
-                if self._wanted.top > 1:
-                    row[category]["others"] = [
-                        {"attribute": name, "probability": round(probability, 6)}
-                        for name, probability in answer.others
-                    ]
+            row |= as_objects(answers, self._wanted)
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
             self._file.write(before + json.dumps(row, ensure_ascii=False, allow_nan=False) + after)
@@ -77,6 +66,28 @@ class _JsonLines:
     def close(self) -> None:
         if self._as_list:
             self._file.write("\n]\n" if self._any else "[]\n")
+
+
+def as_objects(answers: dict[str, Answer], wanted: Wanted) -> dict[str, dict]:
+    """Returns answers as JSON holds them: category -> attribute, probability, status.
+
+    Of kind multi there is a list ``attributes``, instead of ``attribute``; ``others`` is there
+    where more than one attribute is asked for.
+    """
+    found = {}
+    for category, answer in answers.items():
+        values = {"probability": round(answer.probability, 6), "status": answer.status}
+        if category in wanted.schema:
+            found[category] = {"attribute": answer.attribute, **values}
+        else:
+            found[category] = {"attributes": _ranked(answer.attributes), **values}
+        if wanted.top > 1:
+            found[category]["others"] = _ranked(answer.others)
+    return found
+
+
+def _ranked(attributes: Iterable[tuple[str, float]]) -> list[dict]:
+    return [{"attribute": name, "probability": round(p, 6)} for name, p in attributes]
 
 
 class _Parquet:
@@ -111,6 +122,12 @@ class _Submission:
 
     def __init__(self, file, wanted: Wanted) -> None:
         self._file, self._schema = file, wanted.schema
+        multi = [name for name in wanted.schema.groups if name not in wanted.schema]
+        if multi:
+            raise InputError(
+                f"A {SUBMISSION} has one class a category, and {', '.join(multi)} is of kind "
+                f"multi: write another format."
+            )
 
     def write(self, batch: Batch) -> None:
         bad = [
@@ -132,8 +149,8 @@ class Terminal:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        names = [name for attributes in wanted.schema.values() for name in (*attributes, UNSURE)]
-        self._name, self._width = max(map(len, wanted.schema)), max(map(len, names)) + 2
+        names = [name for attributes in wanted.schema.values() for name in attributes]
+        self._name, self._width = max(map(len, wanted.schema.groups)), max(map(len, names)) + 2
 
     def write(self, batch: Batch) -> None:
         for item, answers in answers_of(batch, self._wanted):
@@ -142,9 +159,9 @@ class Terminal:
                 if answer.attribute is None:
                     text = "not learnt"
                 else:
-                    text = Text(f"{answer.text:<{self._width}}{answer.probability:>5.0%}")
+                    text = Text(f"{answer.attribute:<{self._width}}{answer.probability:>5.0%}")
                     if not answer.is_sure:
-                        text = Text(f"{text}  {answer.attribute}?", "dim")
+                        text = Text(f"{text}  {UNSURE}", "dim")
                     for name, probability in answer.others:
                         text.append(f"   {name} {probability:.0%}", "dim")
                 line = Text.assemble(f"  {category:<{self._name}} ", text)

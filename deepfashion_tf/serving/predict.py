@@ -14,6 +14,7 @@ from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted, answers_of
 from deepfashion_tf.inference.batch import Batch
+from deepfashion_tf.inference.calibration import decide
 from deepfashion_tf.inference.inputs import box_of
 from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
 from deepfashion_tf.inference.montage import draw_montage
@@ -79,7 +80,8 @@ def predict_command(options: Options) -> int:
         predictor.untrained,
         thresholds(predictor, options.threshold, options.accept_accuracy),
         options.top,
-        with_boxes=has_boxes(options.images),
+        has_boxes(options.images),
+        predictor.calibration.decisions,
     )
     others: list[Writer] = []
     if options.explain:
@@ -144,14 +146,17 @@ class Montages:
     def __init__(self, predictor: Predictor, wanted: Wanted, folder: Path) -> None:
         self._explainer = predictor.explainer()
         self._wanted, self._folder, self._count = wanted, folder, 0
-        self._colours = colours(list(wanted.schema))
+        self._colours = colours(list(wanted.schema.groups))
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, batch: Batch) -> None:
         """Takes a batch: ``000012-NAME.jpg`` is of the 12th image that was answered."""
         heats, looks = {}, {}
         if len(batch.crops):
-            given = {c: values.argmax(axis=1) for c, values in batch.probabilities.items()}
+            given = {
+                category: decide(values, self._wanted.decisions.get(category))
+                for category, values in batch.probabilities.items()
+            }
             heats = self._explainer.explain(batch.crops, given)
             looks = self._explainer.look(batch.crops)
         for row, (item, answers) in enumerate(answers_of(batch, self._wanted)):
@@ -160,8 +165,8 @@ class Montages:
                 category: (answer.attribute or "not learnt", answer.probability)
                 for category, answer in answers.items()
             }
-            maps = {category: heats[category][row] for category in answers}
-            looked = {category: looks[category][row] for category in answers if looks}
+            maps = {category: heats[a.part][row] for category, a in answers.items()}
+            looked = {category: looks[a.part][row] for category, a in answers.items() if looks}
             picture = draw_montage(batch.crops[row], maps, told, self._colours, looked)
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(item.image).stem)
             path = self._folder / f"{self._count:06d}-{name[:100]}.jpg"

@@ -35,7 +35,9 @@ def history_columns(schema: Schema) -> list[str]:
     ]
 
 
-def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, float]) -> dict:
+def history_row(
+    epoch: int, logs: dict[str, float], loss_weights: dict[str, float], schema: Schema
+) -> dict:
     """Turns Keras' logs of an epoch into a row of history.csv.
 
     Losses and accuracies are means over the labelled examples of the epoch; a
@@ -46,6 +48,7 @@ def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, floa
         epoch: counted from 1.
         logs: what Keras hands to ``on_epoch_end``.
         loss_weights: weight of each category that is trained, in ``loss`` and ``val_loss``.
+        schema: says which categories count as one in the mean accuracy.
     """
     row = {"epoch": epoch}
     for prefix in ("", "val_"):
@@ -53,7 +56,7 @@ def history_row(epoch: int, logs: dict[str, float], loss_weights: dict[str, floa
         accuracies = {c: _log(logs, prefix, c, "accuracy") for c in loss_weights}
         weighted = [loss_weights[c] * losses[c] for c in loss_weights if accuracies[c] >= 0]
         row[f"{prefix}loss"] = sum(weighted)
-        row[f"{prefix}mean_accuracy"] = _nan_mean(accuracies.values())
+        row[f"{prefix}mean_accuracy"] = schema.group_mean(accuracies)
         row[f"{prefix}mean_class_recall"] = _mean_class_recall(logs, prefix, loss_weights)
         row |= {f"{prefix}{c}_loss": value for c, value in losses.items()}
         row |= {f"{prefix}{c}_accuracy": value for c, value in accuracies.items()}
@@ -73,11 +76,6 @@ def _mean_class_recall(logs: dict[str, float], prefix: str, categories: Iterable
     total = sum(seen.values())
     known = [recalls[c] * seen[c] for c in recalls if seen[c]]
     return sum(known) / total if total else math.nan
-
-
-def _nan_mean(values) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -101,13 +99,13 @@ class HistoryFile(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.path = path
-        self.columns = history_columns(schema)
+        self.schema, self.columns = schema, history_columns(schema)
         self.loss_weights = loss_weights
         self.options = options
         self.rows: list[dict] = list(start.rows)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        self.rows.append(history_row(epoch + 1, logs, self.loss_weights))
+        self.rows.append(history_row(epoch + 1, logs, self.loss_weights, self.schema))
         # The other callbacks read the row, not Keras' logs.
         logs["row"] = self.rows[-1]
         if self.path is None:

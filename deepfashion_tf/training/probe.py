@@ -107,7 +107,7 @@ def search_heads(
     found = (
         Heads(
             *pair,
-            _mean_accuracy(answers, val[1], place),
+            _mean_accuracy(schema, answers, val[1], place),
             _split(variables[0].numpy()[place], schema),
             _split(variables[1].numpy()[place, 0], schema),
         )
@@ -146,12 +146,15 @@ def _answers(variables, features: np.ndarray, sizes: list[int]) -> list[np.ndarr
 
 
 def _mean_accuracy(
-    answers: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], place: int
+    schema: Schema,
+    answers: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    place: int,
 ) -> float:
-    accuracies = []
+    accuracies = {}
     for category, values in labels.items():
         known = values != UNLABELLED
         if known.any():
             right = answers[category][place].argmax(axis=1) == values
-            accuracies.append(right[known].mean())
-    return float(np.mean(accuracies))
+            accuracies[category] = float(right[known].mean())
+    return schema.group_mean(accuracies)

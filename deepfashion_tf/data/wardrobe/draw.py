@@ -34,20 +34,23 @@ class Drawing:
         box: x1, y1, x2, y2 of the garment in half-open pixels, with a little slack.
         landmarks: int ``[8, 2]`` in the order of LANDMARKS, x y in pixels; -1 -1 = absent.
         regions: "garment", "sleeve", "neckline" -> bool ``[height, width]``.
+        kind: one of KINDS of `sampling`.
     """
 
     image: np.ndarray
     box: tuple[int, int, int, int]
     landmarks: np.ndarray
     regions: dict[str, np.ndarray]
+    kind: str
 
 
-def draw_garment(labels, rng: np.random.Generator) -> Drawing:
+def draw_garment(labels, rng: np.random.Generator, second_fabric: str | None = None) -> Drawing:
     """Draws a garment that has the given attributes, all else at random.
 
     Args:
         labels: six class ids in the order of the built-in schema.
         rng: where the randomness comes from.
+        second_fabric: of the sleeves and of the lower part; None = all is of one fabric.
 
     Raises:
         ValueError: no garment has these attributes at once.
@@ -86,9 +89,13 @@ def draw_garment(labels, rng: np.random.Generator) -> Drawing:
     if not worn:
         _shadow(canvas, view, garment)
     masks = _dress(rng, canvas, view, pose, skin, (kind, names, garment, cloth))
+    if second_fabric:
+        names |= {"fabric": second_fabric, "texture": "solid"}
+        other = cloths.draw_cloth(rng, second_fabric, names["fit"])
+        _add_second_cloth(rng, canvas, view, masks, (kind, names, garment, other))
     image = scene.photograph(rng, canvas.image)
     regions = {name: part > 127 for name, part in masks.items()}
-    return Drawing(image, box, _landmarks(view, garment, size), regions)
+    return Drawing(image, box, _landmarks(view, garment, size), regions, kind)
 
 
 def _view(rng, garment: Garment, size: tuple[int, int]) -> View:
@@ -161,6 +168,18 @@ def _dress(rng, canvas: Canvas, view: View, pose: Pose, skin, labelled) -> dict[
     neck = canvas.mask([view(o) for o in [*garment.holes[:1], *garment.collar]])
     whole = np.maximum.reduce([body, sleeves, collar])
     return {"garment": whole, "sleeve": sleeves, "neckline": neck}
+
+
+def _add_second_cloth(rng, canvas: Canvas, view: View, masks: dict, labelled) -> None:
+    """Covers the sleeves and the lower part of a garment with another cloth."""
+    kind, names, garment, cloth = labelled
+    top = garment.profile[0][0]
+    edge = int(view((0.0, garment.hem - rng.uniform(0.3, 0.45) * (garment.hem - top)))[0][1])
+    mask = masks["garment"].copy()
+    mask[: max(0, edge)] = 0
+    mask = np.maximum(mask, masks["sleeve"])
+    dyed = texture(rng, canvas.size, view.scale, view, kind, names, garment, cloth)
+    cover(canvas, mask, dyed, cloth, view.scale)
 
 
 def _other_garment(rng, canvas: Canvas, view: View, pose: Pose, kind: str, skin) -> None:

@@ -73,7 +73,8 @@ def catalogue_command(options: Options) -> int:
             model.untrained,
             thresholds(model, options.threshold, options.accept_accuracy),
             options.top,
-            with_boxes=has_boxes(options.input),
+            has_boxes(options.input),
+            model.calibration.decisions,
         )
         console.print(f"answered by {model.engine}", style="dim")
         plan = {

@@ -14,7 +14,7 @@ import filelock
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
-from deepfashion_tf.inference.answers import Wanted
+from deepfashion_tf.inference.answers import Wanted, columns
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.progress import console, count_aside, make_progress
@@ -199,8 +199,7 @@ def tell(answered: int, faulty: int, folder: Path, seconds: float, came: Tally) 
 def columns_of(wanted: Wanted) -> dict:
     """Gives what decides the columns, for comparison."""
     return {
-        "top": wanted.top,
+        "columns": columns(wanted),
         "thresholds": wanted.thresholds,
-        "with_boxes": wanted.with_boxes,
         "categories": {name: list(values) for name, values in wanted.schema.items()},
     }

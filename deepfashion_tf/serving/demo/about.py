@@ -21,6 +21,7 @@ class About:
         measured: a sentence.
         of_category: category -> a sentence on how often it is right.
         doubtful: the categories in which nothing was learnt, or nothing of use.
+        unlearnt: those in which nothing was learnt.
     """
 
     name: str
@@ -28,6 +29,7 @@ class About:
     measured: str
     of_category: dict[str, str]
     doubtful: list[str]
+    unlearnt: set[str]
 
 
 def describe(predictor: Predictor, path: Path) -> About:
@@ -44,19 +46,30 @@ def describe(predictor: Predictor, path: Path) -> About:
         found = [run.directory / name for name in _SCORES if (run.directory / name).is_file()]
         scores = Scores.load(found[0]) if found else None
     images = "drawings" if run and run.config.is_wardrobe else "images"
-    known = scores.categories if scores else {}
-    of_category = {
-        category: _tell_category(known.get(category), category in predictor.untrained, images)
-        for category in predictor.schema
+    groups, known = predictor.schema.groups, scores.categories if scores else {}
+    unlearnt = {
+        name
+        for name, parts in groups.items()
+        if all(part.name in predictor.untrained for part in parts)
     }
-    doubtful = {*predictor.untrained, *(scores.beaten_by_baseline if scores else ())}
+    of_category = {
+        category: _tell_multi([known.get(part.name) for part in parts])
+        if parts[0].part_of and category not in unlearnt
+        else _tell_category(known.get(category), category in unlearnt, images)
+        for category, parts in groups.items()
+    }
+    beaten = scores.beaten_by_baseline if scores else ()
+    doubtful = unlearnt | {
+        name for name, parts in groups.items() if all(part.name in beaten for part in parts)
+    }
     directory = run.directory if run else path
     return About(
         directory.resolve().name,
         _tell_training(run),
         _tell_scores(scores, images),
         of_category,
-        [category for category in predictor.schema if category in doubtful],
+        [category for category in groups if category in doubtful],
+        unlearnt,
     )
 
 
@@ -93,6 +106,21 @@ def _tell_scores(scores: Scores | None, images: str) -> str:
 
 def _split(scores: Scores) -> str:
     return {"val": "validation"}.get(scores.split, scores.split)
+
+
+def _tell_multi(scores: list[CategoryScore | None]) -> str:
+    found = [score.detection for score in scores if score and score.detection]
+    found = [one for one in found if one.images]
+    if not found:
+        return "Not measured: no image with a label to compare with."
+    f1, constant = (
+        sum(values) / len(found)
+        for values in zip(*((d.f1, d.constant_f1) for d in found), strict=True)
+    )
+    return (
+        f"Any number of these. F1 {f1:.2f}, the mean over {len(found)} attributes; always "
+        f"answering each of them: {constant:.2f}."
+    )
 
 
 def _tell_category(score: CategoryScore | None, is_untrained: bool, images: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from deepfashion_tf.category import Category
 from deepfashion_tf.data.boxes import enlarged_box
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.plain import decode_any
@@ -63,7 +64,8 @@ class Answering:
             box: x1 y1 x2 y2 in half-open pixels of the upright image; None = all of it.
 
         Returns:
-            Category -> attributes and their probabilities, the likeliest first.
+            Category -> attributes and their probabilities, the likeliest first. Those of kind
+            multi each have a probability of their own.
 
         Raises:
             Refusal: the file or the box cannot be used.
@@ -72,12 +74,20 @@ class Answering:
         found = self._answer(crop)
         return {
             category: [
-                {"attribute": attributes[k], "probability": round(float(found[category][0, k]), 6)}
-                for k in np.argsort(-found[category][0], kind="stable")
+                {"attribute": attribute, "probability": round(probability, 6)}
+                for attribute, probability in _ranked(parts, found)
             ]
-            for category, attributes in self._predictor.schema.items()
-            if category not in self._predictor.untrained
+            for category, parts in self._learnt().items()
         }
+
+    def _learnt(self) -> dict[str, tuple[Category, ...]]:
+        """Returns the categories that were learnt, as a user knows them, and their parts."""
+        untrained, groups = self._predictor.untrained, self._predictor.schema.groups
+        learnt = {
+            name: tuple(part for part in parts if part.name not in untrained)
+            for name, parts in groups.items()
+        }
+        return {name: parts for name, parts in learnt.items() if parts}
 
     def heat_maps(self, encoded: bytes, box: Box | None) -> Mapping:
         """Draws each category's Grad-CAM map over the part of the picture that was answered.
@@ -99,15 +109,18 @@ class Answering:
         crop = self._crop(encoded, box)
         answers = self._answer(crop)
         with self._one_at_a_time:
-            given = {category: values.argmax(axis=1) for category, values in answers.items()}
+            given = self._predictor.calibration.decide(answers)
             found = [self._explainer.explain(crop[None], given), self._explainer.look(crop[None])]
         picture = _shown(encoded, box, self._predictor.padding)
+        shown = {
+            category: max(parts, key=lambda part: answers[part.name][0, -1]).name
+            for category, parts in self._learnt().items()
+        }
         return {
             category: _address_of(
-                _beside([overlay(picture, heats[category][0]) for heats in found if heats])
+                _beside([overlay(picture, heats[part][0]) for heats in found if heats])
             )
-            for category in found[0]
-            if category not in self._predictor.untrained
+            for category, part in shown.items()
         }
 
     def _answer(self, crop: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -130,6 +143,17 @@ class Answering:
         if isinstance(found, str):
             raise Refusal(f"The picture {printable(found)}.")
         return found
+
+
+def _ranked(
+    parts: tuple[Category, ...], found: Mapping[str, np.ndarray]
+) -> list[tuple[str, float]]:
+    """Returns attributes and probabilities of one image, the likeliest first."""
+    if parts[0].part_of:
+        values = [(part.attributes[1], float(found[part.name][0, 1])) for part in parts]
+    else:
+        values = zip(parts[0].attributes, found[parts[0].name][0].tolist(), strict=True)
+    return sorted(values, key=lambda one: -one[1])
 
 
 def _shown(encoded: bytes, box: Box | None, padding: float) -> np.ndarray:

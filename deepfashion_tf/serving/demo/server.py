@@ -182,9 +182,9 @@ def _about(
                 "colour": colour,
                 "told": told.of_category[category],
                 "is_doubtful": category in told.doubtful,
-                "is_learnt": category not in predictor.untrained,
+                "is_learnt": category not in told.unlearnt,
             }
-            for category, colour in colours(list(predictor.schema)).items()
+            for category, colour in colours(list(predictor.schema.groups)).items()
         ],
         "no_heat_maps": answering.no_heat_maps,
         "max_megabytes": options.max_megabytes,

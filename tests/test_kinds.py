@@ -1,0 +1,327 @@
+"""Categories of kind multi and optional categories, from the schema file to the answers."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.split import WHOLE_IMAGE, Split
+from deepfashion_tf.data.table import read_table, write_table
+from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.evaluate import Answered
+from deepfashion_tf.evaluation.scores import Detection, Scores
+from deepfashion_tf.inference.answers import Answering, Wanted
+from deepfashion_tf.inference.calibration import Calibration, decide, fit_threshold
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.schema import Schema, builtin_schema
+
+SCHEMA = Schema.of(
+    {"sleeve": ["long", "short"], "fabric": ["cotton", "wool", "90 % silk"]},
+    multi=["fabric"],
+    optional=["sleeve", "fabric"],
+)
+WRITTEN = """\
+categories:
+  sleeve:
+    optional: true
+    attributes: [long, short]
+  fabric:
+    kind: multi
+    optional: true
+    column: Material
+    loss_weight: 0.5
+    synonyms: {cotton: [Baumwolle]}
+    attributes: [cotton, wool, 90 % silk]
+"""
+
+
+def saved(folder: Path, text: str = WRITTEN) -> Schema:
+    path = folder / "schema.yaml"
+    path.write_text(text, encoding="utf-8")
+    return Schema.load(path)
+
+
+def read(folder: Path, cells: list[object], schema: Schema, name: str = "Material") -> np.ndarray:
+    """Labels of a table of Parquet with one column beside sleeve."""
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    columns = {
+        "image": ["a.png"] * len(cells),
+        "split": ["train"] * len(cells),
+        "sleeve": ["long"] * len(cells),
+        name: cells,
+    }
+    pa.parquet.write_table(pa.table(columns), folder / "t.parquet")
+    (split,) = read_table(folder / "t.parquet", ["train"], schema)
+    return split.labels[:, 1:]
+
+
+def test_a_multi_category_is_a_yes_or_no_question_an_attribute(tmp_path):
+    schema = saved(tmp_path)
+    assert list(schema.groups) == ["sleeve", "fabric"]
+    assert schema["sleeve"] == ("long", "short", "not_applicable")
+    assert schema["fabric_wool"] == ("no wool", "wool")
+    assert schema["fabric_not_applicable"] == ("applicable", "not_applicable")
+    assert schema.loss_weights["fabric_90_silk"] == 0.5
+    assert dict(schema) == dict(SCHEMA)
+
+
+def test_what_it_writes_it_reads(tmp_path):
+    schema = saved(tmp_path)
+    schema.save(tmp_path / "again.yaml")
+    again = Schema.load(tmp_path / "again.yaml")
+    assert again == schema
+    assert [c.column for c in again.categories] == [c.column for c in schema.categories]
+    assert [c.synonyms for c in again.categories] == [c.synonyms for c in schema.categories]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("categories:\n  a: {kind: several, attributes: [x, y]}", "line 2: kind of a is several"),
+        ("categories:\n  a: {optional: maybe, attributes: [x]}", "optional of a is maybe: write"),
+        ("categories:\n  a: {kind: multi, attributes: []}", "line 2: a has no attributes"),
+        ("categories:\n  a: {kind: multi, attributes: [x, x]}", "a has the attribute x 2 times"),
+        (
+            "categories:\n  a: {kind: multi, attributes: [accuracy, probability]}",
+            "the categories a and a_accuracy would both make a_accuracy",
+        ),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_refused_by_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        saved(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("cotton;wool", [1, 1, 0, 0]),
+        ("Baumwolle", [1, 0, 0, 0]),
+        ("60% cotton, 40 % WOOL", [1, 1, 0, 0]),
+        ("62,5% cotton; 37,5% wool", [1, 1, 0, 0]),
+        ('["wool", "90 % silk"]', [0, 1, 1, 0]),
+        ('{"choices": ["wool"]}', [0, 1, 0, 0]),
+        ("cotton|90 % silk", [1, 0, 1, 0]),
+        ("none", [0, 0, 0, 0]),
+        ("n/a", [-1, -1, -1, 1]),
+        ("not applicable", [-1, -1, -1, 1]),
+        ("", [-1] * 4),
+        ("unknown", [-1] * 4),
+        (None, [-1] * 4),
+    ],
+)
+def test_reads_cells_of_several_attributes(tmp_path, cell, expected):
+    assert read(tmp_path, [cell, "wool"], saved(tmp_path)).tolist()[0] == expected
+
+
+def test_reads_lists_of_parquet(tmp_path):
+    found = read(tmp_path, [["cotton", "wool"], [], None], saved(tmp_path))
+    assert found.tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [-1] * 4]
+
+
+@pytest.mark.parametrize("cell", ["cotton;linen", "cotton;n/a", "linen", '["cotton", 3]'])
+def test_a_cell_with_another_word_is_a_fault_of_its_row(tmp_path, cell):
+    with pytest.raises(InputError, match=r"row 2: fabric is .*none of them"):
+        read(tmp_path, ["wool", cell], saved(tmp_path))
+
+
+def test_a_word_for_not_applicable_is_an_answer_of_optional_categories_alone(tmp_path):
+    schema = Schema.of(
+        {"sleeve": ["long", "short"], "fit": ["tight", "loose"]}, optional=["sleeve"]
+    )
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image,split,sleeve,fit\na.png,train,N/A,n/a\n")
+    (split,) = read_table(tmp_path / "t.csv", ["train"], schema)
+    assert split.labels.tolist() == [[2, -1]]
+
+
+def split_of(labels: list[list[int]], schema: Schema = SCHEMA, keys=None) -> Split:
+    count = len(labels)
+    keys = keys or [f"/x/{n}.jpg" for n in range(count)]
+    boxes = np.tile(np.int32(WHOLE_IMAGE), (count, 1))
+    return Split(schema, "val", lambda row: b"", keys, boxes, np.array(labels, np.int32), "here")
+
+
+def test_a_table_that_is_written_is_read_the_same(tmp_path):
+    labels = [[0, 1, 1, 0, 0], [2, -1, -1, -1, 1], [-1, 0, 0, 0, 0], [1, -1, -1, -1, -1]]
+    for number in range(4):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    write_table(
+        tmp_path / "t.csv",
+        [split_of(labels, keys=[str(tmp_path / f"{n}.png") for n in range(4)])],
+    )
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["fabric"] for row in rows] == ["cotton;wool", "not_applicable", "none", ""]
+    text = (tmp_path / "t.csv").read_text().replace("image,", "split,image,", 1)
+    lines = text.splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([lines[0], *(f"val,{x}" for x in lines[1:])]))
+    (split,) = read_table(tmp_path / "t.csv", ["val"], SCHEMA)
+    assert split.labels.tolist() == labels
+
+
+def test_deepfashions_rows_with_several_attributes_are_read_where_the_schema_allows_it(tmp_path):
+    folder = tmp_path / "Anno_fine"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    (folder / "train.txt").write_text("a.jpg\na.jpg\n")
+    row = np.zeros((2, 26), int)
+    row[0, [0, 1, 9]] = 1  # floral, graphic; sleeveless
+    (folder / "train_attr.txt").write_text("\n".join(" ".join(map(str, r)) for r in row))
+    with pytest.raises(InputError, match=r"several attributes in texture.*kind: multi"):
+        read_split(tmp_path, "train")
+    builtin = builtin_schema()
+    schema = Schema.of(dict(builtin), multi=["texture"])
+    labels = read_split(tmp_path, "train", schema).labels
+    assert labels[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 2, -1, -1, -1, -1]
+    assert (labels[1] == -1).all()
+
+
+def test_loss_weights_of_a_category_are_those_of_its_parts():
+    config = TrainConfig(loss_weights={"fabric": 2.0, "fabric_wool": 3.0}).for_schema(SCHEMA)
+    assert config.loss_weights["fabric_cotton"] == 2.0 and config.loss_weights["fabric_wool"] == 3.0
+    assert "fabric" not in config.loss_weights
+
+
+def test_a_mean_counts_a_multi_category_once():
+    values = dict.fromkeys(SCHEMA, 0.5) | {"sleeve": 1.0, "fabric_wool": float("nan")}
+    assert SCHEMA.group_mean(values) == 0.75
+
+
+def test_average_precision_and_f1_are_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    is_there = rng.random(500) < 0.2
+    probabilities = np.round(rng.random(500) * 0.6 + 0.4 * is_there * rng.random(500), 2)
+    found = probabilities > 0.5
+    ours = Detection.of(probabilities, found, is_there)
+    theirs = metrics.average_precision_score(is_there, probabilities)
+    assert ours.average_precision == pytest.approx(theirs, abs=1e-12)
+    assert ours.f1 == pytest.approx(metrics.f1_score(is_there, found), abs=1e-12)
+    assert ours.constant_f1 == pytest.approx(metrics.f1_score(is_there, np.ones(500)), abs=1e-12)
+
+
+def test_no_other_threshold_has_a_higher_f1():
+    rng = np.random.default_rng(1)
+    labels = (rng.random(300) < 0.15).astype(int)
+    yes = np.round(0.5 * rng.random(300) + 0.3 * labels, 2)
+    probabilities = np.stack([1 - yes, yes], axis=1)
+    threshold = fit_threshold(probabilities, np.append(labels[:-1], -1))
+
+    def f1(least: float) -> float:
+        found = decide(probabilities[:-1], least) == 1
+        return Detection.of(yes[:-1], found, labels[:-1] == 1).f1
+
+    assert f1(threshold) == max(f1(least) for least in np.linspace(0, 1, 401))
+    assert f1(threshold) > f1(0.5)
+    assert fit_threshold(probabilities, np.zeros(300, int)) is None
+
+
+def answered(count: int = 400) -> Answered:
+    """Answers that are better than chance, of categories of every kind."""
+    rng = np.random.default_rng(2)
+    labels = np.stack([rng.integers(0, len(v), count) for v in SCHEMA.values()], axis=1)
+    applies = labels[:, -1] == 0
+    labels[~applies, 1:-1] = -1
+    raw = {}
+    for column, (name, attributes) in enumerate(SCHEMA.items()):
+        noise = rng.dirichlet(np.ones(len(attributes)), count)
+        truth = np.eye(len(attributes))[np.maximum(labels[:, column], 0)]
+        raw[name] = 0.6 * noise + 0.4 * truth
+    split = split_of(labels.tolist())
+    parts = [part.name for part in SCHEMA.categories if part.part_of]
+    fitted = Calibration.fit(raw, {n: split.labels_of(n) for n in SCHEMA}, parts=parts)
+    return Answered(split, raw, fitted)
+
+
+def test_scores_say_how_well_attributes_are_found(tmp_path):
+    found = answered()
+    scores = found.scores()
+    assert list(scores.groups) == ["sleeve", "fabric"]
+    assert set(scores.detections) == {"fabric_cotton", "fabric_wool", "fabric_90_silk"}
+    assert set(scores.applicability) == {"sleeve", "fabric"}
+    for one in [*scores.detections.values(), *scores.applicability.values()]:
+        assert one.average_precision > one.share + 0.1 and one.f1 > one.constant_f1
+    expected = np.mean([one.average_precision for one in scores.detections.values()])
+    assert scores.mean_average_precision == pytest.approx(expected)
+    scores.save(tmp_path / "metrics.json")
+    assert Scores.load(tmp_path / "metrics.json") == scores
+    intervals = found.detection_intervals()
+    assert intervals["mean_f1"].mean == pytest.approx(scores.mean_f1)
+    for interval in intervals.values():
+        assert interval.low < interval.mean < interval.high
+
+
+def test_exact_match_asks_for_no_attributes_where_a_category_does_not_apply():
+    found = answered()
+    scores = found.scores()
+    assert scores.exact_match_images == len(found.split)
+    right = np.ones(len(found.split), bool)
+    is_na = found.split.labels_of("fabric_not_applicable") == 1
+    for name in SCHEMA:
+        hit = found.answers[name] == found.split.labels_of(name)
+        if name.startswith("fabric") and not name.endswith("applicable"):
+            hit = hit | is_na
+        right &= hit
+    assert scores.exact_match == pytest.approx(right.mean())
+
+
+def test_thresholds_are_kept_with_the_calibration(tmp_path):
+    fitted = answered().calibration
+    assert set(fitted.decisions) == {part.name for part in SCHEMA.categories if part.part_of}
+    fitted.save(tmp_path / "calibration.json")
+    assert Calibration.load(tmp_path / "calibration.json", SCHEMA) == fitted
+    document = json.loads((tmp_path / "calibration.json").read_text())
+    assert "threshold" not in document["categories"]["sleeve"]
+    document["categories"]["fabric_wool"]["threshold"] = 1.5
+    (tmp_path / "calibration.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="threshold"):
+        Calibration.load(tmp_path / "calibration.json", SCHEMA)
+
+
+def answers_for(values: dict[str, list[float]], **options) -> dict:
+    probabilities = {name: np.array([row]) for name, row in values.items()}
+    return Answering(probabilities, Wanted(SCHEMA, **options)).row(0)
+
+
+PROBABILITIES = {
+    "sleeve": [0.2, 0.1, 0.7],
+    "fabric_cotton": [0.1, 0.9],
+    "fabric_wool": [0.6, 0.4],
+    "fabric_90_silk": [0.8, 0.2],
+    "fabric_not_applicable": [0.95, 0.05],
+}
+
+
+def test_an_answer_lists_what_was_found():
+    found = answers_for(PROBABILITIES, top=2)
+    assert (found["sleeve"].attribute, found["sleeve"].status) == ("not_applicable",) * 2
+    fabric = found["fabric"]
+    assert (fabric.attribute, fabric.attributes) == ("cotton", (("cotton", 0.9),))
+    assert fabric.probability == pytest.approx(0.6) and fabric.status == "accepted"
+    assert fabric.others == [("wool", 0.4)] and fabric.part == "fabric_cotton"
+
+
+def test_thresholds_decide_what_is_found_and_what_is_unsure():
+    found = answers_for(PROBABILITIES, decisions={"fabric_wool": 0.3})
+    assert found["fabric"].attribute == "cotton;wool"
+    assert found["fabric"].probability == pytest.approx(0.4)
+    unsure = answers_for(PROBABILITIES, thresholds={"fabric_wool": 0.7, "sleeve": 0.9})
+    assert unsure["fabric"].status == unsure["sleeve"].status == "unsure"
+    assert unsure["sleeve"].attribute == "not_applicable"
+
+
+def test_a_multi_answer_may_be_none_or_that_it_does_not_apply():
+    nothing = PROBABILITIES | {"fabric_cotton": [0.9, 0.1]}
+    assert answers_for(nothing)["fabric"].attribute == "none"
+    none = answers_for(PROBABILITIES | {"fabric_not_applicable": [0.1, 0.9]})["fabric"]
+    assert (none.attribute, none.status) == ("not_applicable", "not_applicable")
+    assert none.probability == pytest.approx(0.9)
+    untrained = tuple(name for name in SCHEMA if name.startswith("fabric"))
+    assert answers_for(PROBABILITIES, untrained=untrained)["fabric"].status == "not_learnt"
