@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow
-from deepfashion_tf.data.table_options import ImageOptions
+from deepfashion_tf.data.table_options import CsvDialect, ImageOptions, KeptOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options(ImageOptions):
+class Options(KeptOptions, ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -28,8 +28,13 @@ class Options(ImageOptions):
     split: Literal["train", "val", "test"] = "test"
     """Split of --data."""
     output: Path | None = None
-    """Output file: .csv, .json, .jsonl, .parquet, or the challenge's prediction.txt or .zip.
-    None: the terminal."""
+    """Output file: .csv, .xlsx, .json, .jsonl, .parquet, or the challenge's prediction.txt or
+    .zip. None: the terminal."""
+    csv_dialect: CsvDialect = "comma"
+    """Form of a .csv: excel-de has semicolons and decimal commas."""
+    group_by: str | None = None
+    """Table column such as a product number: one row per value, which combines the photographs.
+    None: one row per photograph."""
     top: int = 1
     """Attributes per category to print, the likeliest first."""
     threshold: float | None = None

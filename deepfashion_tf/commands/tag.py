@@ -6,12 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from deepfashion_tf.data.table_options import ImageOptions
+from deepfashion_tf.data.table_options import ImageOptions, KeptOptions
 from deepfashion_tf.inference.engines import EngineChoice
 
 
 @dataclass(frozen=True)
-class Options(ImageOptions):
+class Options(KeptOptions, ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     input: tuple[str, ...]

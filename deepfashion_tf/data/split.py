@@ -37,6 +37,8 @@ class Split:
             source; None = nobody has said so.
         padding: share of a box's sides by which whoever reads its image enlarges it.
         left_out: what the source lists and no split has: its place and what is wrong with it.
+        rows: int ``[n]``, the place of each image among the rows of the table that lists it, from
+            0; None = no table does.
         accepts_damage: uses JPEGs of which a part is missing; the decoder makes it up.
     """
 
@@ -51,6 +53,7 @@ class Split:
     padding: float = 0.0
     left_out: Sequence[tuple[str, str]] = ()
     accepts_damage: bool = False
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -75,6 +78,7 @@ class Split:
             boxes=self.boxes[rows],
             labels=self.labels[rows],
             groups=None if self.groups is None else self.groups[rows],
+            rows=None if self.rows is None else self.rows[rows],
         )
 
     def stamp(self, row: int) -> str:

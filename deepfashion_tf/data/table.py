@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def read_table(
         str(path),
         rows.groups(),
         left_out=rows.left_out(),
+        rows=np.arange(len(rows)),
     )
     split_of = rows.split_ids()
     if len(sound) < len(whole):
@@ -84,11 +85,18 @@ def read_table(
     return [_split(whole, name, split_of) for name in names]
 
 
-def write_table(path: Path, splits: Sequence[Split]) -> None:
+def write_table(
+    path: Path, splits: Sequence[Split], kept: Mapping[str, Sequence[str | None]] | None = None
+) -> None:
     """Writes splits of image files as a table that `read_table` reads.
 
     A single split is written without a column ``split``. Images in the table's folder or below
     it are named from there on, so that all may move together; others by their whole path.
+
+    Args:
+        path: of the table.
+        splits: what it lists.
+        kept: further columns -> one cell a row of the table that the splits are of.
 
     Raises:
         InputError: the images are no files.
@@ -101,14 +109,20 @@ def write_table(path: Path, splits: Sequence[Split]) -> None:
     several = len(splits) > 1
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *BOX, *(["split"] * several), *splits[0].schema.groups])
+    header = ["image", *BOX, *(["split"] * several), *splits[0].schema.groups]
+    kept = {name: cells for name, cells in (kept or {}).items() if name not in header}
+    writer.writerow([*header, *map(cell_text, kept)])
     for split in splits:
-        for key, box, labels in zip(split.keys, split.boxes, split.labels, strict=True):
+        for number, (key, box, labels) in enumerate(
+            zip(split.keys, split.boxes, split.labels, strict=True)
+        ):
             names = map(cell_text, label_cells(split.schema, labels))
             corners = ["" if value < 0 else value for value in box]
             image = Path(key)
             image = image.relative_to(folder) if image.is_relative_to(folder) else image
-            writer.writerow([cell_text(image), *corners, *([split.name] * several), *names])
+            others = [cell_text(cells[split.rows[number]] or "") for cells in kept.values()]
+            row = [cell_text(image), *corners, *([split.name] * several), *names, *others]
+            writer.writerow(row)
     write_atomically(path, text.getvalue())
 
 

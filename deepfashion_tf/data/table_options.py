@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+CsvDialect = Literal["comma", "excel-de"]
 BoxConvention = Literal["xyxy", "xywh", "normalised", "coco"]
 
 
@@ -25,6 +26,14 @@ class ImageOptions(TableOptions):
 
     accept_damaged: bool = False
     """Use truncated JPEG files; gray replaces the missing part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptOptions:
+    """Which columns of a table an output has, too."""
+
+    keep_columns: tuple[str, ...] = ()
+    """Table columns to copy to the output, by name; all: every column."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,13 @@
 """What `deepfashion check` does: looks, tells, draws, mends."""
 
 from dataclasses import fields
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
 from deepfashion_tf.data.table import write_table
+from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.doctor import page
 from deepfashion_tf.doctor.examination import Examined, describe, examine, existing_splits, notes
@@ -22,6 +24,7 @@ from deepfashion_tf.doctor.noise import (
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.errors import printable
 from deepfashion_tf.files import write_atomically
+from deepfashion_tf.inference.items import kept_columns
 from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.config import TrainConfig
@@ -37,6 +40,8 @@ def check_data(options: Options) -> int:
         InputError: the data set, the run or a path cannot be used.
     """
     _check_outputs(options)
+    if options.keep_columns:
+        kept_columns([options.data], options.keep_columns, options)
     run = Run.load(options.run) if options.run else None
     config = TrainConfig(
         data=options.data,
@@ -57,7 +62,7 @@ def check_data(options: Options) -> int:
         console.print(f"Page: {options.html}", soft_wrap=True)
     if options.fix:
         kept = mend(examined.rows, examined.findings)
-        write_table(options.fix, kept)
+        write_table(options.fix, kept, _kept_cells(options))
         left = sum(len(split) for split in kept)
         console.print(
             f"Without them: {options.fix}, {left} of {len(examined.rows)} rows; look at what was "
@@ -65,6 +70,19 @@ def check_data(options: Options) -> int:
             soft_wrap=True,
         )
     return 1 if examined.is_spoilt else 0
+
+
+def _kept_cells(options: Options) -> dict[str, list[str | None]]:
+    """Returns the columns that --fix keeps: name -> a cell a row."""
+    names = kept_columns([options.data], options.keep_columns, options)
+    if not names:
+        return {}
+    table = TableFile(Path(options.data), options, {}, {name: name for name in names})
+    cells: dict[str, list[str | None]] = {name: [] for name in table.names}
+    for entry in table:
+        for place, name in enumerate(table.names):
+            cells[name].append(entry.values[place] if entry.values else None)
+    return cells
 
 
 def _check_outputs(options: Options) -> None:

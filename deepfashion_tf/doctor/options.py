@@ -6,12 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from deepfashion_tf.data.table_options import RowOptions
+from deepfashion_tf.data.table_options import KeptOptions, RowOptions
 from deepfashion_tf.errors import InputError
 
 
 @dataclass(frozen=True)
-class Options(RowOptions):
+class Options(KeptOptions, RowOptions):
     """What to look at, and what to write of it.
 
     Raises:
@@ -64,6 +64,9 @@ class Options(RowOptions):
             self.relabel
             and not self.fix
             and f"--relabel {self.relabel} changes labels: name with --fix what to write.",
+            self.keep_columns
+            and not self.fix
+            and "--keep-columns needs --fix: name the table to write.",
         ]
         for sentence in filter(None, wrong):
             raise InputError(sentence)

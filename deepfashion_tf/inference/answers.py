@@ -31,6 +31,8 @@ class Wanted:
         with_boxes: whether the boxes are listed, too.
         decisions: part of a category of kind multi -> probability from which on its attribute is
             answered; where there is none, from 0.5.
+        kept: columns of the input that stand between the image and the answers, and their types:
+            "string", "int32" or "float32".
     """
 
     schema: Schema
@@ -39,6 +41,7 @@ class Wanted:
     top: int = 1
     with_boxes: bool = False
     decisions: Mapping[str, float] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,12 +151,15 @@ def answers_of(batch: Batch, wanted: Wanted) -> Iterator[tuple[Item, dict[str, A
 
 def columns(wanted: Wanted) -> list[str]:
     """Names the columns of a table: image, the box if asked for, and those of each category."""
-    names = ["image", *(BOX if wanted.with_boxes else ())]
+    names = []
     for category in wanted.schema.groups:
         names += [category, f"{category}_probability", f"{category}_status"]
         for place in range(2, _places(wanted, category) + 2):
             names += [f"{category}_{place}", f"{category}_{place}_probability"]
-    return names
+    first = ["image", *(BOX if wanted.with_boxes else ())]
+    taken = {*first, *names}
+    kept = [f"input_{name}" if name in taken else name for name in wanted.kept]
+    return [*first, *kept, *names]
 
 
 def _places(wanted: Wanted, category: str) -> int:
@@ -170,6 +176,7 @@ def rows(batch: Batch, wanted: Wanted) -> Iterator[list]:
         row: list = [encodable(item.image)]
         if wanted.with_boxes:
             row += [None] * 4 if item.box == WHOLE_IMAGE else item.box
+        row += item.kept or (None,) * len(wanted.kept)
         for category, answer in answers.items():
             row += [answer.attribute, round(answer.probability, 6), answer.status]
             places = _places(wanted, category)

@@ -18,7 +18,7 @@ from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
 from deepfashion_tf.data.table_file import SUFFIXES, Entry, TableFile
 from deepfashion_tf.data.table_options import TableOptions
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_file, is_folder
 from deepfashion_tf.inference.tally import Tally
 
@@ -38,6 +38,8 @@ class Item:
         encoded: the file's bytes, where there is no file.
         fault: why it cannot be answered, known before anybody has looked at the image.
         address: where to fetch it; `fetched` gives it a path.
+        kept: cells of its row that the answers keep, in the order of their columns.
+        group: what several images show together; None = nobody has said so.
     """
 
     image: str
@@ -46,6 +48,8 @@ class Item:
     encoded: bytes | None = None
     fault: str | None = None
     address: str | None = None
+    kept: tuple[str | int | float | None, ...] = ()
+    group: str | None = None
 
     def read(self) -> bytes:
         """Reads the image's bytes.
@@ -75,8 +79,11 @@ class Found:
         box: Box | None,
         options: TableOptions,
         outside: Path | None = None,
+        kept: Sequence[str] = (),
+        group_by: str | None = None,
     ) -> None:
         self._inputs, self._box, self._options = inputs, box, options
+        self._kept, self._group_by = tuple(kept), group_by
         forms = (os.path.abspath, os.path.realpath) if outside else ()
         self._outside = tuple(f"{form(outside)}{os.sep}" for form in forms)
         self.tally = Tally()
@@ -93,7 +100,7 @@ class Found:
         if is_folder(text):
             yield from self._in_folder(text, tally)
         elif _is_table(text):
-            yield from _in_table(Path(text), self._options, tally)
+            yield from self._in_table(Path(text), tally)
         elif not is_file(text) and glob.has_magic(text):
             paths = sorted(glob.iglob(text, recursive=True))  # noqa: PTH207
             files = [path for path in paths if is_file(path) and not self._is_outside(path)]
@@ -127,6 +134,29 @@ class Found:
             tally.files += 1
             yield Item(folder, fault="is a folder without an image")
 
+    def _in_table(self, path: Path, tally: Tally) -> Iterator[Item]:
+        if not is_file(path):
+            tally.files += 1
+            yield Item(str(path), fault="is missing")
+            return
+        names = {*self._kept, *filter(None, [self._group_by])}
+        table = TableFile(path, self._options, {}, {name: name for name in names})
+        _check_convention(table)
+        # Looked up once: Path.resolve asks the disk.
+        folder = path.resolve().parent
+        for entry in table:
+            tally.rows += 1
+            item = _item_of(table, folder, entry)
+            if names and entry.values:
+                cells = dict(zip(table.names, entry.values, strict=True))
+                kept = tuple(cells.get(name) for name in self._kept)
+                item = replace(item, kept=kept, group=cells.get(self._group_by))
+            elif self._kept:
+                item = replace(item, kept=(None,) * len(self._kept))
+            yield item
+        tally.empty += table.empty
+        tally.notes += table.notes()
+
     def _is_outside(self, path: str) -> bool:
         return bool(self._outside) and os.path.abspath(path).startswith(self._outside)  # noqa: PTH100
 
@@ -136,6 +166,8 @@ def find_items(
     box: Box | None = None,
     options: TableOptions | None = None,
     outside: Path | None = None,
+    kept: Sequence[str] = (),
+    group_by: str | None = None,
 ) -> Found:
     """Finds the images that inputs stand for, in their order.
 
@@ -146,13 +178,43 @@ def find_items(
         box: of every image that has none of its own; None = the whole image.
         options: names of the tables' columns and the convention of their boxes.
         outside: a folder whose files are left out, such as the one that answers go to.
+        kept: columns of the tables whose cells go into `Item.kept`; see `kept_columns`.
+        group_by: column of the tables that goes into `Item.group`.
 
     Raises:
         InputError: nothing is named; later, on the way: a table cannot be read.
     """
     if not inputs:
         raise InputError("No image is named: give images, folders, patterns or tables of them.")
-    return Found(inputs, box, options or TableOptions(), outside)
+    return Found(inputs, box, options or TableOptions(), outside, kept, group_by)
+
+
+def kept_columns(inputs: Sequence[str], wanted: Sequence[str], options: TableOptions) -> list[str]:
+    """Finds the columns of tables that answers keep.
+
+    Args:
+        inputs: as `find_items` takes them.
+        wanted: names, or "all": every column but those of images and boxes.
+        options: as `find_items` takes them.
+
+    Raises:
+        InputError: no table has such a column, or no input is a table.
+    """
+    if not wanted:
+        return []
+    tables = [TableFile(Path(text), options) for text in inputs if _is_table(text)]
+    if not tables:
+        raise InputError("--keep-columns needs a table of images: name one, or leave it out.")
+    known = list(dict.fromkeys(name for table in tables for name in table.names))
+    if list(wanted) == ["all"]:
+        return known
+    for name in wanted:
+        if all(table.columns.find(name) is None for table in tables):
+            raise InputError(
+                f"--keep-columns {name}: no table has this column; their columns are "
+                f"{list_some([repr(one) for one in known], most=30)}."
+            )
+    return list(wanted)
 
 
 def items_of(split: Split) -> Iterator[Item]:
@@ -172,22 +234,6 @@ def has_boxes(inputs: Sequence[str]) -> bool:
 
 def _is_table(text: str) -> bool:
     return Path(text).suffix.lower() in SUFFIXES
-
-
-def _in_table(path: Path, options: TableOptions, tally: Tally) -> Iterator[Item]:
-    if not is_file(path):
-        tally.files += 1
-        yield Item(str(path), fault="is missing")
-        return
-    table = TableFile(path, options, {})
-    _check_convention(table)
-    # Looked up once: Path.resolve asks the disk.
-    folder = path.resolve().parent
-    for entry in table:
-        tally.rows += 1
-        yield _item_of(table, folder, entry)
-    tally.empty += table.empty
-    tally.notes += table.notes()
 
 
 def _check_convention(table: TableFile) -> None:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.data.table_file import BOX
+from deepfashion_tf.data.table_options import CsvDialect
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
@@ -35,15 +36,57 @@ class Writer(Protocol):
 
 
 class _Csv:
-    def __init__(self, file, wanted: Wanted) -> None:
-        self._writer, self._wanted = csv.writer(file, lineterminator="\n"), wanted
-        self._writer.writerow(columns(wanted))
+    def __init__(self, file, wanted: Wanted, dialect: CsvDialect) -> None:
+        self._wanted, self._is_german = wanted, dialect == "excel-de"
+        form = {"delimiter": ";", "lineterminator": "\r\n"} if self._is_german else {}
+        self._writer = csv.writer(file, **({"lineterminator": "\n"} | form))
+        self._writer.writerow(map(cell_text, columns(wanted)))
 
     def write(self, batch: Batch) -> None:
-        self._writer.writerows(
-            [cell_text(value) if isinstance(value, str) else value for value in row]
-            for row in rows(batch, self._wanted)
-        )
+        self._writer.writerows(map(self._cell, row) for row in rows(batch, self._wanted))
+
+    def _cell(self, value: object) -> object:
+        if isinstance(value, float) and self._is_german:
+            return f"{value:.6f}".rstrip("0").rstrip(".").replace(".", ",")
+        return cell_text(value) if isinstance(value, str) else value
+
+
+class _Excel:
+    """A sheet of a workbook, which is saved at the end."""
+
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        try:
+            import openpyxl
+            from openpyxl.cell import WriteOnlyCell
+        except ImportError as error:
+            raise InputError(
+                "openpyxl, which writes .xlsx, is missing: pip install 'deepfashion_tf[excel]', "
+                "or write .csv."
+            ) from error
+        self._path, self._wanted, self._rows = path, wanted, 1
+        self._book, self._make_cell = openpyxl.Workbook(write_only=True), WriteOnlyCell
+        self._sheet = self._book.create_sheet("answers")
+        self._sheet.append([self._cell(name) for name in columns(wanted)])
+
+    def write(self, batch: Batch) -> None:
+        for row in rows(batch, self._wanted):
+            self._rows += 1
+            if self._rows > _MOST_ROWS:
+                raise InputError(
+                    f"A sheet of .xlsx has {_MOST_ROWS} rows at most, and there are more images: "
+                    f"write .csv or .parquet."
+                )
+            self._sheet.append([self._cell(value) for value in row])
+
+    def _cell(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        cell = self._make_cell(self._sheet, printable(value)[:_MOST_TEXT])
+        cell.data_type = "s"  # never a formula
+        return cell
+
+    def close(self) -> None:
+        self._book.save(self._path)
 
 
 class _JsonLines:
@@ -57,6 +100,9 @@ class _JsonLines:
             row: dict = {"image": item.image}
             if self._wanted.with_boxes:
                 row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
+            if self._wanted.kept:
+                cells = item.kept or (None,) * len(self._wanted.kept)
+                row["columns"] = dict(zip(self._wanted.kept, cells, strict=True))
             row |= as_objects(answers, self._wanted)
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
@@ -107,14 +153,18 @@ class _Parquet:
 
 
 def parquet_schema(wanted: Wanted) -> pa.Schema:
-    """Types the columns: texts, boxes as int32, probabilities as float32."""
+    """Types the columns: texts, boxes as int32, probabilities as float32, kept ones as they are."""
+    first = 1 + len(BOX) * wanted.with_boxes
 
-    def kind(name: str) -> pa.DataType:
-        if name in BOX:
-            return pa.int32()
-        return pa.float32() if name.endswith("_probability") else pa.string()
+    def kind(place: int, name: str) -> str:
+        if 1 <= place < first:
+            return "int32"
+        if first <= place < first + len(wanted.kept):
+            return list(wanted.kept.values())[place - first]
+        return "float32" if name.endswith("_probability") else "string"
 
-    return pa.schema([(name, kind(name)) for name in columns(wanted)])
+    names = enumerate(columns(wanted))
+    return pa.schema([(name, pa.type_for_alias(kind(n, name))) for n, name in names])
 
 
 class _Submission:
@@ -168,10 +218,12 @@ class Terminal:
                 console.print(line, soft_wrap=True)
 
 
-FORMATS = (".csv", ".json", ".jsonl", ".parquet", ".txt", ".zip")
+FORMATS = (".csv", ".xlsx", ".json", ".jsonl", ".parquet", ".txt", ".zip")
+_MOST_ROWS = 2**20  # of a sheet
+_MOST_TEXT = 32767  # characters of a cell
 _HELP = (
-    "it must end in .csv, .json, .jsonl, .parquet, or be the challenge's prediction.txt or a .zip "
-    "with it"
+    "it must end in .csv, .xlsx, .json, .jsonl, .parquet, or be the challenge's prediction.txt or "
+    "a .zip with it"
 )
 
 
@@ -190,19 +242,32 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def open_writer(path: Path, wanted: Wanted) -> Iterator[Writer]:
-    """Opens the writer that a file's name asks for; the file appears when the block ends."""
+def open_writer(path: Path, wanted: Wanted, dialect: CsvDialect = "comma") -> Iterator[Writer]:
+    """Opens the writer that a file's name asks for; the file appears when the block ends.
+
+    Args:
+        path: of the file, as `check_output` takes it.
+        wanted: how answers are returned.
+        dialect: of CSV: excel-de has semicolons, decimal commas and the mark of UTF-8.
+    """
     with whole_or_nothing(path) as temporary, contextlib.ExitStack() as stack:
+        if path.suffix == ".xlsx":
+            writer = _Excel(temporary, wanted)
+            yield writer
+            writer.close()
+            return
         if path.suffix == ".parquet":
             writer = _Parquet(temporary, wanted)
             stack.callback(writer.close)
         else:
             text = temporary.with_suffix(".text") if path.suffix == ".zip" else temporary
+            is_marked = path.suffix == ".csv" and dialect == "excel-de"
+            encoding = "utf-8-sig" if is_marked else "utf-8"
             file = stack.enter_context(
-                text.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+                text.open("w", encoding=encoding, errors="backslashreplace", newline="")
             )
             if path.suffix == ".csv":
-                writer = _Csv(file, wanted)
+                writer = _Csv(file, wanted, dialect)
             elif path.suffix in (".json", ".jsonl"):
                 writer = _JsonLines(file, wanted, as_list=path.suffix == ".json")
                 stack.callback(writer.close)

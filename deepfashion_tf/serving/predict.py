@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from deepfashion_tf.colours import colours
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.data.table_options import CsvDialect
+from deepfashion_tf.errors import InputError, counted
 from deepfashion_tf.escaping import cell_text, read_cell
 from deepfashion_tf.files import is_folder, whole_or_nothing
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
@@ -16,7 +18,15 @@ from deepfashion_tf.inference.answers import Wanted, answers_of
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.calibration import decide
 from deepfashion_tf.inference.inputs import box_of
-from deepfashion_tf.inference.items import Box, Found, Item, find_items, has_boxes, items_of
+from deepfashion_tf.inference.items import (
+    Box,
+    Found,
+    Item,
+    find_items,
+    has_boxes,
+    items_of,
+    kept_columns,
+)
 from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.inference.tally import Tally
@@ -25,6 +35,7 @@ from deepfashion_tf.progress import PlainConsole, console, count_aside, make_pro
 from deepfashion_tf.runs.config import CONFIG_FILE
 from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.serving.answer_files import Terminal, Writer, check_output, open_writer
+from deepfashion_tf.serving.products import Products, grouped
 from deepfashion_tf.serving.similar import EmbeddingsWriter
 
 _SHOWN = 20  # faults that the terminal names
@@ -58,6 +69,9 @@ class Options(Protocol):
     exact: bool
     embed: Path | None
     explain: Path | None
+    keep_columns: tuple[str, ...]
+    csv_dialect: CsvDialect
+    group_by: str | None
 
 
 def predict_command(options: Options) -> int:
@@ -67,12 +81,13 @@ def predict_command(options: Options) -> int:
         InputError: the options, the model or all of the images cannot be used.
     """
     _check(options)
+    kept = kept_columns(options.images, _kept_names(options), options)
     if options.data is not None:
         run = Run.load(options.run)
         items = items_of(run.read_split(options.split, options.data, options.schema))
     else:
         box = parse_box(options.box) if options.box is not None else None
-        items = find_items(options.images, box, options)
+        items = find_items(options.images, box, options, None, kept, options.group_by)
     predictor = Predictor.load(options.run, options.engine, options.exact)
     predictor.accept_damaged = options.accept_damaged
     wanted = Wanted(
@@ -82,16 +97,57 @@ def predict_command(options: Options) -> int:
         options.top,
         has_boxes(options.images),
         predictor.calibration.decisions,
+        dict.fromkeys(kept, "string"),
     )
     others: list[Writer] = []
     if options.explain:
         others.append(Montages(predictor, wanted, options.explain))
     if options.embed is None:
-        return predict(predictor, items, wanted, options.output, others)
+        return predict(predictor, items, wanted, _output(options), others)
     with EmbeddingsWriter(_run_of(options.run), options.embed) as embeddings:
-        code = predict(predictor, items, wanted, options.output, [*others, embeddings])
+        code = predict(predictor, items, wanted, _output(options), [*others, embeddings])
     console.print(f"Features: {options.embed}", soft_wrap=True)
     return code
+
+
+def _kept_names(options: Options) -> tuple[str, ...]:
+    """Returns the names of the columns to keep: that of the groups is one of them."""
+    names, group = options.keep_columns, options.group_by
+    return names if group is None or group in names or names == ("all",) else (group, *names)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file of answers.
+
+    Attributes:
+        path: as `open_writer` takes it.
+        dialect: of CSV.
+        is_grouped: whether it has a row a product, not a row a photograph.
+    """
+
+    path: Path
+    dialect: CsvDialect = "comma"
+    is_grouped: bool = False
+
+    @contextlib.contextmanager
+    def opened(self, wanted: Wanted) -> Iterator[Writer]:
+        """Opens the writer of the file, which appears when the block ends."""
+        if not self.is_grouped:
+            with open_writer(self.path, wanted, self.dialect) as writer:
+                yield writer
+            return
+        wanted = grouped(wanted)
+        with open_writer(self.path, wanted, self.dialect) as writer:
+            products = Products(writer, wanted)
+            yield products
+            console.print(f"{counted(products.finish(), 'product')}", style="dim")
+
+
+def _output(options: Options) -> Output | None:
+    if not options.output:
+        return None
+    return Output(options.output, options.csv_dialect, options.group_by is not None)
 
 
 def _run_of(path: Path) -> Run:
@@ -124,6 +180,12 @@ def _check(options: Options) -> None:
                 f"--explain {options.explain} lies in {folder}, whose images are read: name a "
                 f"folder outside of it."
             )
+    if options.group_by is not None and not options.output:
+        raise InputError("--group-by writes a row a product: name a file with --output.")
+    if options.data is not None and (options.keep_columns or options.group_by is not None):
+        raise InputError(
+            "--keep-columns and --group-by need a table of images: name it in place of --data."
+        )
     if options.data is not None and (options.images or options.box is not None):
         raise InputError("--data brings images and boxes of its own: leave the others out.")
     if options.top < 1:
@@ -178,7 +240,7 @@ def predict(
     predictor: Predictor,
     items: Iterable[Item],
     wanted: Wanted,
-    output: Path | None = None,
+    output: Path | Output | None = None,
     others: Sequence[Writer] = (),
 ) -> int:
     """Answers for images, writes the answers, and lists what could not be read at the end.
@@ -187,7 +249,7 @@ def predict(
         predictor: the model.
         items: the images.
         wanted: how answers are given.
-        output: the file, as `open_writer` takes it; None = the terminal.
+        output: the file, as `open_writer` takes it, or more of it; None = the terminal.
         others: take each batch too, such as `Montages`.
 
     Returns:
@@ -196,18 +258,19 @@ def predict(
     Raises:
         InputError: no image could be answered at all.
     """
-    with Faults(output) as faults:
+    output = Output(output) if isinstance(output, Path) else output
+    with Faults(output and output.path) as faults:
         if output is None:
             count = _write_all(predictor, items, [Terminal(wanted), *others], faults)
         else:
-            with open_writer(output, wanted) as writer:
+            with output.opened(wanted) as writer:
                 count = _write_all(predictor, items, [writer, *others], faults)
                 if not count:
                     raise faults.nothing()
         if not count:
             raise faults.nothing()
     if output:
-        console.print(f"{count} predictions: {output}", soft_wrap=True)
+        console.print(f"{count} predictions: {output.path}", soft_wrap=True)
     console.print(f"answered by {predictor.engine}", style="dim")
     faults.tell()
     came = items.tally if isinstance(items, Found) else Tally(files=count + faults.count)

@@ -8,7 +8,7 @@ from typing import Protocol
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted
-from deepfashion_tf.inference.items import find_items, has_boxes
+from deepfashion_tf.inference.items import find_items, has_boxes, kept_columns
 from deepfashion_tf.outputs import is_within
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.catalogue.tagging import (
@@ -56,6 +56,7 @@ def catalogue_command(options: Options) -> int:
                 f"--input {text} lies in --output {options.output}, whose files are answers: name "
                 f"another folder."
             )
+    kept = kept_columns(options.input, options.keep_columns, options)
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
     began = time.monotonic()
     crew = Crew(
@@ -75,6 +76,7 @@ def catalogue_command(options: Options) -> int:
             options.top,
             has_boxes(options.input),
             model.calibration.decisions,
+            dict.fromkeys(kept, "string"),
         )
         console.print(f"answered by {model.engine}", style="dim")
         plan = {
@@ -83,7 +85,7 @@ def catalogue_command(options: Options) -> int:
             **describe(options.run),
         }
         with opened(options.output, plan | columns_of(wanted)):
-            found = find_items(options.input, options=options, outside=options.output)
+            found = find_items(options.input, None, options, options.output, kept)
             answered, faulty = tag_catalogue(
                 workers,
                 found,

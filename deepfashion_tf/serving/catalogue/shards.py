@@ -51,7 +51,7 @@ class Shard:
         digest = hashlib.sha256(b"content" if self.by_content else b"size and time")
         stamp = _content_of if self.by_content else _stamp_of
         for item in self.items:
-            known = item.image, item.box, item.path, item.fault, stamp(item)
+            known = item.image, item.box, item.path, item.fault, item.kept, stamp(item)
             digest.update(repr(known).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
