@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.foreign.convert import write_records
+from deepfashion_tf.data.foreign.record import Record, Records
+from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.data.table import read_table, write_table
 from deepfashion_tf.errors import InputError
@@ -139,6 +142,41 @@ def test_a_word_for_not_applicable_is_an_answer_of_optional_categories_alone(tmp
     (tmp_path / "t.csv").write_text("image,split,sleeve,fit\na.png,train,N/A,n/a\n")
     (split,) = read_table(tmp_path / "t.csv", ["train"], schema)
     assert split.labels.tolist() == [[2, -1]]
+
+
+def test_a_schema_is_proposed_for_cells_of_several_words(tmp_path):
+    cells = ["60% cotton, 40% wool", "cotton", "wool;cotton", "none", "n/a", "silk"] * 4
+    text = "".join(f'a.png,{"abcd"[n % 4]},"{cell}"\n' for n, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text(f"image,fit,fabric\n{text}")
+    found = propose_schema(tmp_path / "t.csv")
+    assert list(found.schema.groups) == ["fit", "fabric"]
+    assert list(found.schema)[1:] == ["fabric_cotton", "fabric_wool", "fabric_silk"]
+    assert found.counts["fabric"] == {"cotton": 12, "wool": 8, "silk": 4}
+    assert "fabric: cells hold several words, so it is of kind multi." in found.warnings
+
+
+def test_lists_of_class_labels_are_their_names(tmp_path):
+    label = {"_type": "ClassLabel", "names": ["cotton", "wool"]}
+    features = {"fabric": {"_type": "List", "feature": label}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    columns = {"image": ["a.png"] * 8, "split": ["train"] * 8, "fabric": [[0, 1], [1]] * 4}
+    table = pa.table(columns).replace_schema_metadata(metadata)
+    pa.parquet.write_table(table, tmp_path / "t.parquet")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    schema = propose_schema(tmp_path / "t.parquet").schema
+    (split,) = read_table(tmp_path / "t.parquet", ["train"], schema)
+    assert list(schema) == ["fabric_wool", "fabric_cotton"]
+    assert split.labels.tolist() == [[1, 1], [1, 0]] * 4
+
+
+def test_several_choices_of_label_studio_are_one_cell(tmp_path):
+    records = [Record(f"{n}.jpg", {"fabric": ["a", "b"] if n < 3 else ["a"]}) for n in range(20)]
+    records.append(Record("x.jpg", {"fit": ["tight"]}))
+    found = Records(records, [])
+    assert not write_records(tmp_path / "t.csv", found)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["fabric"] for row in rows[2:4]] == ["a;b", "a"] and rows[-1]["fabric"] == ""
 
 
 def split_of(labels: list[list[int]], schema: Schema = SCHEMA, keys=None) -> Split:

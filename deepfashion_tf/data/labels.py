@@ -137,10 +137,10 @@ def join_attributes(attributes: list[str]) -> str:
     return SEPARATOR.join(attributes) or NONE
 
 
-def split_words(cell: str) -> list[str] | None:
-    """Returns the words of a cell that holds several, None where it holds one."""
-    words = _words_of(cell)
-    return words if len(words) > 1 else None
+def split_words(cell: str) -> list[str]:
+    """Returns the words of a cell that may hold several, without their shares."""
+    words = (_SHARES.sub(" ", word).strip() for word in _words_of(cell))
+    return [word for word in words if word and word.casefold() != NONE]
 
 
 def _words_of(cell: str) -> list[str]:

@@ -19,6 +19,8 @@ _AT_ONCE = 256  # rows, which may hold images
 class ParquetRows:
     """The rows of one Parquet file, or of several with the same columns; see `row.Rows`.
 
+    Lists of texts or of class labels become lists of words.
+
     An embedded image, a column of bytes or of ``{bytes, path}``, is a cell of bytes; where only
     its path is given, it is a text. The class labels of Hugging Face become their names. Several
     files whose names begin with train, validation or test have a column ``split`` of these.
@@ -50,8 +52,12 @@ class ParquetRows:
         self._splits = words if names_split else None
         if names_split:
             self.names.append("split")
-        self.labels = _class_labels(schema)
-        self.left_out = {field.name: "it is nested" for field in schema if _is_nested(field.type)}
+        self.labels, self._list_labels = _class_labels(schema)
+        self.left_out = {
+            field.name: "it is nested"
+            for field in schema
+            if _is_nested(field.type) and field.name not in self._list_labels
+        }
 
     def choose(self, columns: list[int], image: int | None) -> None:
         self._columns = columns
@@ -84,6 +90,9 @@ class ParquetRows:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         values = column.to_pylist()
+        if names := self._list_labels.get(name):
+            known = dict(enumerate(names))
+            return [None if v is None else [known.get(one, str(one)) for one in v] for v in values]
         if pa.types.is_struct(column.type):
             return [_embedded(value) for value in values]
         if names := self.labels.get(name):
@@ -114,20 +123,25 @@ def is_image(type_: pa.DataType) -> bool:
 
 
 def _is_nested(type_: pa.DataType) -> bool:
+    is_list = pa.types.is_list(type_) or pa.types.is_large_list(type_)
+    if is_list and pa.types.is_string(type_.value_type):
+        return False
     return pa.types.is_nested(type_) and not is_image(type_)
 
 
-def _class_labels(schema: pa.Schema) -> dict[str, list[str]]:
-    """Reads the names of class labels from the metadata that ``datasets`` writes."""
+def _class_labels(schema: pa.Schema) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Reads the names of class labels, and of lists of them, from what ``datasets`` writes."""
+    found: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {
-            name: [str(one) for one in feature["names"]]
-            for name, feature in found.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        for name, feature in features.items():
+            is_list = isinstance(feature, dict) and isinstance(feature.get("feature"), dict)
+            label = feature["feature"] if is_list else feature
+            if isinstance(label, dict) and label.get("_type") == "ClassLabel":
+                found[is_list][name] = [str(one) for one in label["names"]]
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
+        return {}, {}
+    return found
 
 
 @contextmanager

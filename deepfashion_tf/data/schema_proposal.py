@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfashion_tf.category import faults_of, fold_word
+from deepfashion_tf.category import faults_of, fold_word, parts_of
+from deepfashion_tf.data.labels import split_words
 from deepfashion_tf.data.split import split_id
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
@@ -18,6 +19,7 @@ from deepfashion_tf.usage import command
 _MOST = 60  # attributes of a category
 _RARE = 10  # images, fewer of which teach nothing
 _NEAR = 0.8  # similarity of two words that may be one
+_SEVERAL = 0.05  # of the cells hold several words in a category of kind multi
 _OWN = ("split", "group")
 
 
@@ -62,14 +64,21 @@ def propose_schema(
     taken: list[Category] = []
     found, left_out, warnings = {}, {}, []
     for name, words in counts.items():
+        is_multi, words = _split_cells(words, known.get(name))
         category, merged, reason = _category(name, words, known.get(name))
         reason = nested.get(name) or reason
-        reason = reason or next((fault for _, fault in faults_of((*taken, category))), None)
+        try:
+            parts = parts_of(category, is_multi=is_multi)
+        except ValueError as error:
+            parts, reason = (), str(error)
+        reason = reason or next((fault for _, fault in faults_of((*taken, *parts))), None)
         if reason and not columns:
             left_out[name] = reason
             continue
-        taken.append(category)
+        taken += parts
         found[category.name] = {attribute: merged[attribute] for attribute in category.attributes}
+        if is_multi:
+            warnings.append(f"{category.name}: cells hold several words, so it is of kind multi.")
         warnings += _warnings(category.name, words, merged)
     if not taken:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -94,6 +103,22 @@ def _count(table: TableFile, own: Sequence[str]) -> dict[str, Counter]:
             if (value := entry.values[place]) is not None:
                 words[value] += 1
     return counts
+
+
+def _split_cells(cells: Counter, known: list[str] | None) -> tuple[bool, Counter]:
+    """Finds out whether a column's cells hold several words, and counts these then."""
+    total = sum(count for cell, count in cells.items() if not _is_no_label(cell))
+    split = {cell: split_words(cell) for cell in cells if not _is_no_label(cell)}
+    several = sum(cells[cell] for cell, words in split.items() if len(words) > 1)
+    words: Counter = Counter()
+    for cell, found in split.items():
+        for word in found:
+            words[word] += cells[cell]
+    is_multi = known is None and several >= _SEVERAL * total > 0
+    if not is_multi or not 2 <= len({*map(fold_word, words)}) <= min(_MOST, total // 2):
+        return False, cells
+    words.update({cell: count for cell, count in cells.items() if _is_no_label(cell)})
+    return True, words
 
 
 def _is_no_label(word: str) -> bool:

@@ -16,11 +16,13 @@ from deepfashion_tf.data.foreign.coco import read_coco
 from deepfashion_tf.data.foreign.cvat import read_cvat
 from deepfashion_tf.data.foreign.label_studio import read_label_studio
 from deepfashion_tf.data.foreign.record import Record, Records
+from deepfashion_tf.data.labels import join_attributes
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import is_folder, write_atomically
 
+_MULTI = 0.1  # of the rows have several words in a category of kind multi
 _KINDS = "a folder per class, COCO's .json, CVAT's .xml or Label Studio's .json"
 
 
@@ -66,11 +68,15 @@ def write_records(path: Path, found: Records, images: Path | None = None) -> Cou
         images: folder that their paths are relative to; None = the table's own.
 
     Returns:
-        column -> rows that have several words there, of which none is taken.
+        column -> rows that have several words there, of which none is taken. Where a tenth of the
+        rows has several, the column is of kind multi, and all words are taken.
     """
     several: Counter = Counter()
     counts = Counter(column for record in found.records for column in record.values)
     columns = [column for column, _ in counts.most_common()]
+    every = [(column, set(words)) for r in found.records for column, words in r.values.items()]
+    often = Counter(column for column, words in every if len(words) > 1)
+    multi = {column for column, count in often.items() if count >= _MULTI * counts[column]}
     has = {
         "box": any(record.box for record in found.records),
         "split": any(record.split for record in found.records),
@@ -84,6 +90,9 @@ def write_records(path: Path, found: Records, images: Path | None = None) -> Cou
         words = []
         for column in columns:
             found_words = list(dict.fromkeys(record.values.get(column, ())))
+            if column in multi:
+                words.append(cell_text(join_attributes(found_words)) if found_words else "")
+                continue
             several[column] += len(found_words) > 1
             words.append(cell_text(found_words[0]) if len(found_words) == 1 else "")
         box = _rounded(record) if has["box"] else []
