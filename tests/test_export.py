@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.reading import crop_batches
@@ -120,6 +121,17 @@ def test_a_box_outside_is_an_error_that_says_so(exported, trained):
         exported.signatures["serving_default"](
             image_bytes=files(trained.val)[:1], boxes=tf.constant([[0, 0, 5000, 10]])
         )
+
+
+def test_what_is_large_is_a_variable_which_is_kept_once_in_memory(exported, trained):
+    folder = trained.run.directory / "export"
+    kernels = sum(variable.numpy().nbytes for variable in exported.network.kernels)
+    weights = sum(v.numpy().nbytes for v in trained.run.load_model().variables)
+    assert kernels > 0.7 * weights
+    assert b"variables/variables.index" in (folder / "assets" / RUN_FILE).read_bytes()
+    document = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    for function in document.meta_graphs[0].graph_def.library.function:
+        assert all(n.ByteSize() < 20_000 for n in function.node_def if n.op == "Const")
 
 
 @pytest.mark.slow

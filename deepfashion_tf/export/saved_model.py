@@ -11,7 +11,7 @@ from deepfashion_tf.data.headers import OTHER_KIND
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.export.frozen import freeze, in_bfloat16
+from deepfashion_tf.export.frozen import Network
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
@@ -115,15 +115,18 @@ def _module(
     engine: EngineName,
 ) -> tf.Module:
     module = tf.Module()
-    change = in_bfloat16 if engine == "tensorflow-bfloat16" else None
-    network = freeze(answering.get_concrete_function(), change)
+    traced = answering.get_concrete_function()
+    module.network = Network(traced, engine == "tensorflow-bfloat16")
 
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
         # The kernels take no empty batch: it is answered as one of a black image, left out again.
         count = tf.shape(crops)[0]
         filled = tf.pad(crops, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
         filled = tf.ensure_shape(filled, [None, size, size, 3])
-        return {name: tf.identity(found[:count], name) for name, found in network(filled).items()}
+        return {
+            name: tf.identity(found[:count], name)
+            for name, found in module.network.answer(filled).items()
+        }
 
     @tf.function(autograph=False, input_signature=answering.input_signature)
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:

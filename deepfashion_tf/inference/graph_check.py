@@ -38,7 +38,9 @@ VarIsInitializedOp Where While Xdivy Xlogy ZerosLike
 """
 ALLOWED = frozenset(_OPERATIONS.split())
 # What reads and writes variables' values, in functions that TensorFlow's loader does not call.
-_SAVING = frozenset(("MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"))
+_SAVING = frozenset(
+    ("DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename")
+)
 
 
 def check_saved_model(folder: Path) -> None:
