@@ -194,10 +194,12 @@ def test_what_networks_of_keras_contain_is_allowed(tmp_path, name):
     check_saved_model(tmp_path)
 
 
-def test_of_what_is_allowed_variables_and_calls_alone_have_a_state():
+def test_of_what_is_allowed_variables_calls_and_data_in_memory_alone_have_a_state():
     states = {name for name in ALLOWED if op_def_registry.get(name).is_stateful}
     variables = {"AssignVariableOp", "ReadVariableOp", "VarHandleOp", "VarIsInitializedOp"}
-    assert states == variables | {"Assert", "Case", "If", "StatefulPartitionedCall", "While"}
+    data = {"DatasetToSingleElement", "RangeDataset", "TensorDataset", "TensorSliceDataset"}
+    calls = {"Assert", "Case", "If", "StatefulPartitionedCall", "While"}
+    assert states == variables | data | calls
 
 
 def test_a_saved_model_of_tensorflow_1_is_not_loaded(tmp_path):
