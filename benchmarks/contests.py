@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks import engines, limit, precision, prediction, scaling, training
+from benchmarks import engines, limit, precision, prediction, scaling, tables, training
 from benchmarks import input as reading
 from benchmarks.labels import (
     find_swapped,
@@ -41,6 +41,13 @@ def contest_input(options: Options) -> None:
     print_rounds(title, found, options.rounds, reading.PEER, reading.LIMIT)
 
 
+def contest_table(options: Options) -> None:
+    """Processor seconds for the rows of a table, in each of its formats."""
+    for number, seconds in enumerate(tables.benchmark_tables(rounds=options.rounds), start=1):
+        title = of_rounds(f"Table: {tables.ROWS:,} rows, processor seconds", number, options.rounds)
+        _print_seconds(title, seconds, ".csv")
+
+
 def contest_augmentation(options: Options) -> None:
     """Images a second that are changed at random, beside Keras' and KerasCV's layers."""
     # Here, since nobody else waits for KerasCV.
@@ -66,17 +73,17 @@ def contest_first_step(options: Options) -> None:
     found = training.benchmark_first_step(config, options.rounds, options.peer_python)
     for number, seconds in enumerate(found, start=1):
         title = of_rounds(f"First step: {_title(config)}", number, options.rounds)
-        _print_seconds(title, seconds)
+        _print_seconds(title, seconds, training.PLAIN)
 
 
-def _print_seconds(title: str, seconds: dict[str, list[float]]) -> None:
+def _print_seconds(title: str, seconds: dict[str, list[float]], plain: str) -> None:
     table = Table(title=title, caption=f"medians; {machine()}")
-    for name in ("", "seconds", "lowest", "highest", f"/ {training.PLAIN}"):
+    for name in ("", "seconds", "lowest", "highest", f"/ {plain}"):
         table.add_column(name, justify="right" if name else "left", no_wrap=not name)
-    plain = statistics.median(seconds.get(training.PLAIN, [math.nan]))
+    own = statistics.median(seconds.get(plain, [math.nan]))
     for name, values in seconds.items():
         numbers = [statistics.median(values), min(values), max(values)]
-        ratio = "-" if math.isnan(plain) else f"{numbers[0] / plain:.2f}"
+        ratio = "-" if math.isnan(own) else f"{numbers[0] / own:.2f}"
         table.add_row(name, *(f"{number:.1f}" for number in numbers), ratio)
     console.print(table)
 
@@ -190,6 +197,7 @@ def _title(config: TrainConfig) -> str:
 
 CONTESTS = {
     "input": contest_input,
+    "table": contest_table,
     "augmentation": contest_augmentation,
     "step": contest_step,
     "first-step": contest_first_step,

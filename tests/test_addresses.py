@@ -5,6 +5,7 @@ import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -73,8 +74,7 @@ def test_what_is_an_address(tmp_path):
 
 def test_an_image_is_fetched_once(shop):
     path = fetch(f"{shop}/1.png")
-    with open(path, "rb") as file:  # noqa: PTH123
-        assert file.read() == picture(5)
+    assert Path(path).read_bytes() == picture(5)
     assert fetch(f"{shop}/1.png", offline=True) == path
     assert Shop.asked == {"/1.png": 1}
 
@@ -162,3 +162,35 @@ def test_members_of_archives(kind, tmp_path, monkeypatch):
     path.write_bytes(b"no archive")
     _, bad = fetched(find_items([str(tmp_path / "t.csv")]))
     assert bad.fault
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """A bucket ``photos`` of a server on 127.0.0.1, with three images."""
+    pytest.importorskip("s3fs", reason="the extra [remote] is not installed")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("DEEPFASHION_IMAGES", str(tmp_path / "cache"))
+    client = pytest.importorskip("boto3").client("s3")
+    client.create_bucket(Bucket="photos")
+    for number in range(3):
+        client.put_object(Bucket="photos", Key=f"a/{number} ü.jpg", Body=picture(number))
+    yield client
+    server.stop()
+
+
+def test_images_in_a_bucket(bucket, tmp_path):
+    there = [f"s3://photos/a/{number} ü.jpg" for number in range(3)]
+    wrong = ["s3://photos/a/missing.jpg", "s3://nobody/a.jpg", "s3://", "s3://photos"]
+    found = list(fetch_all([*there, *wrong]))
+    assert [Path(path).read_bytes() for path, _ in found[:3]] == [*map(picture, range(3))]
+    assert all(fault and path is None for path, fault in found[3:]), found
+    assert found[3][1] == found[4][1] == "is not there"
+    # In the cache: nobody is asked again.
+    bucket.delete_object(Bucket="photos", Key="a/0 ü.jpg")
+    assert fetch(there[0]) == found[0][0]

@@ -38,6 +38,14 @@ def test_the_input_is_measured_beside_what_is_installed(wardrobe, capsys):
     assert "torchvision" in names or "deepfashion_tf[bench]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_the_rows_of_a_table_are_read_in_each_format():
+    from benchmarks.tables import benchmark_tables
+
+    (seconds,) = benchmark_tables(rows=4000, rounds=1)
+    assert list(seconds) == [".csv", ".parquet", ".xlsx"] and all(map(min, seconds.values()))
+
+
 def test_images_without_boxes_are_no_benchmark(challenge):
     from benchmarks.input import check_boxes
 

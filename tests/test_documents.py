@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,3 +53,12 @@ def test_a_number_lies_in_its_range():
         assert number_fault("share", value, 0, 1) is None
     for value in (math.nan, math.inf, -0.1, 2, True, "1", None, [1], 10**400):
         assert "but must be a number between 0 and 1" in number_fault("share", value, 0, 1)
+
+
+def test_one_function_writes_json():
+    package = Path(documents.__file__).parent
+    # A model's config in memory and a checkpoint's position keep infinity: neither is an output.
+    own = ("documents.py", "models/attribute_model.py", "training/state.py")
+    for path in set(package.rglob("*.py")) - {package / name for name in own}:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\bjson\.(dump|JSONEncoder)|json import (?!loads)", text), path

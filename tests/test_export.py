@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.reading import crop_batches
@@ -115,11 +116,30 @@ def test_png_and_jpeg_in_one_batch(exported, trained):
         np.testing.assert_allclose(probabilities[0], probabilities[1], atol=0.1)
 
 
-def test_a_box_outside_is_an_error_that_says_so(exported, trained):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="lies outside the image"):
-        exported.signatures["serving_default"](
-            image_bytes=files(trained.val)[:1], boxes=tf.constant([[0, 0, 5000, 10]])
-        )
+@pytest.mark.parametrize("kind", ["jpeg", "png", "bmp"])
+def test_what_cannot_be_decoded_is_told_with_its_place(exported, trained, kind):
+    given, boxes = [*files(trained.val).numpy()[:12]], np.full((12, 4), -1, np.int32)
+    boxes[7] = (0, 0, 5000, 10)
+    pixels = tf.zeros([9, 9, 3], tf.uint8)
+    given[9] = {
+        "jpeg": b"\xff\xd8\xff\xe0" + b"x" * 300,
+        "png": tf.io.encode_png(pixels).numpy()[:-30],
+        "bmp": b"BM" + b"\0" * 60,
+    }[kind]
+    words = r"cannot be decoded, or does not hold its box.*\[7 9\] \[of\] \[12\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){words}"):
+        exported.signatures["serving_default"](image_bytes=tf.constant(given), boxes=boxes)
+
+
+def test_what_is_large_is_a_variable_which_is_kept_once_in_memory(exported, trained):
+    folder = trained.run.directory / "export"
+    kernels = sum(variable.numpy().nbytes for variable in exported.network.kernels)
+    weights = sum(v.numpy().nbytes for v in trained.run.load_model().variables)
+    assert kernels > 0.7 * weights
+    assert b"variables/variables.index" in (folder / "assets" / RUN_FILE).read_bytes()
+    document = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    for function in document.meta_graphs[0].graph_def.library.function:
+        assert all(n.ByteSize() < 20_000 for n in function.node_def if n.op == "Const")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.export.frozen import freeze
+from deepfashion_tf.export.frozen import Network
 from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.inference.graph_check import ALLOWED, check_saved_model
@@ -188,16 +188,18 @@ def test_what_networks_of_keras_contain_is_allowed(tmp_path, name):
     traced = tf.function(
         lambda images: {"season": model(images, training=False)}, input_signature=images
     )
-    frozen = tf.function(freeze(traced.get_concrete_function()), input_signature=images)
+    network = Network(traced.get_concrete_function())
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(tf.Module(), str(tmp_path), {"images": frozen}, options)
+    tf.saved_model.save(network, str(tmp_path), {"images": network.answer}, options)
     check_saved_model(tmp_path)
 
 
-def test_of_what_is_allowed_variables_and_calls_alone_have_a_state():
+def test_of_what_is_allowed_variables_calls_and_data_in_memory_alone_have_a_state():
     states = {name for name in ALLOWED if op_def_registry.get(name).is_stateful}
     variables = {"AssignVariableOp", "ReadVariableOp", "VarHandleOp", "VarIsInitializedOp"}
-    assert states == variables | {"Assert", "Case", "If", "StatefulPartitionedCall", "While"}
+    data = {"DatasetToSingleElement", "RangeDataset", "TensorDataset", "TensorSliceDataset"}
+    calls = {"Assert", "Case", "If", "StatefulPartitionedCall", "While"}
+    assert states == variables | data | calls
 
 
 def test_a_saved_model_of_tensorflow_1_is_not_loaded(tmp_path):

@@ -286,7 +286,9 @@ PLAIN = ["image,season,collar,split", "img/00000.jpg,summer,polo,train"]
 BOXED = "image,{},season,collar,split"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
 def test_encodings_are_detected(challenge, capsys, encoding):
     schema = Schema.of({"season": ["summer", "été"], "collar": ["none", "polo"]})
     text = "image,season,collar,split\n" + "img/00000.jpg,été,polo,train\n" * 3
@@ -294,8 +296,15 @@ def test_encodings_are_detected(challenge, capsys, encoding):
     (split,) = read_table(challenge / "t.csv", ["train"], schema)
     assert split.labels.tolist() == [[1, 1]] * 3
     told = capsys.readouterr().out
-    assert ("UTF-16" in told) == ("16" in encoding)
+    assert ("UTF-16" in told) == ("16" in encoding) and ("UTF-32" in told) == ("32" in encoding)
     assert ("Windows-1252" in told) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n\n", b"\xef\xbb\xbf"])
+def test_an_empty_table_is_told(challenge, content):
+    (challenge / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.csv is empty: name a table"):
+        read_table(challenge / "t.csv", ["train"])
 
 
 def test_one_bad_byte_is_a_fault_of_its_row_alone(challenge):

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from deepfashion_tf.data.reading import Batching, crop_batches
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
 
@@ -128,11 +128,11 @@ def _shards_of(split: Split, image_size: int, folder: Path) -> list[_Shard]:
 def _name(split: Split, image_size: int, rows: range) -> str:
     """Names the file of some crops by all that decides their pixels."""
     settings = [_VERSION, tf.__version__, image_size, split.padding]
-    digest = hashlib.sha256(json.dumps(settings).encode())
+    digest = hashlib.sha256(as_json(settings).encode())
     boxes = split.boxes.tolist()
     for row in rows:
         image = [str(split.keys[row]), boxes[row], split.stamp(row)]
-        digest.update(json.dumps(image).encode())
+        digest.update(as_json(image).encode())
     return f"crops-{image_size}-{digest.hexdigest()[:32]}.npy"
 
 

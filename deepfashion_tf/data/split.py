@@ -1,7 +1,6 @@
 """A split: labels and boxes as arrays, and how to get an image's bytes, whatever its source."""
 
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.schema import UNLABELLED, Schema
 
 SPLITS = ("train", "val", "test")
@@ -103,7 +103,7 @@ class Split:
 
     def add_to(self, digest) -> None:
         """Adds what is in the split, in order, to a digest of hashlib."""
-        digest.update(json.dumps(dict(self.schema)).encode())
+        digest.update(as_json(dict(self.schema)).encode())
         digest.update(self.boxes.tobytes() + self.labels.tobytes())
         # The data may have moved: the last two parts of a path are enough to tell images apart.
         names = ["/".join(str(key).rsplit("/", 2)[-2:]) for key in self.keys]

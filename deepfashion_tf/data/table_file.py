@@ -181,6 +181,8 @@ class TableFile:
     def _required(self, names: Sequence[str]) -> list[int]:
         found = [self.columns.find(name) for name in names]
         missing = [name for name, place in zip(names, found, strict=True) if place is None]
+        if missing and not self.format.names:
+            raise InputError(f"{self.path} is empty: name a table with a header and rows.")
         if missing:
             raise InputError(
                 f"{self.path} has no column {', '.join(missing)}; its columns are "

@@ -1,4 +1,4 @@
-"""Encodings of text tables: UTF-8, UTF-16 and, of what is neither, Windows-1252."""
+"""Encodings of text tables: UTF-8, UTF-16, UTF-32 and, of what is neither, Windows-1252."""
 
 import codecs
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from deepfashion_tf.errors import InputError
 
 _BLOCK = 2**20
 _MARKS = (
+    # UTF-16's mark is the beginning of UTF-32's.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -32,7 +35,7 @@ class Encoding:
 def detect_encoding(path: Path) -> Encoding:
     """Detects a text file's encoding from all of its bytes.
 
-    A file with a byte order mark or with a zero byte in every other place is UTF-16. A file
+    A byte order mark decides. A file with a zero byte in every other place is UTF-16. A file
     that is mostly valid UTF-8 is read as UTF-8; its few other bytes become surrogates, so that
     only their rows are faulty. Everything else is Windows-1252.
 
@@ -44,7 +47,7 @@ def detect_encoding(path: Path) -> Encoding:
         head = file.read(4096)
     for mark, name in _MARKS:
         if head.startswith(mark):
-            note = "is read as UTF-16" if name == "utf-16" else ""
+            note = "" if name == "utf-8-sig" else f"is read as {name.upper()}"
             return Encoding(name, "surrogateescape" if name == "utf-8-sig" else "replace", note)
     for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros = head[start::2].count(0)

@@ -11,7 +11,7 @@ from deepfashion_tf.data.headers import OTHER_KIND
 from deepfashion_tf.data.images import read_crop
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.export.frozen import freeze, in_bfloat16
+from deepfashion_tf.export.frozen import Network
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
@@ -115,15 +115,18 @@ def _module(
     engine: EngineName,
 ) -> tf.Module:
     module = tf.Module()
-    change = in_bfloat16 if engine == "tensorflow-bfloat16" else None
-    network = freeze(answering.get_concrete_function(), change)
+    traced = answering.get_concrete_function()
+    module.network = Network(traced, engine == "tensorflow-bfloat16")
 
     def answer(crops: tf.Tensor) -> dict[str, tf.Tensor]:
         # The kernels take no empty batch: it is answered as one of a black image, left out again.
         count = tf.shape(crops)[0]
         filled = tf.pad(crops, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
         filled = tf.ensure_shape(filled, [None, size, size, 3])
-        return {name: tf.identity(found[:count], name) for name, found in network(filled).items()}
+        return {
+            name: tf.identity(found[:count], name)
+            for name, found in module.network.answer(filled).items()
+        }
 
     @tf.function(autograph=False, input_signature=answering.input_signature)
     def of_crops(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,12 +141,7 @@ def _module(
     )
     def of_files(image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
         image_bytes, boxes = _checked(image_bytes, boxes)
-        crops = tf.map_fn(
-            lambda item: read_crop(item[0], item[1], size, padding),
-            (image_bytes, boxes),
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-            parallel_iterations=8,
-        )
+        crops = _decoded(image_bytes, boxes, lambda *item: read_crop(*item, size, padding), size)
         return answer(crops)
 
     module.endpoints = {"serving_default": of_files, "images": of_crops}
@@ -151,10 +149,7 @@ def _module(
 
 
 def _checked(image_bytes: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Refuses what no image can be, or no box, by its place in the batch.
-
-    What only decoding finds out has no such place: a graph cannot catch an error.
-    """
+    """Refuses what no image can be, or no box, by its place in the batch."""
     counts = [tf.shape(image_bytes)[0], tf.shape(boxes)[0]]
     same = tf.debugging.Assert(
         counts[0] == counts[1], ["give one box for each image; images, boxes:", *counts]
@@ -175,6 +170,29 @@ def _checked(image_bytes: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     ]
     with tf.control_dependencies(checks):
         return tf.identity(image_bytes), tf.identity(boxes)
+
+
+def _decoded(
+    image_bytes: tf.Tensor, boxes: tf.Tensor, read: Callable[..., tf.Tensor], size: int
+) -> tf.Tensor:
+    """Reads the images of a batch; where some cannot be read, the error names their places.
+
+    Of TensorFlow's operations, only those of data sets pass over an error.
+    """
+    count = tf.shape(image_bytes, tf.int64)[0]
+    places = tf.data.Dataset.range(count)
+    items = tf.data.Dataset.zip(
+        places, tf.data.Dataset.from_tensor_slices((image_bytes, boxes))
+    ).map(lambda place, item: (place, read(*item)), tf.data.AUTOTUNE, deterministic=True)
+    # A last image, so that there is one where the batch is empty.
+    last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
+    found = items.ignore_errors(log_warning=True).concatenate(last).batch(count + 1)
+    places, crops = found.get_single_element()
+    wrong = tf.where(tf.reduce_all(tf.range(count)[:, None] != places, axis=1))[:, 0]
+    fault = "an image that cannot be decoded, or does not hold its box, counted from 0:"
+    check = tf.debugging.Assert(tf.size(wrong) == 0, [fault, wrong, "of", count], 32)
+    with tf.control_dependencies([check]):
+        return tf.ensure_shape(crops[:-1], [None, size, size, 3])
 
 
 def _begin(heads: tf.Tensor, parts: dict[int, bytes]) -> tf.Tensor:

@@ -14,7 +14,8 @@ from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.usage import command
 
 # What our exports consist of: the decoder, the networks of `models`, and those of
-# keras.applications. Of these operations, only the handling of variables has a state.
+# keras.applications. Of these operations, only the handling of variables has a state. Those of data
+# sets pass over what is in memory.
 _OPERATIONS = """
 Abs Add AddN AddV2 All Any ArgMax ArgMin Assert AssignVariableOp AvgPool BatchMatMulV2
 BatchMatMulV3 BatchToSpaceND BiasAdd Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastTo Case Cast
@@ -35,10 +36,14 @@ StringSplitV2 Sub Substr Sum Switch Tan Tanh TensorListConcatV2 TensorListElemen
 TensorListFromTensor TensorListGetItem TensorListLength TensorListReserve TensorListSetItem
 TensorListStack Tile TopKV2 Transpose TruncateDiv TruncateMod Unpack VarHandleOp
 VarIsInitializedOp Where While Xdivy Xlogy ZerosLike
+BatchDatasetV2 ConcatenateDataset DatasetToSingleElement IgnoreErrorsDataset ParallelMapDatasetV2
+RangeDataset TensorDataset TensorSliceDataset ZipDataset
 """
 ALLOWED = frozenset(_OPERATIONS.split())
 # What reads and writes variables' values, in functions that TensorFlow's loader does not call.
-_SAVING = frozenset(("MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename"))
+_SAVING = frozenset(
+    ("DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename")
+)
 
 
 def check_saved_model(folder: Path) -> None:

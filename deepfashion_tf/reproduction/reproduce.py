@@ -16,6 +16,7 @@ from rich.text import Text
 from deepfashion_tf.command_line import import_tensorflow
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import SPLITS, Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.files import write_atomically
@@ -108,7 +109,7 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
     digest = hashlib.sha256()
     for split in splits:
         split.add_to(digest)
-    wanted = json.loads(json.dumps({**grid.options(), "data": digest.hexdigest()}, default=str))
+    wanted = json.loads(as_json({**grid.options(), "data": digest.hexdigest()}, default=str))
     path = grid.directory / _STATE
     if path.is_file():
         try:
@@ -129,7 +130,7 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
             )
     elif (grid.directory / "cells").exists():
         raise InputError(f"{grid.directory} has runs but no {_STATE}: name another --output-dir.")
-    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+    write_atomically(path, as_json(wanted, indent=1) + "\n")
 
 
 def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:

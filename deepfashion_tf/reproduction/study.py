@@ -1,7 +1,6 @@
 """A study's page: one recipe beside the same with one thing changed, sorted by what it gains."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from deepfashion_tf import page
 from deepfashion_tf.colours import colours
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.escaping import figure_text, markdown_text
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.reproduction.figures import finish, save_figure
@@ -96,9 +96,7 @@ def write_study(
         parts.append(f"No other cell can be compared with `{study.plain}` yet.")
     text = "\n\n".join([*parts, "## How the numbers are made", method(results)]) + "\n"
     document = _document(results, gains)
-    write_atomically(
-        directory / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n"
-    )
+    write_atomically(directory / "results.json", as_json(document, indent=1) + "\n")
     write_atomically(directory / "RESULTS.md", text)
     html = page.render_page(study.title, text.replace(".png)", ".svg)"), pictures)
     write_atomically(directory / "report.html", html)

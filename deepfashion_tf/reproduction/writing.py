@@ -1,10 +1,10 @@
 """RESULTS.md, results.json and report.html: the same numbers for three kinds of readers."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 from deepfashion_tf import page
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import printable
 from deepfashion_tf.escaping import markdown_text
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_seeds
@@ -34,9 +34,7 @@ def write_results(
     """
     directory = results.grid.directory
     text = _markdown(results, found, figures, failures, command)
-    write_atomically(
-        directory / "results.json", json.dumps(_document(results, found), indent=1, allow_nan=False)
-    )
+    write_atomically(directory / "results.json", as_json(_document(results, found), indent=1))
     write_atomically(directory / "RESULTS.md", text)
     # Curves as curves: a page may be enlarged.
     drawn = {f"figures/{name}.svg": directory / "figures" / f"{name}.svg" for name in figures}

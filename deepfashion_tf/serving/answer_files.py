@@ -6,7 +6,6 @@ all.
 
 import contextlib
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from rich.text import Text
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.data.table_options import CsvDialect
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
@@ -106,7 +106,7 @@ class _JsonLines:
             row |= as_objects(answers, self._wanted)
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
-            self._file.write(before + json.dumps(row, ensure_ascii=False, allow_nan=False) + after)
+            self._file.write(before + as_json(row, ensure_ascii=False) + after)
             self._any = True
 
     def close(self) -> None:

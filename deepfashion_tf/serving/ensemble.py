@@ -1,7 +1,6 @@
 """Several runs as one: a model that answers with the mean of their probabilities."""
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from rich.table import Table
 from deepfashion_tf.data.images import renormalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.finish import finish_run
@@ -69,7 +69,7 @@ def ensemble_runs(runs: Sequence[Run], directory: Path, recall_price: float | No
         "members": [str(run.directory) for run in runs],
         "networks": [run.network for run in runs],
     }
-    write_atomically(directory / ENSEMBLE_FILE, json.dumps(document, indent=2) + "\n")
+    write_atomically(directory / ENSEMBLE_FILE, as_json(document, indent=2) + "\n")
     return together
 
 

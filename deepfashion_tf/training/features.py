@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import tensorflow as tf
 from deepfashion_tf.data.images import Normalization
 from deepfashion_tf.data.reading import AT_ONCE, Batching, Reader
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.models.attribute_model import backbone_of, feature_extractor
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import layer_name
@@ -96,7 +96,7 @@ class Extractor:
             *(_VERSION, tf.__version__, keras.__version__, config.variant, config.heads),
             *(config.representation, config.image_size, config.precision),
         ]
-        digest = hashlib.sha256(json.dumps(settings).encode())
+        digest = hashlib.sha256(as_json(settings).encode())
         for array in backbone_of(self.model).get_weights():
             digest.update(np.ascontiguousarray(array))
         base = config.cache_dir or keras_cache() / "deepfashion_tf-features"

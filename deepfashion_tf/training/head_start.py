@@ -1,7 +1,6 @@
 """A head start without ImageNet: a network that drawings have taught, trained once and kept."""
 
 import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import keras
 
 from deepfashion_tf.data.wardrobe import WARDROBE_VERSION
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.models.attention import attention_of
@@ -122,7 +122,7 @@ def _directory(wanted: TrainConfig) -> Path:
     """Names the folder, which hangs on all that decides what comes out."""
     usual = asdict(TrainConfig())
     values = {name: value for name, value in asdict(wanted).items() if value != usual[name]}
-    text = json.dumps({**values, "drawings": WARDROBE_VERSION, "version": _VERSION}, sort_keys=True)
+    text = as_json({**values, "drawings": WARDROBE_VERSION, "version": _VERSION}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return keras_cache() / f"deepfashion_tf-wardrobe-{layer_name(wanted.backbone)}-{digest}"
 

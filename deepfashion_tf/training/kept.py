@@ -1,7 +1,6 @@
 """Arrays that are computed once for each image and kept on disk."""
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import tensorflow as tf
 from deepfashion_tf.data.images import Normalization, normalize
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import is_disk_full, remove_unfinished, whole_or_nothing
 from deepfashion_tf.progress import progress_bar
@@ -123,8 +123,8 @@ def normalized_batches(
 def _names(split: Split) -> list[str]:
     """Names each image by the hash of all that decides its crop, wherever its file lies."""
     return [
-        hashlib.sha256(
-            json.dumps([split.content_hash(row), box, split.padding]).encode()
-        ).hexdigest()[:32]
+        hashlib.sha256(as_json([split.content_hash(row), box, split.padding]).encode()).hexdigest()[
+            :32
+        ]
         for row, box in enumerate(split.boxes.tolist())
     ]

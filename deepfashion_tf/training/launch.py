@@ -1,7 +1,6 @@
 """Starts the workers of a training on this machine, as processes on 127.0.0.1."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -9,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+
+from deepfashion_tf.documents import as_json
 
 _GRACE = 60.0  # seconds in which the others end by themselves after one has died
 
@@ -39,7 +40,7 @@ def launch_workers(count: int, args: Sequence[str]) -> int:
             environment = {
                 "TF_NUM_INTRAOP_THREADS": threads,
                 **os.environ,
-                "TF_CONFIG": json.dumps(config),
+                "TF_CONFIG": as_json(config),
             }
             processes.append(
                 subprocess.Popen(

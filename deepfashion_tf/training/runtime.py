@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from deepfashion_tf.data.shares import Share
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.interrupts import interruptible
 from deepfashion_tf.progress import console
@@ -255,7 +256,7 @@ def tf_config_of_slurm(environment: Mapping[str, str]) -> str:
     )
     cluster = resolver.cluster_spec().as_dict()
     task = {"type": "worker", "index": int(environment["SLURM_PROCID"])}
-    return json.dumps({"cluster": cluster, "task": task})
+    return as_json({"cluster": cluster, "task": task})
 
 
 def read_tf_config(text: str) -> tuple[list[str], int]:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing
 from deepfashion_tf.progress import console
@@ -103,6 +104,7 @@ class Checkpoints:
         """
         path = self.directory / f"epoch-{position.epoch:06}-step-{position.step:08}.safetensors"
         metadata = {
+            # NaN stays NaN: a run goes on to the last bit.
             "position": json.dumps(asdict(position)),
             "fingerprint": self.fingerprint,
             "sha256": _digest(arrays),
@@ -234,7 +236,7 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
         values.pop(name, None)
     if config.teacher:
         values["teacher"] = config.teacher.name
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(as_json(values, sort_keys=True, default=str).encode())
     for split in splits:
         split.add_to(digest)
     return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.views import with_views
 from deepfashion_tf.models.weights.sources import keras_cache
@@ -114,7 +114,7 @@ def _folder(teacher: Run, config: TrainConfig) -> Path:
     with teacher.model_path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     settings = [_VERSION, tf.__version__, keras.__version__, teacher.config.tta]
-    digest.update(json.dumps([*settings, str(teacher.normalization)]).encode())
+    digest.update(as_json([*settings, str(teacher.normalization)]).encode())
     base = config.cache_dir or keras_cache() / "deepfashion_tf-features"
     return base / f"teacher-{digest.hexdigest()[:24]}"
 

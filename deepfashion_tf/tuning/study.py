@@ -14,6 +14,7 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from deepfashion_tf.data.split import Split
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.tuning.space import Space
@@ -72,7 +73,7 @@ class Study:
             ) from error
 
     def _check_base(self, splits: Sequence[Split]) -> None:
-        wanted = json.loads(json.dumps(_describe(self.space.base, splits), default=str))
+        wanted = json.loads(as_json(_describe(self.space.base, splits), default=str))
         known = self._study.user_attrs.get(_BASE)
         if known is None:
             self._study.set_user_attr(_BASE, wanted)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.escaping import read_cell
 from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
@@ -55,7 +56,7 @@ def opened(folder: Path, plan: dict) -> Iterator[None]:
 
 
 def _check_plan(path: Path, plan: dict) -> None:
-    wanted = json.loads(json.dumps(plan, default=str))
+    wanted = json.loads(as_json(plan, default=str))
     if path.is_file():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +72,7 @@ def _check_plan(path: Path, plan: dict) -> None:
                 f"{path.parent} holds another catalogue: {'; '.join(differences)}. Name another "
                 f"--output."
             )
-    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+    write_atomically(path, as_json(wanted, indent=1) + "\n")
 
 
 def tag_catalogue(
