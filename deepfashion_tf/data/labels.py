@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from deepfashion_tf.category import NOT_APPLICABLE, NOT_APPLICABLE_WORDS, fold_word
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import list_some
 from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Schema
 
@@ -133,7 +134,7 @@ class LabelReader:
 def join_attributes(attributes: list[str]) -> str:
     """Returns the cell of a table that `LabelReader` reads as these attributes of kind multi."""
     if any(SEPARATOR in name or "|" in name for name in attributes):
-        return json.dumps(attributes, ensure_ascii=False)
+        return as_json(attributes, ensure_ascii=False)
     return SEPARATOR.join(attributes) or NONE
 
 

@@ -1,7 +1,6 @@
 """Opens a table of any format, finds its columns and counts its rows."""
 
 import glob
-import json
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from deepfashion_tf.data.row import Row, Rows
 from deepfashion_tf.data.row_boxes import BoxReader, Corners, box_columns
 from deepfashion_tf.data.table_options import TableOptions
 from deepfashion_tf.data.text_encoding import has_invalid_bytes
+from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError, counted, list_some
 from deepfashion_tf.files import is_file
 
@@ -224,6 +224,6 @@ def _as_text(cell: object) -> str | None:
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, list) and all(isinstance(one, str) for one in cell):
-        return json.dumps(cell, ensure_ascii=False)
+        return as_json(cell, ensure_ascii=False)
     # Neither bytes nor anything else that is nested is shown.
     return f"<{type(cell).__name__}>" if isinstance(cell, bytes | list | dict) else str(cell)
