@@ -23,6 +23,7 @@ from deepfashion_tf.inference.items import Item, find_items
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.answer_files import open_writer
+from deepfashion_tf.serving.catalogue.places import Disk, place_of
 from deepfashion_tf.serving.catalogue.shards import Shard, count_done, shards_of, tag_shard
 from deepfashion_tf.serving.catalogue.tagging import opened
 
@@ -92,19 +93,19 @@ def test_images_are_divided_in_their_order():
 
 def test_a_shard_is_done_when_its_file_is_there_and_of_its_images(predictor, images, tmp_path):
     (shard, *_) = shards_of(find_items([str(images)]), 15)
-    assert count_done(shard, tmp_path) is None
-    assert tag_shard(predictor, Wanted(SCHEMA), shard, tmp_path) == (14, 1)
-    assert count_done(shard, tmp_path) == (14, 1)
+    assert count_done(shard, Disk(tmp_path)) is None
+    assert tag_shard(predictor, Wanted(SCHEMA), shard, Disk(tmp_path)) == (14, 1)
+    assert count_done(shard, Disk(tmp_path)) == (14, 1)
     assert_same(read(tmp_path), expected_rows(predictor, images, tmp_path)[:14])
     other = Shard(0, shard.items[1:])
-    assert count_done(other, tmp_path) is None
+    assert count_done(other, Disk(tmp_path)) is None
     path = tmp_path / shard.name
     path.write_bytes(path.read_bytes()[:-100])
-    assert count_done(shard, tmp_path) is None
+    assert count_done(shard, Disk(tmp_path)) is None
 
 
 def open_and_close(folder: Path, plan: dict) -> None:
-    with opened(folder, plan):
+    with opened(Disk(folder), plan):
         pass
 
 
@@ -126,22 +127,22 @@ def test_a_shard_is_done_again_where_a_file_has_changed(predictor, images, tmp_p
         return list(shards_of(find_items([str(images)]), 20, by_content))
 
     def undone():
-        return [shard.number for shard in shards() if not count_done(shard, tmp_path)]
+        return [shard.number for shard in shards() if not count_done(shard, Disk(tmp_path))]
 
     for shard in shards():
-        tag_shard(predictor, wanted, shard, tmp_path)
+        tag_shard(predictor, wanted, shard, Disk(tmp_path))
     assert not undone()
     first, other, missing = (sorted(images.iterdir())[n] for n in (3, 25, 45))
     # The same name, another picture of another size.
     shutil.copy(other, first)
     assert undone() == [0]
-    tag_shard(predictor, wanted, shards()[0], tmp_path)
+    tag_shard(predictor, wanted, shards()[0], Disk(tmp_path))
     assert not undone()
     # The same bytes written anew: another time.
     other.write_bytes(other.read_bytes())
     os.utime(other, ns=(1, 1))
     assert undone() == ([] if by_content else [1])
-    tag_shard(predictor, wanted, shards()[1], tmp_path)
+    tag_shard(predictor, wanted, shards()[1], Disk(tmp_path))
     # Other bytes of the same size and time: the content alone says so.
     times = first.stat()
     first.write_bytes(first.read_bytes()[:-3] + b"xyz")
@@ -150,12 +151,12 @@ def test_a_shard_is_done_again_where_a_file_has_changed(predictor, images, tmp_p
     missing.write_bytes(b"")
     assert 2 in undone()
     # A catalogue of the other kind is done again.
-    assert not count_done(replace(shards()[1], by_content=not by_content), tmp_path)
+    assert not count_done(replace(shards()[1], by_content=not by_content), Disk(tmp_path))
 
 
 def test_nobody_works_on_a_folder_of_somebody_else(tmp_path):
     with (
-        opened(tmp_path / "catalogue", {"top": 1}),
+        opened(Disk(tmp_path / "catalogue"), {"top": 1}),
         pytest.raises(InputError, match="another process"),
     ):
         open_and_close(tmp_path / "catalogue", {"top": 1})
@@ -235,6 +236,55 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_twice(
     assert not list(output.glob(".unfinished*"))
     with (output / "_faults.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An object store in this process's memory, as fsspec has it."""
+    import fsspec
+
+    monkeypatch.setattr("deepfashion_tf.data.addresses.SCHEMES", ("s3", "memory"))
+    monkeypatch.setattr("deepfashion_tf.serving.catalogue.places.SCHEMES", ("s3", "memory"))
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files
+    files.store.clear()
+
+
+def test_a_catalogue_in_an_object_store(predictor, images, bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFASHION_IMAGES", str(tmp_path / "cache" / "images"))
+    for path in images.iterdir():
+        bucket.put_file(str(path), f"/shop/photos/{path.name}")
+    bucket.pipe_file("/shop/photos/notes.md", b"")
+    names = sorted(path.name for path in images.iterdir())
+    bucket.pipe_file("/shop/t.csv", "\n".join(["image", *(f"photos/{n}" for n in names)]).encode())
+    place = place_of("memory://shop/tags")
+    expected = expected_rows(predictor, images, tmp_path)
+    for source in ("memory://shop/photos/", "memory://shop/t.csv"):
+        found = find_items([source])
+        with opened(place, {"top": 1}):
+            for shard in shards_of(found, 25):
+                assert count_done(shard, place) is None
+                tag_shard(predictor, Wanted(SCHEMA), shard, place)
+                assert count_done(shard, place)
+        assert found.tally.files + found.tally.rows == 60
+        rows = []
+        for name in place.names():
+            if name.startswith("part-"):
+                with place.open(name) as file:
+                    rows += pyarrow.parquet.read_table(file).to_pylist()
+        assert [row["image"] for row in rows] == [
+            f"memory://shop/photos/{Path(row['image']).name}" for row in expected
+        ]
+        assert_same(
+            [r | {"image": e["image"]} for r, e in zip(rows, expected, strict=True)], expected
+        )
+        with pytest.raises(InputError, match="holds another catalogue"), opened(place, {"top": 2}):
+            pass
+        for name in place.names():
+            place.remove(name)
+    with pytest.raises(InputError, match="cannot be written to"):
+        place_of("https://example.org/tags")
 
 
 def test_bad_input_of_the_command(trained, images, tmp_path):

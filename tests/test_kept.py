@@ -163,12 +163,13 @@ def test_a_catalogue_keeps_columns(trained, shop, tmp_path):
     from deepfashion_tf.data.table_options import ImageOptions
     from deepfashion_tf.inference.items import find_items, kept_columns
     from deepfashion_tf.inference.predictor import Predictor
+    from deepfashion_tf.serving.catalogue.places import Disk
     from deepfashion_tf.serving.catalogue.shards import shards_of, tag_shard
 
     predictor = Predictor.of_run(trained.run)
     kept = kept_columns([str(shop)], ["price"], ImageOptions())
     wanted = Wanted(predictor.schema, kept=dict.fromkeys(kept, "string"))
     (shard,) = shards_of(find_items([str(shop)], kept=kept), 100)
-    assert tag_shard(predictor, wanted, shard, tmp_path) == (7, 1)
+    assert tag_shard(predictor, wanted, shard, Disk(tmp_path)) == (7, 1)
     rows = read(tmp_path / shard.name)
     assert [row["price"] for row in rows] == ["1,5", "2", "1,5", "9", None, "1,5", "7"]

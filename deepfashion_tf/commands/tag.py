@@ -15,10 +15,11 @@ class Options(KeptOptions, ImageOptions):
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory, its model.keras, or an export."""
     input: tuple[str, ...]
-    """Images, folders, quoted patterns, or tables (CSV, .xlsx, .parquet) with a column image.
-    Box columns x1, y1, x2, y2 are optional."""
-    output: Path
-    """Folder for the Parquet files, on a disk that all workers share."""
+    """Images, folders, quoted patterns, or tables (CSV, .xlsx, .parquet) with a column image,
+    also at s3:// or gs://. Box columns x1, y1, x2, y2 are optional."""
+    output: str
+    """Folder for the Parquet files, on a disk that all workers share, or s3:// or gs:// and a
+    prefix."""
     shard_size: int = 1000
     """Images per file; at most one file is lost when a worker is killed."""
     workers: int = 1

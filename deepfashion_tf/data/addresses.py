@@ -79,6 +79,38 @@ def fetch(address: str, offline: bool = False) -> str:
     return str(path)
 
 
+def fetch_table(address: str) -> str:
+    """Fetches a table anew, whatever its size, and returns the path of the file.
+
+    Raises:
+        AddressFault: it cannot be fetched.
+    """
+    suffix = Path(address).suffix.lower()
+    path = cache_folder() / "tables" / f"{hashlib.sha256(address.encode()).hexdigest()}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _explained(), whole_or_nothing(path) as temporary, temporary.open("wb") as file:
+        for part in _parts(address):
+            file.write(part)
+    return str(path)
+
+
+def files_at(address: str) -> Iterator[str]:
+    """Yields the addresses of all files below a prefix of an object store, folder by folder.
+
+    Raises:
+        AddressFault: it cannot be listed.
+    """
+    with _explained():
+        import fsspec
+
+        files, prefix = fsspec.core.url_to_fs(address)
+        scheme = address.split("://")[0]
+        for place, folders, names in files.walk(prefix):
+            folders.sort()  # where to go next
+            for name in sorted(names):
+                yield f"{scheme}://{place.lstrip('/')}/{name}"
+
+
 def fetch_all(
     addresses: Iterable[str | None], offline: bool = False
 ) -> Iterator[tuple[str | None, str | None]]:
@@ -142,26 +174,40 @@ def _key(address: str, member: tuple[str, str] | None) -> str:
 
 
 def _read_often(address: str) -> bytes:
-    for number in range(TRIES):
-        try:
+    for number in range(TRIES - 1):
+        with contextlib.suppress(_Passing), _explained():
             return _read(address)
-        except AddressFault:
-            raise
-        except FileNotFoundError:
-            raise AddressFault("is not there") from None
-        except ImportError as error:
-            raise AddressFault(
-                f"needs a package that is missing ({error}): pip install 'deepfashion_tf[remote]'"
-            ) from None
-        # requests, fsspec and its many backends fail with anything.
-        except Exception as error:
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            if isinstance(error, ValueError):
-                raise AddressFault(f"is no address ({reason})") from None
-            if number == TRIES - 1:
-                raise AddressFault(f"cannot be fetched in {TRIES} tries ({reason})") from None
-            time.sleep(_WAIT * 2**number)
-    raise AssertionError
+        time.sleep(_WAIT * 2**number)
+    try:
+        with _explained():
+            return _read(address)
+    except _Passing as fault:
+        raise AddressFault(f"cannot be fetched in {TRIES} tries ({fault})") from None
+
+
+class _Passing(AddressFault):
+    """Says what may be over at the next try."""
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Makes a fault of whatever goes wrong with an address."""
+    try:
+        yield
+    except AddressFault:
+        raise
+    except FileNotFoundError:
+        raise AddressFault("is not there") from None
+    except ImportError as error:
+        raise AddressFault(
+            f"needs a package that is missing ({error}): pip install 'deepfashion_tf[remote]'"
+        ) from None
+    # requests, fsspec and its many backends fail with anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, ValueError):
+            raise AddressFault(f"is no address ({reason})") from None
+        raise _Passing(reason) from None
 
 
 def _read(address: str) -> bytes:

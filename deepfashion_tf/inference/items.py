@@ -11,8 +11,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from deepfashion_tf.data.addresses import AddressFault, ahead, fetch, fetch_all, is_address
-from deepfashion_tf.data.folder import files_in
+from deepfashion_tf.data.addresses import (
+    AddressFault,
+    ahead,
+    fetch,
+    fetch_all,
+    fetch_table,
+    files_at,
+    is_address,
+)
+from deepfashion_tf.data.folder import IMAGE_SUFFIXES, files_in
 from deepfashion_tf.data.headers import image_size
 from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
@@ -97,7 +105,9 @@ class Found:
         self.tally = tally
 
     def _find(self, text: str, tally: Tally) -> Iterator[Item]:
-        if is_folder(text):
+        if is_address(text) and (text.endswith("/") or _is_table(text)):
+            yield from self._at_address(text, tally)
+        elif is_folder(text):
             yield from self._in_folder(text, tally)
         elif _is_table(text):
             yield from self._in_table(Path(text), tally)
@@ -134,18 +144,42 @@ class Found:
             tally.files += 1
             yield Item(folder, fault="is a folder without an image")
 
-    def _in_table(self, path: Path, tally: Tally) -> Iterator[Item]:
+    def _at_address(self, address: str, tally: Tally) -> Iterator[Item]:
+        """Finds the images below a prefix of an object store, or in a table at an address."""
+        try:
+            if _is_table(address):
+                base = address.rsplit("/", 1)[0]
+                yield from self._in_table(_path_of(address), tally, base)
+                return
+            for found in files_at(address):
+                name = found.rsplit("/", 1)[1]
+                if name.startswith("."):
+                    tally.hidden += 1
+                elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                    tally.files += 1
+                    yield Item(found, address=found)
+                else:
+                    tally.others += 1
+                    tally.other = tally.other or found
+        except AddressFault as fault:
+            tally.files += 1
+            yield Item(address, fault=str(fault))
+
+    def _in_table(self, path: Path, tally: Tally, base: str | None = None) -> Iterator[Item]:
         if not is_file(path):
             tally.files += 1
             yield Item(str(path), fault="is missing")
             return
         names = {*self._kept, *filter(None, [self._group_by])}
         table = TableFile(path, self._options, {}, {name: name for name in names})
-        _check_convention(table)
+        if base is None:
+            _check_convention(table)
         # Looked up once: Path.resolve asks the disk.
         folder = path.resolve().parent
         for entry in table:
             tally.rows += 1
+            if base and isinstance(entry.image, str) and not is_address(entry.image):
+                entry = entry._replace(image=f"{base}/{entry.image}")
             item = _item_of(table, folder, entry)
             if names and entry.values:
                 cells = dict(zip(table.names, entry.values, strict=True))
@@ -202,7 +236,7 @@ def kept_columns(inputs: Sequence[str], wanted: Sequence[str], options: TableOpt
     """
     if not wanted:
         return []
-    tables = [TableFile(Path(text), options) for text in inputs if _is_table(text)]
+    tables = [TableFile(_path_of(text), options) for text in inputs if _is_table(text)]
     if not tables:
         raise InputError("--keep-columns needs a table of images: name one, or leave it out.")
     known = list(dict.fromkeys(name for table in tables for name in table.names))
@@ -230,6 +264,20 @@ def items_of(split: Split) -> Iterator[Item]:
 def has_boxes(inputs: Sequence[str]) -> bool:
     """Whether some input is a table, whose images may have boxes of their own."""
     return any(map(_is_table, inputs))
+
+
+def _path_of(text: str) -> Path:
+    """Returns the path of a table, which is fetched where it has an address.
+
+    Raises:
+        InputError: it cannot be fetched.
+    """
+    if not is_address(text):
+        return Path(text)
+    try:
+        return Path(fetch_table(text))
+    except AddressFault as fault:
+        raise InputError(f"The table {text} {fault}.") from fault
 
 
 def _is_table(text: str) -> bool:

@@ -5,12 +5,14 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from deepfashion_tf.data.addresses import is_address
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import find_items, has_boxes, kept_columns
 from deepfashion_tf.outputs import is_within
 from deepfashion_tf.progress import console
+from deepfashion_tf.serving.catalogue.places import Disk, place_of
 from deepfashion_tf.serving.catalogue.tagging import (
     columns_of,
     describe,
@@ -26,7 +28,7 @@ class Options(Protocol):
 
     run: Path
     input: tuple[str, ...]
-    output: Path
+    output: str
     shard_size: int
     workers: int
     threads: int | None
@@ -50,8 +52,10 @@ def catalogue_command(options: Options) -> int:
         if getattr(options, name) is not None and getattr(options, name) < 1:
             option = name.replace("_", "-")
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
+    place = place_of(options.output)
+    outside = place.folder if isinstance(place, Disk) else None
     for text in options.input:
-        if is_within(text, options.output):
+        if outside and not is_address(text) and is_within(text, outside):
             raise InputError(
                 f"--input {text} lies in --output {options.output}, whose files are answers: name "
                 f"another folder."
@@ -84,15 +88,15 @@ def catalogue_command(options: Options) -> int:
             "engine": f"{model.engine.name}, {model.engine.precision}",
             **describe(options.run),
         }
-        with opened(options.output, plan | columns_of(wanted)):
-            found = find_items(options.input, None, options, options.output, kept)
+        with opened(place, plan | columns_of(wanted)):
+            found = find_items(options.input, None, options, outside, kept)
             answered, faulty = tag_catalogue(
                 workers,
                 found,
                 wanted,
-                options.output,
+                place,
                 options.shard_size,
                 options.check_content,
             )
-    tell(answered, faulty, options.output, time.monotonic() - began, found.tally)
+    tell(answered, faulty, place, time.monotonic() - began, found.tally)
     return 1 if faulty else 0

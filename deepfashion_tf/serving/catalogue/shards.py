@@ -6,17 +6,16 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from deepfashion_tf.escaping import cell_text
-from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.answers import Wanted, rows
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.serving.answer_files import parquet_schema
+from deepfashion_tf.serving.catalogue.places import Place
 
 if TYPE_CHECKING:
     from deepfashion_tf.inference.predictor import Predictor
@@ -92,14 +91,13 @@ def shards_of(items: Iterable[Item], size: int, by_content: bool = False) -> Ite
         yield Shard(number, some, by_content)
 
 
-def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
+def count_done(shard: Shard, place: Place) -> tuple[int, int] | None:
     """Counts a finished shard's answers and faults; None = it is not finished.
 
     A file that is broken, or of other images, is none.
     """
-    path = folder / shard.name
     try:
-        with pa.parquet.ParquetFile(path) as file:
+        with place.open(shard.name) as opened, pa.parquet.ParquetFile(opened) as file:
             known = (file.schema_arrow.metadata or {}).get(_DIGEST, b"").decode()
             answered = file.metadata.num_rows
     except (OSError, pa.ArrowException):
@@ -108,7 +106,7 @@ def count_done(shard: Shard, folder: Path) -> tuple[int, int] | None:
 
 
 def tag_shard(
-    predictor: "Predictor", wanted: Wanted, shard: Shard, folder: Path
+    predictor: "Predictor", wanted: Wanted, shard: Shard, place: Place
 ) -> tuple[int, int]:
     """Answers for a shard and writes its file, and another with what could not be read.
 
@@ -118,7 +116,7 @@ def tag_shard(
     schema = parquet_schema(wanted).with_metadata({_DIGEST: shard.digest.encode()})
     faults: list[tuple[str, str]] = []
     with (
-        whole_or_nothing(folder / shard.name) as temporary,
+        place.write(shard.name) as temporary,
         pa.parquet.ParquetWriter(temporary, schema) as writer,
     ):
         for batch in predictor.stream(shard.items):
@@ -136,12 +134,13 @@ def tag_shard(
             ]
         # Before the shard's own file, which says that the shard is done.
         with (
-            whole_or_nothing(faults_path(folder, shard.number)) as path,
+            place.write(faults_name(shard.number)) as path,
             path.open("w", encoding="utf-8", newline="") as file,
         ):
             csv.writer(file, lineterminator="\n").writerows(faults)
     return len(shard.items) - len(faults), len(faults)
 
 
-def faults_path(folder: Path, number: int) -> Path:
-    return folder / f"_part-{number:06d}.faults.csv"
+def faults_name(number: int) -> str:
+    """Names the file of what could not be read of a shard."""
+    return f"_part-{number:06d}.faults.csv"

@@ -2,8 +2,10 @@
 
 import csv
 import hashlib
+import io
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,12 +16,12 @@ import filelock
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.escaping import read_cell
-from deepfashion_tf.files import remove_unfinished, whole_or_nothing, write_atomically
-from deepfashion_tf.inference.answers import Wanted, columns
+from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.progress import console, count_aside, make_progress
-from deepfashion_tf.serving.catalogue.shards import Shard, count_done, faults_path, shards_of
+from deepfashion_tf.serving.catalogue.places import Place
+from deepfashion_tf.serving.catalogue.shards import Shard, count_done, faults_name, shards_of
 from deepfashion_tf.serving.catalogue.workers import RETRIES, WorkerLost, Workers
 
 # Who reads the folder as one table passes over names that begin so.
@@ -29,39 +31,41 @@ _AHEAD = 2  # shards that wait for a worker while it is at one
 
 
 @contextmanager
-def opened(folder: Path, plan: dict) -> Iterator[None]:
-    """Makes the folder of a catalogue, or goes on with one of the same plan.
+def opened(place: Place, plan: dict) -> Iterator[None]:
+    """Makes the place of a catalogue, or goes on with one of the same plan.
 
     Args:
-        folder: of the catalogue, which nobody else works on in the meantime.
+        place: of the catalogue, which nobody else works on in the meantime.
         plan: what decides its answers: model and options. The images are no part of it: a shard
             knows its own.
 
     Raises:
         InputError: it holds something else, or somebody is at work there.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN_FILE).is_file():
-        raise InputError(f"{folder} is not empty and no catalogue: name another --output.")
-    folder.mkdir(parents=True, exist_ok=True)
+    names = place.names()
+    if names and PLAN_FILE not in names:
+        raise InputError(f"{place} is not empty and no catalogue: name another --output.")
+    place.make()
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            _check_plan(folder / PLAN_FILE, plan)
-            remove_unfinished(folder)
+        with place.lock():
+            _check_plan(place, plan, is_there=PLAN_FILE in names)
+            place.clean()
             yield
     except filelock.Timeout as error:
         raise InputError(
-            f"{folder} is being worked on by another process: wait until it has ended, or name "
+            f"{place} is being worked on by another process: wait until it has ended, or name "
             f"another --output."
         ) from error
 
 
-def _check_plan(path: Path, plan: dict) -> None:
+def _check_plan(place: Place, plan: dict, is_there: bool) -> None:
     wanted = json.loads(as_json(plan, default=str))
-    if path.is_file():
+    if is_there:
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            with place.open(PLAN_FILE) as file:
+                known = json.load(file)
         except ValueError as error:
-            raise InputError(f"{path} is broken: name another --output.") from error
+            raise InputError(f"{place}/{PLAN_FILE} is broken: name another --output.") from error
         differences = [
             f"{name} {known.get(name)} (asked: {value})"
             for name, value in wanted.items()
@@ -69,27 +73,27 @@ def _check_plan(path: Path, plan: dict) -> None:
         ]
         if differences:
             raise InputError(
-                f"{path.parent} holds another catalogue: {'; '.join(differences)}. Name another "
-                f"--output."
+                f"{place} holds another catalogue: {'; '.join(differences)}. Name another --output."
             )
-    write_atomically(path, as_json(wanted, indent=1) + "\n")
+    with place.write(PLAN_FILE) as path:
+        path.write_text(as_json(wanted, indent=1) + "\n", encoding="utf-8")
 
 
 def tag_catalogue(
     workers: Workers,
     items: Iterable[Item],
     wanted: Wanted,
-    folder: Path,
+    place: Place,
     size: int,
     by_content: bool = False,
 ) -> tuple[int, int]:
-    """Tags images into a folder of Parquet files; what is there already is not done again.
+    """Tags images into Parquet files; what is there already is not done again.
 
     Args:
         workers: who do it.
         items: the images; asked for as they are needed.
         wanted: how answers are given.
-        folder: of the catalogue, on a disk that all workers share.
+        place: of the catalogue, which all workers reach.
         size: images of a shard.
         by_content: whether images are known again by their bytes.
 
@@ -118,17 +122,17 @@ def tag_catalogue(
 
         for shard in shards_of(items, size, by_content):
             last = shard.number
-            if done := count_done(shard, folder):
+            if done := count_done(shard, place):
                 add(done, is_new=False)
                 continue
             if not free:
                 free.append(_wait(workers, waiting, add, failed))
             tagger = free.pop()
-            waiting[tagger.tag.remote(shard, wanted, folder.resolve())] = tagger, shard
+            waiting[tagger.tag.remote(shard, wanted, place)] = tagger, shard
         while waiting:
             _wait(workers, waiting, add, failed)
     _check_failed(failed)
-    _finish(folder, last)
+    _finish(place, last)
     return answered, faulty
 
 
@@ -153,19 +157,21 @@ def _wait(workers: Workers, waiting: dict, add, failed: list[Shard]):
     return tagger
 
 
-def _finish(folder: Path, last: int) -> None:
+def _finish(place: Place, last: int) -> None:
     """Gathers the faults, and removes shards behind the last one, of an input that was longer."""
-    remove_unfinished(folder)  # of workers that were killed
-    for path in folder.glob("*part-*"):
-        if int(path.name.removeprefix("_")[5:11]) > last:
-            path.unlink()
+    place.clean()  # of workers that were killed
+    for name in place.names():
+        found = re.fullmatch(r"_?part-(\d{6,})\..*", name)
+        if found and int(found[1]) > last:
+            place.remove(name)
     with (
-        whole_or_nothing(folder / FAULTS_FILE) as temporary,
+        place.write(FAULTS_FILE) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         csv.writer(file, lineterminator="\n").writerow(["image", "reason"])
         for number in range(last + 1):
-            file.write(faults_path(folder, number).read_text(encoding="utf-8"))
+            with place.open(faults_name(number)) as faults:
+                file.write(faults.read().decode("utf-8"))
 
 
 def describe(path: Path) -> dict:
@@ -182,17 +188,17 @@ def describe(path: Path) -> dict:
     return {"model": str(path), "model_digest": digest.hexdigest()}
 
 
-def tell(answered: int, faulty: int, folder: Path, seconds: float, came: Tally) -> None:
+def tell(answered: int, faulty: int, place: Place, seconds: float, came: Tally) -> None:
     """Says what came in, what became of it, and where it lies."""
     tally = Tally(answered=answered)
-    with (folder / FAULTS_FILE).open(encoding="utf-8", newline="") as file:
+    with place.open(FAULTS_FILE) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as file:
         for row in itertools.islice(csv.reader(file), 1, None):
             tally.add([read_cell(row[-1])])
     for line in came.with_answers(tally).lines():
         console.print(line, style="dim", soft_wrap=True)
     console.print(
-        f"{answered} images answered in {folder}/part-*.parquet, {faulty} could not be "
-        f"({folder}/{FAULTS_FILE}); {(answered + faulty) / max(seconds, 1e-9):.1f} images/s.",
+        f"{answered} images answered in {place}/part-*.parquet, {faulty} could not be "
+        f"({place}/{FAULTS_FILE}); {(answered + faulty) / max(seconds, 1e-9):.1f} images/s.",
         soft_wrap=True,
     )
 
@@ -200,7 +206,10 @@ def tell(answered: int, faulty: int, folder: Path, seconds: float, came: Tally) 
 def columns_of(wanted: Wanted) -> dict:
     """Gives what decides the columns, for comparison."""
     return {
-        "columns": columns(wanted),
+        "top": wanted.top,
         "thresholds": wanted.thresholds,
+        "with_boxes": wanted.with_boxes,
+        "keep_columns": list(wanted.kept),
+        "with_status": True,
         "categories": {name: list(values) for name, values in wanted.schema.items()},
     }

@@ -11,6 +11,7 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.schema import Schema
+from deepfashion_tf.serving.catalogue.places import Place
 from deepfashion_tf.serving.catalogue.shards import Shard, tag_shard
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class _Tagger:
             found.name, found.schema, tuple(found.untrained), found.calibration, found.engine
         )
 
-    def tag(self, shard: Shard, wanted: Wanted, folder: Path) -> tuple[int, int]:
-        return tag_shard(self._predictor, wanted, shard, folder)
+    def tag(self, shard: Shard, wanted: Wanted, place: Place) -> tuple[int, int]:
+        return tag_shard(self._predictor, wanted, shard, place)
 
 
 @dataclass(frozen=True)
