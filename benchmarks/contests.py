@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks import engines, limit, precision, prediction, scaling, training
+from benchmarks import engines, limit, precision, prediction, scaling, service, training
 from benchmarks import input as reading
 from benchmarks.labels import (
     find_swapped,
     swapped_table,
 )
 from benchmarks.options import Options
-from benchmarks.rates import machine, of_rounds, print_rounds
+from benchmarks.rates import machine, of_rounds, print_rates, print_rounds
 from benchmarks.sanity import heat_on_parts, heat_table
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
@@ -137,6 +137,31 @@ def contest_inference(options: Options) -> None:
         print_rounds(title, found, options.rounds, *others)
 
 
+def contest_service(options: Options) -> None:
+    """Requests of clients to the service, beside its engine alone and a plain service.
+
+    Raises:
+        InputError: no run is named.
+    """
+    run = _run(options)
+    split = run.read_split("test", options.data, options.schema, options.data_dir)
+    split = split.take(np.arange(options.images) % len(split), "test")
+    title = f"Service: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
+    found = service.benchmark_service(run.directory, split, options.rounds)
+    for number, (rates, loads) in enumerate(found, start=1):
+        if rates:
+            others = service.ENGINE, service.PREDICT
+            print_rates(of_rounds(title, number, options.rounds), rates, *others)
+        table = Table(title="Milliseconds of an answer", title_justify="left")
+        for name in ("", "answers", "p50", "p99", "refused", "lost", "not sent"):
+            table.add_column(name, justify="right" if name else "left")
+        for name, load in loads.items():
+            times = [f"{load.percentile(share):.0f}" for share in (0.5, 0.99)]
+            counts = map(str, (load.refused, load.lost, load.unsent))
+            table.add_row(name, str(len(load.seconds)), *times, *counts)
+        console.print(table)
+
+
 def contest_saving(options: Options) -> None:
     """What a checkpoint costs of an epoch of 5,000 images."""
     scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
@@ -197,6 +222,7 @@ CONTESTS = {
     "precision": contest_precision,
     "predict": contest_predict,
     "inference": contest_inference,
+    "service": contest_service,
     "workers": contest_workers,
     "saving": contest_saving,
     "explanations": contest_explanations,

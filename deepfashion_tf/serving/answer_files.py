@@ -46,6 +46,27 @@ class _Csv:
         )
 
 
+def json_rows(batch: Batch, wanted: Wanted) -> Iterator[dict]:
+    """Yields each image's answers as JSON has them: the image, its box, and the categories."""
+    for item, answers in answers_of(batch, wanted):
+        row: dict = {"image": item.image}
+        if wanted.with_boxes:
+            row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
+        for category, answer in answers.items():
+            row[category] = {
+                "attribute": answer.attribute,
+                "probability": round(answer.probability, 6),
+            }
+            if wanted.thresholds is not None:
+                row[category]["sure"] = answer.is_sure
+            if wanted.top > 1:
+                row[category]["others"] = [
+                    {"attribute": name, "probability": round(probability, 6)}
+                    for name, probability in answer.others
+                ]
+        yield row
+
+
 class _JsonLines:
     """A line an image; as a list, the same with commas and brackets."""
 
@@ -53,22 +74,7 @@ class _JsonLines:
         self._file, self._wanted, self._as_list, self._any = file, wanted, as_list, False
 
     def write(self, batch: Batch) -> None:
-        for item, answers in answers_of(batch, self._wanted):
-            row: dict = {"image": item.image}
-            if self._wanted.with_boxes:
-                row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
-            for category, answer in answers.items():
-                row[category] = {
-                    "attribute": answer.attribute,
-                    "probability": round(answer.probability, 6),
-                }
-                if self._wanted.thresholds is not None:
-                    row[category]["sure"] = answer.is_sure
-                if self._wanted.top > 1:
-                    row[category]["others"] = [
-                        {"attribute": name, "probability": round(probability, 6)}
-                        for name, probability in answer.others
-                    ]
+        for row in json_rows(batch, self._wanted):
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
             self._file.write(before + json.dumps(row, ensure_ascii=False, allow_nan=False) + after)

@@ -39,7 +39,7 @@ def describe(predictor: Predictor, path: Path) -> About:
     Raises:
         InputError: the run's scores are broken.
     """
-    run, scores = _find_run(path), None
+    run, scores = find_run(path), None
     if run:
         found = [run.directory / name for name in _SCORES if (run.directory / name).is_file()]
         scores = Scores.load(found[0]) if found else None
@@ -50,9 +50,8 @@ def describe(predictor: Predictor, path: Path) -> About:
         for category in predictor.schema
     }
     doubtful = {*predictor.untrained, *(scores.beaten_by_baseline if scores else ())}
-    directory = run.directory if run else path
     return About(
-        directory.resolve().name,
+        name_of(path),
         _tell_training(run),
         _tell_scores(scores, images),
         of_category,
@@ -60,7 +59,13 @@ def describe(predictor: Predictor, path: Path) -> About:
     )
 
 
-def _find_run(path: Path) -> Run | None:
+def name_of(path: Path) -> str:
+    """Names what answers: the run that a path is, or lies in; otherwise the export's folder."""
+    run = find_run(path)
+    return (run.directory if run else path).resolve().name
+
+
+def find_run(path: Path) -> Run | None:
     """Finds the run directory that a path is, or lies in."""
     path = path.resolve()
     directory = path if (path / CONFIG_FILE).is_file() else path.parent
