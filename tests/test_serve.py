@@ -54,6 +54,8 @@ class FakePredictor:
         self.may.set()
 
     def crops(self, items) -> list:
+        if any(item.encoded[:1] == b"?" for item in items):
+            raise ValueError("a defect")
         return [
             item.fault or ("is bad" if item.encoded[:1] == b"!" else np.full(3, item.encoded[0]))
             for item in items
@@ -191,6 +193,14 @@ def test_a_bad_image_does_not_fail_the_others(fake):
     body = assert_refused(fake.post(b"!"), 422, "Image 0", "is bad")
     assert [error["index"] for error in body["errors"]] == [0]
     assert_refused(fake.post(b""), 422, "empty")
+
+
+def test_a_defect_of_the_decoder_does_not_fail_the_others(fake, capfd):
+    images = {"images": [{"data": b64(data)} for data in (b"@", b"?", b"@")]}
+    found = fake.post(json=images).json()
+    assert [bool(row) for row in found["predictions"]] == [True, False, True]
+    assert "not a readable image" in found["errors"][0]["error"]
+    assert "a defect" in capfd.readouterr().err
 
 
 def test_unsure_answers_are_marked(serve):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from deepfashion_tf.data.headers import UNREADABLE
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
@@ -32,7 +33,7 @@ class Work:
         items: the images.
         done: is called from the engine's thread when all are answered, or cannot be.
         found: what became of each: None, its crop, why it cannot be read, the probabilities of
-            its batch and its row there, or the exception that decoding or the engine ended with.
+            its batch and its row there, or the exception that the engine ended with.
         left: how many have to be answered.
         is_dropped: nobody waits for it any more.
     """
@@ -50,7 +51,7 @@ class Work:
         """Returns the answers as a predictor gives them.
 
         Raises:
-            Exception: what decoding or the engine ended with.
+            Exception: what the engine ended with.
         """
         for found in self.found:
             if isinstance(found, Exception):
@@ -150,20 +151,23 @@ class Batcher:
     def _decode(self) -> None:
         while some := self._encoded.take(_AT_ONCE, sharers=_THREADS):
             wanted = [(work, place) for work, place in some if not work.is_dropped]
-            try:
-                found = self._crops([work.items[place] for work, place in wanted])
-            except Exception as error:
-                traceback.print_exc()
-                found = [error] * len(wanted)
+            found = self._crops([work.items[place] for work, place in wanted])
             for (work, place), crop in zip(wanted, found, strict=True):
                 work.found[place] = crop
             self._decoded.put(some)
 
     def _crops(self, items: list[Item]) -> list[str | np.ndarray]:
         faults = (size_fault(item.encoded or b"") for item in items)
-        return self._predictor.crops(
-            [replace(item, fault=fault) for item, fault in zip(items, faults, strict=True)]
-        )
+        try:
+            return self._predictor.crops(
+                [replace(item, fault=fault) for item, fault in zip(items, faults, strict=True)]
+            )
+        # A defect of the decoder's must not fail the images of others.
+        except Exception:
+            if len(items) == 1:
+                traceback.print_exc()
+                return [UNREADABLE]
+        return [self._crops([item])[0] for item in items]
 
     def _answer(self) -> None:
         last = 1

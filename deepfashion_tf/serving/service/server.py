@@ -163,7 +163,7 @@ def _warm_up(predictor: Predictor, batch_size: int) -> None:
     """Lets the engine prepare itself before somebody waits for it."""
     example = draw_example(SEEDS[0])
     (crop,) = predictor.crops([Item("", example.box, encoded=example.encoded)])
-    for size in range(1, batch_size + 1):
+    for size in (1, batch_size):
         predictor.answer(np.stack([crop] * size))
 
 
