@@ -152,14 +152,23 @@ def contest_service(options: Options) -> None:
         if rates:
             others = service.ENGINE, service.PREDICT
             print_rates(of_rounds(title, number, options.rounds), rates, *others)
-        table = Table(title="Milliseconds of an answer", title_justify="left")
-        for name in ("", "answers", "p50", "p99", "refused", "lost", "not sent"):
-            table.add_column(name, justify="right" if name else "left")
-        for name, load in loads.items():
-            times = [f"{load.percentile(share):.0f}" for share in (0.5, 0.99)]
-            counts = map(str, (load.refused, load.lost, load.unsent))
-            table.add_row(name, str(len(load.seconds)), *times, *counts)
-        console.print(table)
+        console.print(_loads_table(loads))
+
+
+def _loads_table(loads: dict[str, service.Load]) -> Table:
+    table = Table(title="Milliseconds: of the processors an image, of an answer")
+    names = ("processors", f"{service.ENGINE} / it", "p50", "p99", "refused", "lost", "not sent")
+    for name in ("", *names):
+        table.add_column(name, justify="right" if name else "left")
+    costs = {name: load.processor / load.images for name, load in loads.items() if load.images}
+    for name, load in loads.items():
+        cells = ["-"] * 4
+        if name in costs:
+            cells[:2] = [f"{1000 * costs[name]:.2f}", f"{costs[service.ENGINE] / costs[name]:.2f}"]
+        if load.seconds:
+            cells[2:] = [f"{load.percentile(share):.0f}" for share in (0.5, 0.99)]
+        table.add_row(name, *cells, *map(str, (load.refused, load.lost, load.unsent)))
+    return table
 
 
 def contest_saving(options: Options) -> None:

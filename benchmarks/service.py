@@ -1,10 +1,12 @@
 """How fast the service answers many clients, beside its engine alone and a service that one writes.
 
 Clients keep their connection, and each asks again as soon as it is answered. They share the
-machine with the service.
+machine with the service. Beside the rates stands the time of the processors, which depends less on
+who else uses the machine.
 """
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -12,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 
 from benchmarks.rates import Rate, race
 from deepfashion_tf.data.split import Split
@@ -60,12 +64,16 @@ class Load:
         refused: answers of another status than 200.
         lost: requests that were sent in whole, and never answered.
         unsent: requests for which there was no connection any more.
+        processor: seconds of all processors, of server and clients.
+        images: for which these were taken.
     """
 
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
     lost: int = 0
     unsent: int = 0
+    processor: float = 0.0
+    images: int = 0
 
     def percentile(self, share: float) -> float:
         """Returns milliseconds within which a share of the answers came."""
@@ -158,23 +166,43 @@ def benchmark_service(
     def predict() -> int:
         return sum(len(batch.items) for batch in predictor.stream(iter(items), 16))
 
-    loads: dict[str, Load] = {}
-
-    def asking(server: Server, clients: int, load: Load) -> Callable[[], int]:
-        return lambda: ask(server, encoded, clients, load)
-
     script = ROOT / "scripts" / "serve.py"
     with (
         Server(script, path.resolve(), "--port", "0", *options) as service,
         Server("-m", "benchmarks.plain_service", path.resolve()) as plain,
     ):
-        contestants: dict[str, Callable[[], int]] = {ENGINE: engine, PREDICT: predict}
+        loads = {ENGINE: Load(), PREDICT: Load()}
+        contestants = {
+            ENGINE: _metered(engine, loads[ENGINE]),
+            PREDICT: _metered(predict, loads[PREDICT]),
+        }
         for name, server in ((_SERVICE, service), (_PLAIN, plain)):
             for clients in CLIENTS:
                 called = f"{name}, {clients} client{'s' * (clients > 1)}"
-                loads[called] = Load()
-                contestants[called] = asking(server, clients, loads[called])
+                load = loads[called] = Load()
+                asking = partial(ask, server, encoded, clients, load)
+                contestants[called] = _metered(asking, load, server)
         for rates in race(contestants, rounds):
             yield rates, loads
         load, code = end_under_load(service, encoded * 10, 8)
         yield [], {f"SIGTERM with 8 clients, exit code {code}": load}
+
+
+def _metered(
+    work: Callable[[], int], load: Load, server: Server | None = None
+) -> Callable[[], int]:
+    """Notes the time of the processors beside what work does."""
+    pids = [os.getpid(), *([server.process.pid] if server else [])]
+
+    def seconds() -> float:
+        times = [psutil.Process(pid).cpu_times() for pid in pids]
+        return sum(time.user + time.system for time in times)
+
+    def run() -> int:
+        before = seconds()
+        images = work()
+        load.processor += seconds() - before
+        load.images += images
+        return images
+
+    return run
