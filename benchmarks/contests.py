@@ -156,10 +156,10 @@ def contest_service(options: Options) -> None:
 
 
 def _loads_table(loads: dict[str, service.Load]) -> Table:
-    table = Table(title="Milliseconds: of the processors an image, of an answer")
-    names = ("processors", f"{service.ENGINE} / it", "p50", "p99", "refused", "lost", "not sent")
+    table = Table(title="Milliseconds of processors an image, and of an answer")
+    names = ("processors", "engine / it", "p50", "p99", "refused", "lost", "not sent")
     for name in ("", *names):
-        table.add_column(name, justify="right" if name else "left")
+        table.add_column(name, justify="right" if name else "left", no_wrap=not name)
     costs = {name: load.processor / load.images for name, load in loads.items() if load.images}
     for name, load in loads.items():
         cells = ["-"] * 4

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from deepfashion_tf.inference.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 CLIENTS = (1, 8, 32)
-ENGINE, PREDICT = "its engine alone, batches", "decoding and engine, in one process"
+ENGINE, PREDICT = "engine alone", "decoding and engine"
 _SERVICE, _PLAIN = "service", "plain FastAPI"
 
 
@@ -133,7 +134,7 @@ def end_under_load(server: Server, encoded: Sequence[bytes], clients: int) -> tu
 
     async def run() -> None:
         asyncio.get_running_loop().call_later(1.0, server.process.send_signal, signal.SIGTERM)
-        await _ask(server, iter(encoded), clients, load)
+        await _ask(server, cycle(encoded), clients, load)
 
     asyncio.run(run())
     return load, server.process.wait(timeout=60)
@@ -184,8 +185,8 @@ def benchmark_service(
                 contestants[called] = _metered(asking, load, server)
         for rates in race(contestants, rounds):
             yield rates, loads
-        load, code = end_under_load(service, encoded * 10, 8)
-        yield [], {f"SIGTERM with 8 clients, exit code {code}": load}
+        load, code = end_under_load(service, encoded, 8)
+        yield [], {f"SIGTERM, exit code {code}": load}
 
 
 def _metered(
