@@ -3,15 +3,24 @@
 #     docker run --rm -v "$PWD:/work" deepfashion \
 #         deepfashion predict saved_models/RUN photo.jpg
 #
+# The service (docs/service.md), of a run or an export:
+#     docker build --target service -t deepfashion-service .
+#     docker run --rm -p 8000:8000 -v "$PWD/saved_models/RUN:/model:ro" deepfashion-service
+#
 # The demo page needs its extra, and a port:
 #     docker build --build-arg EXTRAS='[demo]' -t deepfashion-demo .
 #     docker run --rm -p 7860:7860 -v "$PWD:/work" deepfashion-demo \
 #         deepfashion demo saved_models/RUN --host 0.0.0.0
 
-FROM python:3.12-slim AS build
+FROM python:3.12-slim AS base
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1
+RUN useradd --create-home --uid 1000 user && install --directory --owner user /work
+
+FROM base AS build
 
 RUN python -m venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
 
 # The tested versions, without the project: this layer changes with the pins alone.
@@ -26,15 +35,25 @@ ARG EXTRAS=""
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir ".${EXTRAS}"
 
-FROM python:3.12-slim
+FROM build AS build-service
 
-COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONUNBUFFERED=1
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir ".[serve,openvino]"
 
-RUN useradd --create-home --uid 1000 user && install --directory --owner user /work
+FROM base AS service
+
+COPY --from=build-service /opt/venv /opt/venv
 USER 1000
 WORKDIR /work
+EXPOSE 8000
+HEALTHCHECK --start-period=60s CMD ["python", "-c", \
+    "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=5)"]
+CMD ["deepfashion", "serve", "/model", "--host", "0.0.0.0"]
 
+FROM base
+
+COPY --from=build /opt/venv /opt/venv
+USER 1000
+WORKDIR /work
 EXPOSE 7860
 CMD ["deepfashion", "--help"]

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks import engines, limit, precision, prediction, scaling, tables, training
+from benchmarks import engines, limit, precision, prediction, scaling, service, tables, training
 from benchmarks import input as reading
 from benchmarks.labels import (
     find_swapped,
     swapped_table,
 )
 from benchmarks.options import Options
-from benchmarks.rates import machine, of_rounds, print_rounds
+from benchmarks.rates import machine, of_rounds, print_rates, print_rounds
 from benchmarks.sanity import heat_on_parts, heat_table
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
@@ -144,6 +144,40 @@ def contest_inference(options: Options) -> None:
         print_rounds(title, found, options.rounds, *others)
 
 
+def contest_service(options: Options) -> None:
+    """Requests of clients to the service, beside its engine alone and a plain service.
+
+    Raises:
+        InputError: no run is named.
+    """
+    run = _run(options)
+    split = run.read_split("test", options.data, options.schema, options.data_dir)
+    split = split.take(np.arange(options.images) % len(split), "test")
+    title = f"Service: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
+    found = service.benchmark_service(run.directory, split, options.rounds)
+    for number, (rates, loads) in enumerate(found, start=1):
+        if rates:
+            others = service.ENGINE, service.PREDICT
+            print_rates(of_rounds(title, number, options.rounds), rates, *others)
+        console.print(_loads_table(loads))
+
+
+def _loads_table(loads: dict[str, service.Load]) -> Table:
+    table = Table(title="Milliseconds of processors an image, and of an answer")
+    names = ("processors", "engine / it", "p50", "p99", "refused", "lost", "not sent")
+    for name in ("", *names):
+        table.add_column(name, justify="right" if name else "left", no_wrap=not name)
+    costs = {name: load.processor / load.images for name, load in loads.items() if load.images}
+    for name, load in loads.items():
+        cells = ["-"] * 4
+        if name in costs:
+            cells[:2] = [f"{1000 * costs[name]:.2f}", f"{costs[service.ENGINE] / costs[name]:.2f}"]
+        if load.seconds:
+            cells[2:] = [f"{load.percentile(share):.0f}" for share in (0.5, 0.99)]
+        table.add_row(name, *cells, *map(str, (load.refused, load.lost, load.unsent)))
+    return table
+
+
 def contest_saving(options: Options) -> None:
     """What a checkpoint costs of an epoch of 5,000 images."""
     scaling.benchmark_saving(_config(options), images=5000, rounds=options.rounds)
@@ -205,6 +239,7 @@ CONTESTS = {
     "precision": contest_precision,
     "predict": contest_predict,
     "inference": contest_inference,
+    "service": contest_service,
     "workers": contest_workers,
     "saving": contest_saving,
     "explanations": contest_explanations,

@@ -16,6 +16,7 @@ class Options:
             "augmentation",
             "predict",
             "inference",
+            "service",
             "step",
             "first-step",
             "memory",
@@ -30,14 +31,16 @@ class Options:
     """input: images a second from JPEG files into normalized batches. table: processor seconds for
     200,000 rows of CSV, Parquet and a spreadsheet. augmentation: changed at
     random, beside the layers of Keras and KerasCV. predict: from files to answers. inference: from
-    ready crops to answers, by each engine. step: of training steps, beside Keras' own layers and
-    PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
+    ready crops to answers, by each engine. service: requests of 1, 8 and 32 clients, beside the
+    engine alone and a service without batches. step: of training steps, beside Keras' own layers
+    and PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
     training and answering. precision: of training steps, in each precision. workers: of a training
     by two processes beside one. saving: what a checkpoint costs. And no speed, but on drawings:
     explanations: whether the heat for sleeves and necklines lies on them. noise: whether swapped
     labels are found."""
     run: Path | None = None
-    """predict, inference, explanations: the run that answers. noise: whose options are taken."""
+    """predict, inference, service, explanations: the run that answers. noise: whose options are
+    taken."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -61,7 +64,7 @@ class Options:
     batch_size: int = 32
     """Images in one step."""
     images: int = 640
-    """workers: images of an epoch. predict: images answered (of the test split, some
+    """workers: images of an epoch. predict, service: images answered (of the test split, some
     twice). explanations, noise: drawings."""
     rounds: int = 5
     """How often each contestant is measured; the median counts, and is printed after each round."""

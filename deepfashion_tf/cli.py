@@ -15,6 +15,7 @@ COMMANDS = {
     "similar": "finds photographs similar to a picture",
     "tag": "tags a catalogue on all cores, or on a Ray cluster",
     "demo": "shows a model on a web page",
+    "serve": "serves predictions over HTTP",
     "check": "examines images, boxes, splits and labels",
     "schema": "proposes a schema for a table of images",
     "table": "makes a table from folders, COCO, CVAT or Label Studio",

@@ -83,6 +83,16 @@ class Schema(Mapping):
         return {name: tuple(parts) for name, parts in found.items()}
 
     @property
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Category as a user knows it -> its attributes, "not_applicable" among them."""
+        return {
+            name: tuple(part.attributes[-1] for part in parts)
+            if parts[0].part_of
+            else parts[0].attributes
+            for name, parts in self.groups.items()
+        }
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """Category -> its weight in the total loss."""
         return {category.name: category.loss_weight for category in self.categories}

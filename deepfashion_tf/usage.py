@@ -15,6 +15,7 @@ SCRIPTS = {
     "predict": "predict",
     "reproduce": "reproduce",
     "schema": "make_schema",
+    "serve": "serve",
     "similar": "find_similar",
     "table": "make_table",
     "tag": "tag_catalogue",

@@ -246,3 +246,19 @@ def test_memory_is_told_as_it_is_measured(counting, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         training.benchmark_memory(TrainConfig())
     assert f"training: {training.OWN}: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_service_is_measured_beside_its_engine_and_ends_without_loss(
+    trained, monkeypatch, capsys
+):
+    pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
+    from benchmarks import contests, service
+
+    monkeypatch.setattr(service, "CLIENTS", (2,))
+    options = Options("service", run=trained.run.directory, images=8, rounds=1)
+    contests.CONTESTS["service"](options)
+    printed = " ".join(capsys.readouterr().out.split())
+    for name in (service.ENGINE, "service, 2 clients", "plain FastAPI, 2 clients"):
+        assert name in printed
+    assert "SIGTERM, exit code 0" in printed

@@ -41,11 +41,12 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.demo.about import describe
-from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering, Refusal
+from deepfashion_tf.serving.demo.answering import HEAT_MAP_SIDE, Answering
 from deepfashion_tf.serving.demo.desk import Desk
-from deepfashion_tf.serving.demo.guards import PromptProtocol, is_loopback, own_names
-from deepfashion_tf.serving.demo.memory import memory_of
 from deepfashion_tf.serving.demo.server import PAGE
+from deepfashion_tf.serving.web.guards import PromptProtocol, is_loopback, own_names
+from deepfashion_tf.serving.web.memory import memory_of
+from deepfashion_tf.serving.web.uploads import Refusal
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -418,7 +419,7 @@ def test_a_demo_for_a_network_is_asked_by_any_name(host):
 
 @pytest.mark.slow
 def test_headers_that_do_not_end_are_not_waited_for(monkeypatch):
-    monkeypatch.setattr("deepfashion_tf.serving.demo.guards.HEADER_SECONDS", 0.5)
+    monkeypatch.setattr("deepfashion_tf.serving.web.guards.HEADER_SECONDS", 0.5)
 
     async def app(scope, receive, send):
         await asyncio.sleep(1.0 if scope["path"] == "/slow" else 0)
@@ -477,9 +478,9 @@ def test_the_memory_of_a_picture_is_known_from_its_header(run):
     for mode, depth in (("RGBA", 16), ("RGBA", 8), ("LA", 8), ("LA", 16)):
         picture = large_picture(mode, depth, 9400)
         assert memory_of(picture) == 9400**2 * 18
-        with pytest.raises(Refusal, match="too many pixels for this demo"):
+        with pytest.raises(Refusal, match="too many pixels"):
             answering.answer(picture, None)
-        with pytest.raises(Refusal, match="too many pixels for this demo"):
+        with pytest.raises(Refusal, match="too many pixels"):
             answering.heat_maps(picture, (0, 0, 9, 9))
     keyed = large_picture("RGB", 8, 9000)
     assert memory_of(keyed) == 9000**2 * 3

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deepfashion_tf.cli import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -137,15 +139,19 @@ def test_the_image_copies_what_there_is_and_runs_without_privileges():
     assert own
     for source in own:
         assert (ROOT / source).exists() and f"!{source}" in sent, source
-    (user,) = (words for name, words in instructions if name == "USER")
-    assert user not in ("0", "root")
-    (command,) = (yaml.safe_load(words) for name, words in instructions if name == "CMD")
-    assert command[0] in PROJECT["project"]["scripts"]
+    users = [words for name, words in instructions if name == "USER"]
+    assert users and not {"0", "root"} & set(users)
+    commands = [yaml.safe_load(words) for name, words in instructions if name == "CMD"]
+    assert len(commands) == len(users)
+    for program, command, *_ in commands:
+        assert program in PROJECT["project"]["scripts"]
+        assert command in (*COMMANDS, "--help")
     assert "ADD" not in dict(instructions)
 
 
 def test_the_image_has_a_python_that_the_project_supports():
-    bases = {words.split()[0] for name, words in dockerfile() if name == "FROM"}
+    stages = [words.split() for name, words in dockerfile() if name == "FROM"]
+    bases = {base for base, *_ in stages} - {words[2] for words in stages if len(words) > 2}
     (version,) = (re.fullmatch(r"python:(3\.\d+)-slim", base)[1] for base in bases)
     assert f"Programming Language :: Python :: {version}" in PROJECT["project"]["classifiers"]
 

@@ -35,6 +35,7 @@ SCRIPTS = [
     "ask_server",
     "tag_catalogue",
     "demo",
+    "serve",
 ]
 
 

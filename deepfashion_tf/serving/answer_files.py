@@ -89,6 +89,18 @@ class _Excel:
         self._book.save(self._path)
 
 
+def json_rows(batch: Batch, wanted: Wanted) -> Iterator[dict]:
+    """Yields each image's answers as JSON has them: the image, its box, and the categories."""
+    for item, answers in answers_of(batch, wanted):
+        row: dict = {"image": item.image}
+        if wanted.with_boxes:
+            row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
+        if wanted.kept:
+            cells = item.kept or (None,) * len(wanted.kept)
+            row["columns"] = dict(zip(wanted.kept, cells, strict=True))
+        yield row | _as_objects(answers, wanted)
+
+
 class _JsonLines:
     """A line an image; as a list, the same with commas and brackets."""
 
@@ -96,14 +108,7 @@ class _JsonLines:
         self._file, self._wanted, self._as_list, self._any = file, wanted, as_list, False
 
     def write(self, batch: Batch) -> None:
-        for item, answers in answers_of(batch, self._wanted):
-            row: dict = {"image": item.image}
-            if self._wanted.with_boxes:
-                row["box"] = None if item.box == WHOLE_IMAGE else list(item.box)
-            if self._wanted.kept:
-                cells = item.kept or (None,) * len(self._wanted.kept)
-                row["columns"] = dict(zip(self._wanted.kept, cells, strict=True))
-            row |= as_objects(answers, self._wanted)
+        for row in json_rows(batch, self._wanted):
             before = (",\n" if self._any else "[\n") if self._as_list else ""
             after = "" if self._as_list else "\n"
             self._file.write(before + as_json(row, ensure_ascii=False) + after)
@@ -114,7 +119,7 @@ class _JsonLines:
             self._file.write("\n]\n" if self._any else "[]\n")
 
 
-def as_objects(answers: dict[str, Answer], wanted: Wanted) -> dict[str, dict]:
+def _as_objects(answers: dict[str, Answer], wanted: Wanted) -> dict[str, dict]:
     """Returns answers as JSON holds them: category -> attribute, probability, status.
 
     Of kind multi there is a list ``attributes``, instead of ``attribute``; ``others`` is there

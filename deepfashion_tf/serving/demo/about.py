@@ -41,7 +41,7 @@ def describe(predictor: Predictor, path: Path) -> About:
     Raises:
         InputError: the run's scores are broken.
     """
-    run, scores = _find_run(path), None
+    run, scores = find_run(path), None
     if run:
         found = [run.directory / name for name in _SCORES if (run.directory / name).is_file()]
         scores = Scores.load(found[0]) if found else None
@@ -62,9 +62,8 @@ def describe(predictor: Predictor, path: Path) -> About:
     doubtful = unlearnt | {
         name for name, parts in groups.items() if all(part.name in beaten for part in parts)
     }
-    directory = run.directory if run else path
     return About(
-        directory.resolve().name,
+        name_of(path),
         _tell_training(run),
         _tell_scores(scores, images),
         of_category,
@@ -73,7 +72,13 @@ def describe(predictor: Predictor, path: Path) -> About:
     )
 
 
-def _find_run(path: Path) -> Run | None:
+def name_of(path: Path) -> str:
+    """Names what answers: the run that a path is, or lies in; otherwise the export's folder."""
+    run = find_run(path)
+    return (run.directory if run else path).resolve().name
+
+
+def find_run(path: Path) -> Run | None:
     """Finds the run directory that a path is, or lies in."""
     path = path.resolve()
     directory = path if (path / CONFIG_FILE).is_file() else path.parent

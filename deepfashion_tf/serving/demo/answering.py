@@ -16,22 +16,10 @@ from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.inference.explanations import Explainer, overlay
 from deepfashion_tf.inference.items import Box, Item
 from deepfashion_tf.inference.predictor import Predictor
-from deepfashion_tf.serving.demo.memory import MOST_BYTES, memory_of
+from deepfashion_tf.serving.web.uploads import Refusal, size_fault
 
 HEAT_MAP_SIDE = 448  # pixels of the longer side
 _GAP = 8
-
-
-class Refusal(Exception):
-    """Says in one sentence why an upload is not answered.
-
-    Attributes:
-        status: of the HTTP response.
-    """
-
-    def __init__(self, sentence: str, status: int = 422) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class Answering:
@@ -131,14 +119,8 @@ class Answering:
             raise Refusal(f"The model gives no answer: {printable(str(error))}", 500) from error
 
     def _crop(self, encoded: bytes, box: Box | None) -> np.ndarray:
-        if not encoded:
-            raise Refusal("The picture is an empty file.")
-        if memory_of(encoded) > MOST_BYTES:
-            raise Refusal(
-                "The picture has too many pixels for this demo: make it smaller, or save it as "
-                "JPEG.",
-                413,
-            )
+        if fault := size_fault(encoded):
+            raise Refusal(f"The picture {fault}.", 413 if encoded else 422)
         (found,) = self._predictor.crops([Item("", box or WHOLE_IMAGE, encoded=encoded)])
         if isinstance(found, str):
             raise Refusal(f"The picture {printable(found)}.")

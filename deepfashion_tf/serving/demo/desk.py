@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import Box
-from deepfashion_tf.serving.demo.answering import Refusal
 from deepfashion_tf.serving.predict import parse_box
+from deepfashion_tf.serving.web.uploads import Refusal, receive
 
 _PLACES = 8  # uploads that wait or are worked on
 _ARRIVING = 8  # uploads that are received
@@ -72,7 +72,7 @@ class Desk:
                 raise Refusal(_BUSY, 503)
             del self._arriving[slowest]
             slowest.cancel()
-        task = asyncio.ensure_future(self._receive(request))
+        task = asyncio.ensure_future(receive(request, self._megabytes))
         self._arriving[task] = loop.time()
         try:
             return await self._within(task, "arrives too slowly", 408)
@@ -92,25 +92,6 @@ class Desk:
         except TimeoutError as error:
             sentence = f"The picture {fault} (the limit is {self._seconds:g} seconds)."
             raise Refusal(sentence, status) from error
-
-    async def _receive(self, request: Request) -> bytes:
-        limit, size, encoded = int(self._megabytes * 10**6), 0, bytearray()
-        try:
-            async for part in request.stream():
-                size += len(part)
-                # What is too much is read, too, and forgotten: a browser that is still sending
-                # would not read why it is refused.
-                if size <= limit:
-                    encoded += part
-        except ClientDisconnect as error:
-            raise Refusal("The upload broke off.", 400) from error
-        if size > limit:
-            raise Refusal(
-                f"The picture has {size / 10**6:.1f} MB, and this demo takes "
-                f"{self._megabytes:g} MB at most: make it smaller.",
-                413,
-            )
-        return bytes(encoded)
 
 
 def _read_box(request: Request) -> Box | None:

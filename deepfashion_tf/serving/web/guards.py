@@ -1,12 +1,15 @@
-"""Who is answered: the page's own requests, and connections that get to the point."""
+"""Who is answered: requests of the own site, and connections that get to the point."""
 
 import ipaddress
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from deepfashion_tf.serving.demo.answering import Refusal
+from deepfashion_tf.serving.web.uploads import Refusal
 
 HEADER_SECONDS = 10.0  # for the headers of a request
 
@@ -20,7 +23,7 @@ def is_loopback(host: str) -> bool:
 
 
 def own_names(host: str) -> list[str]:
-    """Lists the names by which the page may be asked for; "*" = any.
+    """Lists the names by which the server may be asked; "*" = any.
 
     Another site's name that points here shall not read what is answered.
     """
@@ -39,7 +42,9 @@ def check_origin(request: Request) -> None:
     host = request.headers.get("host", "")
     is_foreign = origin is not None and _address(origin) != host.lower()
     if is_foreign or request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise Refusal("This demo answers its own page alone, and another site has asked.", 403)
+        raise Refusal(
+            "A page of another site has asked, and only pages of this one are answered.", 403
+        )
 
 
 def _address(origin: str) -> str | None:
@@ -47,6 +52,21 @@ def _address(origin: str) -> str | None:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return None
+
+
+class WithHeaders:
+    """Adds headers to every response, those that the mapping holds at the time."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app, self._headers = app, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 class PromptProtocol(H11Protocol):

@@ -1,0 +1,1 @@
+"""The HTTP API: images of many requests, answered in common batches."""

@@ -1,0 +1,1 @@
+"""What the demo and the service share: their address, their guards and their limits."""
