@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks import engines, limit, precision, prediction, scaling, service, tables, training
+from benchmarks import (
+    catalogue,
+    engines,
+    limit,
+    precision,
+    prediction,
+    scaling,
+    service,
+    tables,
+    training,
+)
 from benchmarks import input as reading
 from benchmarks.labels import (
     find_swapped,
@@ -46,6 +56,31 @@ def contest_table(options: Options) -> None:
     for number, seconds in enumerate(tables.benchmark_tables(rounds=options.rounds), start=1):
         title = of_rounds(f"Table: {tables.ROWS:,} rows, processor seconds", number, options.rounds)
         _print_seconds(title, seconds, ".csv")
+
+
+def contest_catalogue(options: Options) -> None:
+    """Rates, memory and restarts of a catalogue of tiny pictures."""
+    if options.run is None:
+        raise InputError("benchmark catalogue needs a run that answers: name it with --run.")
+    table = Table(
+        title=f"Catalogue: {options.images:,} embedded JPEGs, shards of {catalogue.SHARD:,}",
+        caption=machine(),
+    )
+    table.add_column("", no_wrap=True)
+    for name in ("seconds", "rows/s", "main MiB", "worker MiB", "after kill"):
+        table.add_column(name, justify="right")
+    for name, found in catalogue.benchmark_catalogue(options.run, options.images, workers=1):
+        rate = options.images / found.seconds
+        lost = "" if found.lost is None else f"{found.lost:.1f} s"
+        table.add_row(
+            name,
+            f"{found.seconds:.1f}",
+            f"{rate:.0f}",
+            f"{found.command:.0f}",
+            f"{found.worker:.0f}",
+            lost,
+        )
+        console.print(table)
 
 
 def contest_augmentation(options: Options) -> None:
@@ -232,6 +267,7 @@ def _title(config: TrainConfig) -> str:
 CONTESTS = {
     "input": contest_input,
     "table": contest_table,
+    "catalogue": contest_catalogue,
     "augmentation": contest_augmentation,
     "step": contest_step,
     "first-step": contest_first_step,

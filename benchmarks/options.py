@@ -17,6 +17,7 @@ class Options:
             "predict",
             "inference",
             "service",
+            "catalogue",
             "step",
             "first-step",
             "memory",
@@ -32,15 +33,16 @@ class Options:
     200,000 rows of CSV, Parquet and a spreadsheet. augmentation: changed at
     random, beside the layers of Keras and KerasCV. predict: from files to answers. inference: from
     ready crops to answers, by each engine. service: requests of 1, 8 and 32 clients, beside the
-    engine alone and a service without batches. step: of training steps, beside Keras' own layers
+    engine alone and a service without batches. catalogue: rows of tiny pictures a second, memory,
+    and the cost of restarts. step: of training steps, beside Keras' own layers
     and PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
     training and answering. precision: of training steps, in each precision. workers: of a training
     by two processes beside one. saving: what a checkpoint costs. And no speed, but on drawings:
     explanations: whether the heat for sleeves and necklines lies on them. noise: whether swapped
     labels are found."""
     run: Path | None = None
-    """predict, inference, service, explanations: the run that answers. noise: whose options are
-    taken."""
+    """predict, inference, service, catalogue, explanations: the run that answers. noise: whose
+    options are taken."""
     data: str | None = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
@@ -65,7 +67,7 @@ class Options:
     """Images in one step."""
     images: int = 640
     """workers: images of an epoch. predict, service: images answered (of the test split, some
-    twice). explanations, noise: drawings."""
+    twice). catalogue: rows. explanations, noise: drawings."""
     rounds: int = 5
     """How often each contestant is measured; the median counts, and is printed after each round."""
     peer_python: Path | None = None
