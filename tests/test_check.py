@@ -79,7 +79,7 @@ def test_each_verdict_is_that_of_image_fault_and_of_the_reader():
     """Good, refused and damaged files of all kinds, a good part of them with a box."""
     rng = np.random.default_rng(3)
     files = [*supported().values(), *(encoded for encoded, _ in refused().values())]
-    files += [mutate(files[rng.integers(len(supported()))], rng) for _ in range(150)]
+    files += [mutate(files[rng.integers(len(supported()))], rng) for _ in range(70)]
     boxes = [(0, 0, 9, 9) if rng.random() < 0.5 else WHOLE_IMAGE for _ in files]
     split = split_of(files, boxes)
     faults = bad_images(split)
@@ -88,7 +88,7 @@ def test_each_verdict_is_that_of_image_fault_and_of_the_reader():
     assert [row not in faults for row in range(len(files))] == [
         decodes(split, row) for row in range(len(files))
     ]
-    assert 40 < len(faults) < len(files) - 40
+    assert 25 < len(faults) < len(files) - 25
 
 
 def test_progress_ends_with_all_images():

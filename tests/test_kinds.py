@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from conftest import make_narrow
 from PIL import Image
 
 from deepfashion_tf.data.deepfashion import read_split
@@ -16,13 +17,19 @@ from deepfashion_tf.data.foreign.record import Record, Records
 from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.data.table import read_table, write_table
+from deepfashion_tf.data.wardrobe import write_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import Answered
+from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Detection, Scores
-from deepfashion_tf.inference.answers import Answering, Wanted
+from deepfashion_tf.export.saved_model import export_run
+from deepfashion_tf.inference.answers import Answering, Wanted, answers_of
 from deepfashion_tf.inference.calibration import Calibration, decide, fit_threshold
+from deepfashion_tf.inference.items import items_of
+from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.training.train import train
 
 SCHEMA = Schema.of(
     {"sleeve": ["long", "short"], "fabric": ["cotton", "wool", "90 % silk"]},
@@ -363,3 +370,43 @@ def test_a_multi_answer_may_be_none_or_that_it_does_not_apply():
     assert none.probability == pytest.approx(0.9)
     untrained = tuple(name for name in SCHEMA if name.startswith("fabric"))
     assert answers_for(PROBABILITIES, untrained=untrained)["fabric"].status == "not_learnt"
+
+
+@pytest.mark.slow
+def test_a_wardrobe_with_kinds_trains_answers_and_is_exported(tmp_path, monkeypatch):
+    """Losses, scores and answers of every kind, from the table to the export."""
+    make_narrow(monkeypatch)
+    write_wardrobe(tmp_path / "w", train=64, val=32, test=4, seed=0, kinds=True)
+    result = train(
+        TrainConfig(
+            data=str(tmp_path / "w" / "table.csv"),
+            schema=tmp_path / "w" / "schema.yaml",
+            weights="none",
+            output_dir=tmp_path / "run",
+            image_size=32,
+            epochs=2,
+            batch_size=16,
+        )
+    )
+    scores = finish_run(result.run, result.val, export=export_run)
+    assert list(scores.groups) == list(builtin_schema()) and "sleeve" in scores.applicability
+    assert len(scores.detections) == 6 and 0 < scores.mean_average_precision <= 1
+    kinds = Schema.load(result.run.directory / "schema.yaml")
+    history = (result.run.directory / "history.csv").read_text().splitlines()
+    assert history[0].split(",")[3:6] == ["texture_loss", "sleeve_loss", "length_loss"]
+    row = dict(zip(history[0].split(","), map(float, history[-1].split(",")), strict=True))
+    expected = kinds.group_mean({c: row[f"val_{c}_accuracy"] for c in kinds})
+    assert row["val_mean_accuracy"] == pytest.approx(expected)
+    items = list(items_of(result.val))
+    found = []
+    for path in (result.run.directory, result.run.directory / "export"):
+        predictor = Predictor.load(path, "auto" if path.name == "export" else "tensorflow")
+        decisions = predictor.calibration.decisions
+        assert set(decisions) == {c for c in kinds if c.startswith("fabric")}
+        (batch,) = predictor.stream(items)
+        wanted = Wanted(predictor.schema, decisions=decisions)
+        found.append([answers for _, answers in answers_of(batch, wanted)])
+    assert [{c: a.attribute for c, a in row.items()} for row in found[0]] == [
+        {c: a.attribute for c, a in row.items()} for row in found[1]
+    ]
+    assert list(found[0][0]) == list(builtin_schema())

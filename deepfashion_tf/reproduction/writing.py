@@ -137,8 +137,8 @@ def introduction(results: Results, command: str) -> str:
     ]
     if base.is_wardrobe:
         lines.append(
-            "**These are drawings.** What holds on them, at this size, from random weights, says "
-            "nothing about DeepFashion's photographs."
+            "**These are drawings.** What holds on them, at this size, says nothing about "
+            "DeepFashion's photographs."
         )
     elif grid.scale == "quick":
         lines.append(
