@@ -61,7 +61,7 @@ def find_swapped(run: Run, images: int, directory: Path, seed: int = 0) -> list[
 def swap_labels(
     labels: np.ndarray, sizes: Sequence[int], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gives `SWAPPED` of the labels another class each, all other classes alike.
+    """Returns `SWAPPED` of the labels another class each, all other classes alike.
 
     Args:
         labels: int32 ``[n, categories]``, all labelled.
@@ -89,7 +89,7 @@ def swapped_table(planted: Sequence[Planted]) -> Table:
 
 
 def _drawings(config: TrainConfig, images: int) -> Split:
-    """Gives all drawings of a wardrobe as one split."""
+    """Returns all drawings of a wardrobe as one split."""
     own = replace(config, data=None, wardrobe_train=images, wardrobe_val=1, wardrobe_test=0)
     (split,) = open_splits(replace(own, wardrobe_dir=wardrobe_dir(own)), ["train"])
     return split

@@ -36,7 +36,7 @@ def serve(jobs: dict[str, Callable[[dict], Callable[[], int]]]) -> None:
 
 
 def peak_memory() -> int:
-    """Gives the most memory that this process has had, in MiB."""
+    """Returns the most memory that this process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

@@ -82,7 +82,7 @@ def plain_steps_of(config: TrainConfig, steps: int) -> Callable[[], int]:
 
 
 def _plain(layer: keras.Layer) -> keras.Layer:
-    """Gives Keras' own layer in the place of one of this project.
+    """Returns Keras' own layer in the place of one of this project.
 
     Keras has none like `Squeeze` and `Residual`, which are the ops of Keras' own layers where
     nothing trains in bfloat16.

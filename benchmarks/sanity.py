@@ -50,7 +50,7 @@ class PartHeat:
 
 
 def heat_on(maps: np.ndarray, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the share of each map's heat that lies on a part, and the part's share of the area.
+    """Returns the share of each map's heat that lies on a part, and the part's share of the area.
 
     Args:
         maps: float ``[n, rows, columns]``, >= 0.

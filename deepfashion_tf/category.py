@@ -156,8 +156,8 @@ def _faults_of_multi(category: Category) -> Iterator[str]:
 def _faults_of_attributes(category: Category) -> Iterator[str]:
     if len(category.attributes) < 2:
         yield (
-            f"{category.name} has {len(category.attributes)} attribute(s), so there is nothing "
-            f"to tell apart: give it two or more, or leave it out"
+            f"{category.name} has {len(category.attributes)} attribute(s), so there is no "
+            f"choice: give it two or more, or leave it out"
         )
     yield from _faults_of_words(category)
 

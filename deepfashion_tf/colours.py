@@ -11,7 +11,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 
 def colours(categories: Sequence[str]) -> dict[str, str]:
-    """Gives each category a colour, the same in every figure.
+    """Returns each category a colour, the same in every figure.
 
     Up to six are told apart by everybody; of more, neighbours still differ.
     """
@@ -25,7 +25,7 @@ def colours(categories: Sequence[str]) -> dict[str, str]:
 
 
 def run_colours(names: Sequence[str]) -> dict[str, str]:
-    """Gives runs colours that are none of the categories', dark to light."""
+    """Returns runs colours that are none of the categories', dark to light."""
     shades = np.linspace(0.0, 0.75, len(names))
     return {
         name: to_hex(plt.colormaps["inferno"](s)) for name, s in zip(names, shades, strict=True)

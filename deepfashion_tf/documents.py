@@ -47,7 +47,7 @@ def finite_only(value: Any) -> Any:
 
 
 def kind_fault(name: str, value: Any, hint: Any) -> str | None:
-    """Says what is wrong with a value of another kind than a type hint asks for.
+    """Returns what is wrong with a value of another kind than a type hint asks for.
 
     Args:
         name: of the value, for the sentence.
@@ -63,7 +63,7 @@ def kind_fault(name: str, value: Any, hint: Any) -> str | None:
 
 
 def number_fault(name: str, value: Any, low: float, high: float) -> str | None:
-    """Says what is wrong with what should be a number between two others; None = nothing."""
+    """Returns what is wrong with what should be a number between two others; None = nothing."""
     if not _fits(value, float) or not low <= value <= high:
         return f"{name} is {_shown(value)}, but must be a number between {low:g} and {high:g}"
     return None

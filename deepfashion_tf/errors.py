@@ -2,14 +2,14 @@
 
 
 class InputError(Exception):
-    """Says in one sentence what is wrong, where, and how to mend it.
+    """Reports in one sentence what is wrong, where, and how to mend it.
 
     Scripts print its message without a traceback and exit with code 2.
     """
 
 
 class MissingSplit(InputError):
-    """Says that a data set has no image in a split.
+    """Reports that a data set has no image in a split.
 
     Attributes:
         split: "train", "val" or "test".

@@ -18,7 +18,7 @@ _looked_at: set[Path] = set()
 
 @contextmanager
 def whole_or_nothing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path` to write to, and renames it at the end.
+    """Returns a temporary name beside `path` to write to, and renames it at the end.
 
     A file or a folder may be written. If the block raises, what it wrote is removed
     and what stood at `path` before stays; an OSError bears the name `path`.

@@ -71,7 +71,7 @@ def make_progress(unit: str = "images") -> Progress:
 
 
 def count_aside(progress: Progress, task: TaskID, items: Iterable) -> threading.Thread | None:
-    """Tells a bar how many items there are, as soon as a thread has gone through all of them.
+    """Sets the total of a bar, as soon as a thread has gone through all items.
 
     Args:
         progress: that shows the bar; if it shows nothing, nothing is counted.

@@ -135,7 +135,7 @@ class Schema(Mapping):
             )
 
     def select(self, names: Iterable[str]) -> "Schema":
-        """Gives a schema of some of the categories."""
+        """Returns a schema of some of the categories."""
         by_name = {category.name: category for category in self.categories}
         return replace(self, categories=tuple(by_name[name] for name in names))
 
@@ -154,7 +154,7 @@ class Schema(Mapping):
         return found[0], name
 
     def differences(self, other: "Schema") -> list[str]:
-        """Says in words where another schema has other categories, attributes or another order."""
+        """Lists the differences of another schema: categories, attributes, their order."""
         found = [f"{name} is missing there" for name in self if name not in other]
         found += [f"{name} is only there" for name in other if name not in self]
         for name in self:

@@ -311,7 +311,7 @@ def test_a_full_queue_is_told_and_loses_nothing(serve):
 def test_a_failing_engine_fails_its_batch_alone(serve, capfd):
     service = serve()
     service.predictor.error = InputError("It answers NaN.")
-    assert_refused(service.post(b"@"), 500, "gives no answer", "NaN")
+    assert_refused(service.post(b"@"), 500, "has no answer", "NaN")
     service.predictor.error = RuntimeError("broken")
     assert_refused(service.post(b"@"), 500, "terminal")
     assert "broken" in capfd.readouterr().err

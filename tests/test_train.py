@@ -418,8 +418,8 @@ def labels_everywhere(folder, train: str, val: str) -> None:
     ("labels", "options", "message"),
     [
         (("-1 -1 -1 -1 -1 -1", "5 0 2 0 2 2"), {}, "there is nothing to learn"),
-        (("5 0 2 0 2 2", "-1 -1 -1 -1 -1 -1"), {}, "no epoch can be told from another"),
-        (("5 0 2 0 2 -1", "-1 -1 -1 -1 -1 2"), {}, "no epoch can be told from another"),
+        (("5 0 2 0 2 2", "-1 -1 -1 -1 -1 -1"), {}, "no epoch can be scored"),
+        (("5 0 2 0 2 -1", "-1 -1 -1 -1 -1 2"), {}, "no epoch can be scored"),
         (("5 0 2 0 2 2", "5 0 2 0 2 2"), {"loss_weights": dict.fromkeys(SCHEMA, 0.0)}, "all 0"),
         (
             ("5 -1 -1 -1 -1 -1", "5 0 2 0 2 2"),

@@ -50,7 +50,7 @@ class PretendedJob(jobs.Job):
         self.config.save(self.directory / "config.json")
         (self.directory / "checkpoints").mkdir(exist_ok=True)
         (self.directory / "checkpoints" / "state").touch()
-        self.words, self.is_alive = "It said nothing.", True
+        self.words, self.is_alive = "It printed nothing.", True
 
     def is_running(self) -> bool:
         if self.is_alive:

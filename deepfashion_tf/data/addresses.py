@@ -31,7 +31,7 @@ _ARCHIVE = re.compile(r"(.+?\.(zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz))/(.+)", re.
 
 
 class AddressFault(Exception):
-    """Says why an address gives no image; what follows on the address in a sentence."""
+    """Returns why an address gives no image; what follows on the address in a sentence."""
 
 
 def is_address(text: str) -> bool:
@@ -186,7 +186,7 @@ def _read_often(address: str) -> bytes:
 
 
 class _Passing(AddressFault):
-    """Says what may be over at the next try."""
+    """Returns what may be over at the next try."""
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def number(data: tf.Tensor, little: tf.Tensor | bool) -> tf.Tensor:
 
 
 def has_text(data: tf.Tensor, position: int, text: bytes) -> tf.Tensor:
-    """Tells whether bytes from `bytes_at` hold a text at a position."""
+    """Returns whether bytes from `bytes_at` hold a text at a position."""
     return tf.reduce_all(data[position : position + len(text)] == list(text))
 
 
@@ -48,7 +48,7 @@ def where64(condition: tf.Tensor, yes: tf.Tensor | int, no: tf.Tensor | int) -> 
 
 
 def occurs(image_bytes: tf.Tensor, text: bytes) -> tf.Tensor:
-    """Tells whether a text stands anywhere in a file: 5 µs, where walking takes 80."""
+    """Returns whether a text stands anywhere in a file: 5 µs, where walking takes 80."""
     parts = tf.raw_ops.StringSplitV2(input=[image_bytes], sep=text, maxsplit=1)
     return tf.size(parts.values) > 1
 

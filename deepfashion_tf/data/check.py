@@ -100,7 +100,7 @@ def _decode_some(encoded: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
 
 
 def reading_fault(error: OSError | ValueError) -> str:
-    """Says what is wrong with a file that could not even be read."""
+    """Returns what is wrong with a file that could not even be read."""
     if isinstance(error, OSError):
         return f"cannot be read ({error.strerror or error})"
     return f"has a name that no file can have ({error})"
@@ -132,7 +132,7 @@ class BadImages(InputError):
 
 
 def find_bad_images(splits: Sequence[Split]) -> list[tuple[Split, dict[int, str]]]:
-    """Gives the splits that have bad images, each with row -> fault."""
+    """Returns the splits that have bad images, each with row -> fault."""
     return [(split, faults) for split in splits if (faults := bad_images(split))]
 
 
@@ -187,7 +187,7 @@ class SkippedImages:
         return split.take(np.setdiff1d(np.arange(len(split)), list(faults)), split.name)
 
     def drop_again(self, split: Split) -> Split:
-        """Gives the split without the images that the run has left out before."""
+        """Returns the split without the images that the run has left out before."""
         keys = [printable(str(key)) for key in split.keys]
         kept = [row for row, key in enumerate(keys) if key not in self.dropped_before]
         return split if len(kept) == len(split) else split.take(np.array(kept), split.name)

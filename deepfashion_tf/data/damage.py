@@ -10,7 +10,7 @@ _LOSS = re.compile(r"premature end|bad huffman code|instead of rst", re.IGNORECA
 
 
 def jpeg_damage(encoded: bytes) -> str | None:
-    """Says whether pixels of a JPEG are missing.
+    """Returns whether pixels of a JPEG are missing.
 
     TensorFlow's decoder fills what is missing with grey, without a word. Here libjpeg-turbo
     decodes the image at an eighth, a third of the cost, and its warnings are looked at. Harmless

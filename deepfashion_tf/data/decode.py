@@ -105,7 +105,7 @@ decode_compiled = tf.function(
 
 
 def image_fault(encoded: bytes, box: Box | None = None, padding: float = 0.0) -> str | None:
-    """Says why an image cannot be used, whatever the bytes are.
+    """Returns why an image cannot be used, whatever the bytes are.
 
     Args:
         encoded: a file's contents.
@@ -243,7 +243,7 @@ def _from_other(
 
 
 def whole_place(image: tf.Tensor) -> tf.Tensor:
-    """Gives the place, as of `decode_for`, of a box that is the whole image."""
+    """Returns the place, as of `decode_for`, of a box that is the whole image."""
     return tf.concat([tf.zeros(2), tf.cast(tf.shape(image)[:2], tf.float32)], axis=0)
 
 
@@ -335,13 +335,13 @@ def _over_white(image: tf.Tensor) -> tf.Tensor:
 def _window(
     box: tf.Tensor, stored_size: tf.Tensor, orientation: tf.Tensor, padding: float
 ) -> tf.Tensor:
-    """Gives y, x, height, width of a box in the image as it is stored."""
+    """Returns y, x, height, width of a box in the image as it is stored."""
     size = tf.where(orientation >= 5, stored_size[::-1], stored_size)
     return stored_window(corners_inside(box, size, padding), size, orientation)
 
 
 def corners_inside(box: tf.Tensor, size: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
-    """Gives (x1, y1) and (x2, y2), int32 ``[2, 2]``, of a box in an image of (width, height).
+    """Returns (x1, y1) and (x2, y2), int32 ``[2, 2]``, of a box in an image of (width, height).
 
     The box itself has to lie inside; then it is enlarged by `padding`.
     """

@@ -77,7 +77,7 @@ def _find_first_frame(image_bytes: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 
 def _table_bytes(flags: tf.Tensor) -> tf.Tensor:
-    """Tells how long the colour table is that a GIF's flags announce."""
+    """Returns how long the colour table is that a GIF's flags announce."""
     return where64(flags >= 0x80, tf.bitwise.left_shift(tf.constant(6, tf.int64), flags % 8), 0)
 
 

@@ -73,7 +73,7 @@ class _Header(NamedTuple):
 
 
 class _HeaderFault(ValueError):
-    """Says why an image cannot be used."""
+    """Returns why an image cannot be used."""
 
 
 def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
@@ -259,7 +259,7 @@ def _read_gif(read: _Read, head: bytes) -> _Header:
 
 
 def _colour_table_bytes(flags: int) -> int:
-    """Tells how long the colour table is that a GIF's flags announce."""
+    """Returns how long the colour table is that a GIF's flags announce."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 

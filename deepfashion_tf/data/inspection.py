@@ -1,4 +1,4 @@
-"""Looks at the images that a data set lists: are they there, are they images, how large."""
+"""Inspects the images that a data set lists: are they there, are they images, how large."""
 
 import os
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def _read_sizes(paths: list[str], on_progress) -> dict[str, tuple[int, int] | st
 
 
 def _look_up(paths: list[str]) -> list[str | None]:
-    """Looks files up in lists of their folders: a question a file would take minutes."""
+    """Finds files in lists of their folders: one system call a file would take minutes."""
     listed: dict[str, set[str]] = {}
     answers = []
     for path in paths:

@@ -106,7 +106,7 @@ class LabelReader:
         return number
 
     def fault(self, word: str, count: int) -> str:
-        """Says that a word, found so many times, is no attribute."""
+        """Returns the fault that a word, found so many times, is no attribute."""
         attributes = list(self._attributes)
         near = difflib.get_close_matches(word[:100], attributes, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""

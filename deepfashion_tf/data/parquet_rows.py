@@ -80,7 +80,7 @@ class ParquetRows:
                         number += 1
                         yield Row(number, list(cells))
                 if number != expected:
-                    raise ValueError(f"it says {expected} rows and holds {number}")
+                    raise ValueError(f"it lists {expected} rows and holds {number}")
 
     def _schema(self, path: Path) -> pa.Schema:
         with _opened(path) as file:

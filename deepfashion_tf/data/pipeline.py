@@ -97,7 +97,7 @@ def batch_rows(
     epoch: int,
     step: int,
 ) -> np.ndarray:
-    """Tells which rows of a split `training_dataset` puts into a batch: int64 ``[<= batch]``."""
+    """Returns which rows of a split `training_dataset` puts into a batch: int64 ``[<= batch]``."""
     key = _epoch_key(seed, tf.constant(epoch, tf.int64))
     order = _draw_order(len(split), key)
     return order[step * batch_size : (step + 1) * batch_size].numpy()

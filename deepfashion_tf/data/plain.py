@@ -27,7 +27,7 @@ from deepfashion_tf.data.split import WHOLE_IMAGE
 def make_plain(
     encoded: bytes, box: Box, padding: float = 0.0, size: int | None = None
 ) -> tuple[bytes, Box]:
-    """Gives an image as one that `decode_plain` decodes to the same pixels.
+    """Returns an image as one that `decode_plain` decodes to the same pixels.
 
     The size is known here, so that the box is enlarged here, and no graph has to.
 

@@ -226,7 +226,7 @@ def crop_batches(
 
 
 def on_own_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Gives a dataset `PARALLEL` threads, its ops one each, and no tuning while it runs.
+    """Returns a dataset `PARALLEL` threads, its ops one each, and no tuning while it runs.
 
     In TensorFlow's shared pool, one thread a core, and with AUTOTUNE, most passes over a
     few hundred images on two cores decoded on one core alone, from beginning to end.

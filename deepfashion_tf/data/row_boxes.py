@@ -110,7 +110,7 @@ class BoxReader:
         )
 
     def contradiction(self) -> str | None:
-        """Says which convention the boxes read so far follow, if it is another one."""
+        """Returns which convention the boxes read so far follow, if it is another one."""
         if self._count and self._shares >= _ENOUGH * self._count:
             return (
                 f"{self._shares} of {self._count} boxes hold no number above 1, so they are shares "

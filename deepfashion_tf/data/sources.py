@@ -100,7 +100,7 @@ def _check_drawable(schema: Schema | None) -> None:
 
 
 def located(source: Source) -> dict[str, str | Path | None]:
-    """Gives the options that name the same data set from any working directory."""
+    """Returns the options that name the same data set from any working directory."""
     data = source.data_name
     if data == "wardrobe":
         return {"data": data, "data_dir": None, "wardrobe_dir": absolute(wardrobe_dir(source))}

@@ -59,16 +59,16 @@ class Split:
         return len(self.keys)
 
     def without_boxes(self) -> "Split":
-        """Gives the same images whole."""
+        """Returns the same images whole."""
         return replace(self, boxes=whole_images(len(self)))
 
     def select(self, categories: Sequence[str]) -> "Split":
-        """Gives the same images with the labels of some categories."""
+        """Returns the same images with the labels of some categories."""
         columns = [list(self.schema).index(category) for category in categories]
         return replace(self, schema=self.schema.select(categories), labels=self.labels[:, columns])
 
     def take(self, rows: np.ndarray, name: str) -> "Split":
-        """Gives some of the images, in the order of `rows`, as a split of their own."""
+        """Returns some of the images, in the order of `rows`, as a split of their own."""
         is_files = isinstance(self.encoded, FileReader)
         return replace(
             self,
@@ -82,7 +82,7 @@ class Split:
         )
 
     def stamp(self, row: int) -> str:
-        """Gives what changes when an image does: a file's size and time, or a digest of its bytes.
+        """Returns what changes with an image: a file's size and time, or a digest of its bytes.
 
         An image that cannot be read has a stamp, too, which no readable one has.
         """
@@ -110,7 +110,7 @@ class Split:
         digest.update("\0".join(names).encode("utf-8", "surrogateescape"))
 
     def labels_of(self, category: str) -> np.ndarray:
-        """Gives the class ids of one category, int32 ``[n]``."""
+        """Returns the class ids of one category, int32 ``[n]``."""
         return self.labels[:, list(self.schema).index(category)]
 
     def labelled_categories(self) -> list[str]:
@@ -140,11 +140,11 @@ class FileReader:
         return read_file(self._paths[row])
 
     def take(self, rows: np.ndarray) -> "FileReader":
-        """Gives the reader of some of the files."""
+        """Returns the reader of some of the files."""
         return FileReader([self._paths[row] for row in rows.tolist()])
 
     def stamp(self, row: int) -> str:
-        """Gives a file's size in bytes and the time of its last change in nanoseconds."""
+        """Returns a file's size in bytes and the time of its last change in nanoseconds."""
         found = os.stat(self._paths[row])  # noqa: PTH116, Path takes as long as the call itself
         return f"{found.st_size} {found.st_mtime_ns}"
 

@@ -22,6 +22,6 @@ class Spool:
         self._file.flush()
 
     def read(self, row: int) -> bytes:
-        """Gives one back; threads may do so at the same time."""
+        """Returns one back; threads may do so at the same time."""
         start, end = self._ends[row], self._ends[row + 1]
         return os.pread(self._file.fileno(), end - start, start)

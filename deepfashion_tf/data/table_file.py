@@ -104,7 +104,7 @@ class TableFile:
         self.empty = self.format.empty
 
     def notes(self) -> list[str]:
-        """Says, after a pass, what a user should know of the file: encoding, sheets, boxes."""
+        """Returns, after a pass, what a user should know of the file: encoding, sheets, boxes."""
         notes = list(self.format.notes)
         if spanning := getattr(self.format, "spanning", None):
             notes.append(

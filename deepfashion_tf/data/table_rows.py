@@ -133,7 +133,7 @@ class TableRows:
                 on_progress(done, len(addresses))
 
     def check_convention(self) -> None:
-        """Looks at the sizes of some images, whether the boxes are what they are taken for.
+        """Compares boxes with the sizes of some images, to check their convention.
 
         Raises:
             InputError: most boxes follow another convention; names the likely one.
@@ -147,7 +147,7 @@ class TableRows:
             self.table.boxes.outside(self.path, boxes, [sizes[row] for row in some])
 
     def check_images(self, reports: bool) -> None:
-        """Looks at the header of every image.
+        """Checks the header of every image.
 
         Args:
             reports: an image that cannot be used is a fault of its row; False = somebody else

@@ -102,7 +102,7 @@ def _check_outputs(options: Options) -> None:
 
 
 def tell_doubts(options: Options, run: Run, examined: Examined) -> Doubted:
-    """Says which labels are disbelieved by models that have not seen them, and writes them down."""
+    """Finds labels that models which have not seen them doubt, and writes them to a file."""
     images, groups = examined.together()
     images = images.select(run.trained)
     probabilities = out_of_sample(

@@ -46,7 +46,7 @@ class Examined:
         return any(KINDS[finding.kind].spoils for finding in self.findings)
 
     def sound_splits(self) -> list[Split]:
-        """Gives the splits without images that cannot be read and boxes that lie outside."""
+        """Returns the splits without images that cannot be read and boxes that lie outside."""
         rows = self.rows
         spoilt = [
             finding.rows[0] for kind in ("unreadable", "outside") for finding in self.of_kind(kind)
@@ -59,7 +59,7 @@ class Examined:
         ]
 
     def together(self) -> tuple[Split, np.ndarray]:
-        """Gives the sound images of all splits as one, and groups that must not be divided.
+        """Returns the sound images of all splits as one, and groups that must not be divided.
 
         Returns:
             The split, and int ``[n]``: copies of a picture have the same number, and so have
@@ -118,7 +118,7 @@ def existing_splits(config: TrainConfig, schema: Schema | None = None) -> list[S
 
 
 def examine(name: str, splits: Sequence[Split]) -> Examined:
-    """Looks at every image of some splits, and judges them."""
+    """Examines every image of some splits."""
     rows = Rows.of(splits)
     with progress_bar("looking at", len(rows)) as on_progress:
         looks = look_at(splits, on_progress)
@@ -126,13 +126,13 @@ def examine(name: str, splits: Sequence[Split]) -> Examined:
 
 
 def describe(rows: Rows, finding: Finding) -> str:
-    """Says what was found in a sentence without its full stop."""
+    """Returns what was found in a sentence without its full stop."""
     names = [printable(rows.key(row)) for row in finding.rows[:6]]
     return f"{list_some(names, most=4)} {finding.text}"
 
 
 def notes(examined: Examined) -> list[str]:
-    """Says what one should know of a data set that has no fault."""
+    """Returns what one should know of a data set that has no fault."""
     rows = examined.rows
     found = [*_rare(rows)]
     unlabelled = (rows.labels == UNLABELLED).mean(axis=0)

@@ -105,12 +105,12 @@ class Rows:
         return len(self.split_of)
 
     def place(self, row: int) -> tuple[Split, int]:
-        """Gives the split of a row, and its number there."""
+        """Returns the split of a row, and its number there."""
         number = int(self.split_of[row])
         return self.splits[number], row - sum(len(split) for split in self.splits[:number])
 
     def key(self, row: int) -> str:
-        """Gives what a row's image is called."""
+        """Returns what a row's image is called."""
         split, own = self.place(row)
         return str(split.keys[own])
 
@@ -118,7 +118,7 @@ class Rows:
         return self.splits[self.split_of[row]].name
 
     def attribute(self, row: int, category: str) -> str:
-        """Gives a row's label in words."""
+        """Returns a row's label in words."""
         label = self.labels[row, list(self.schema).index(category)]
         return self.schema[category][label] if label != UNLABELLED else "not labelled"
 
@@ -266,7 +266,7 @@ def _divide(rows: Rows, looks: Looks, together: np.ndarray) -> list[np.ndarray]:
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Gives each box's intersection over union with each other one."""
+    """Returns each box's intersection over union with each other one."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = np.maximum(0, high - low).prod(axis=2)
@@ -311,7 +311,7 @@ def count_labels(rows: Rows, category: str) -> np.ndarray:
 
 @cache
 def recall_interval(count: int) -> tuple[float, float]:
-    """Gives the 95 % interval of a recall of one half that was measured on so many images.
+    """Returns the 95 % interval of a recall of one half that was measured on so many images.
 
     Reference:
         Clopper and Pearson 1934, The use of confidence or fiducial limits illustrated in the

@@ -1,4 +1,4 @@
-"""Looks at every image of a data set once: can it be read, what is it like, what does it equal."""
+"""Examines every image of a data set once: can it be read, its properties, its duplicates."""
 
 import hashlib
 import io

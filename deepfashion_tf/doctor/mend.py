@@ -14,7 +14,7 @@ _RANK = {"test": 0, "val": 1, "train": 2}  # who keeps a picture that several sp
 
 
 def mend(rows: Rows, findings: Sequence[Finding]) -> list[Split]:
-    """Gives the splits without what is wrong.
+    """Returns the splits without what is wrong.
 
     Images that cannot be read and boxes that lie outside are left out. Of a picture that occurs
     several times one row stays, in the test split rather than in validation, and there rather

@@ -93,7 +93,7 @@ def fold_of(groups: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
 def out_of_sample(
     run: Run, images: Split, groups: np.ndarray, folds: int, directory: Path, parallel: int = 1
 ) -> dict[str, np.ndarray]:
-    """Gives each image's probabilities by a model that was trained without it.
+    """Returns each image's probabilities by a model that was trained without it.
 
     As many models as there are folds are trained with the run's own options, each in a run
     directory; those that are there already are not trained again, one that was interrupted
@@ -301,7 +301,7 @@ def write_doubts(path: Path, images: Split, doubts: Sequence[Doubt]) -> None:
 
 
 def read_doubts(path: Path, splits: Sequence[Split]) -> list[Split]:
-    """Gives splits with the labels that a corrected table of `write_doubts` has.
+    """Returns splits with the labels that a corrected table of `write_doubts` has.
 
     Raises:
         InputError: the table cannot be read, or names what the splits do not have.

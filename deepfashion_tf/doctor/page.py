@@ -144,7 +144,7 @@ def _doubts(doubted: Doubted) -> str:
         f"\n## Labels to look at\n\nWhat models that had not seen them make of the labels "
         f"(confident learning). A model that errs is no proof: in a category that it answers "
         f"badly, the estimate is of its own errors, too.\n\n{estimates}\n\nThe least believed: "
-        f"the label, the probability that it is given, and what the model says.\n\n"
+        f"the label, the probability that it is given, and the prediction.\n\n"
         f"![The least believed labels](doubts.jpg)\n"
     )
 

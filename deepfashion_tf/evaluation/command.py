@@ -124,7 +124,7 @@ def _check_price(options: Options, calibrate: bool) -> None:
 
 
 def _print_gain(run: Run, split: Split, scores: Scores, tta: Views, seconds: float) -> None:
-    """Tells what other views than the run's own have gained, and what they cost."""
+    """Returns what other views than the run's own have gained, and what they cost."""
     began = time.monotonic()
     own = answer_labelled(run, split).scores()
     own_seconds = time.monotonic() - began

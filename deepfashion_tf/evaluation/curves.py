@@ -134,7 +134,7 @@ def plot_means(
 
 
 def best_epoch(histories: Sequence[History]) -> int:
-    """Gives the epoch of the highest validation mean accuracy, averaged over the histories."""
+    """Returns the epoch of the highest validation mean accuracy, averaged over the histories."""
     means = _mean(histories, "val_mean_accuracy")
     return int(histories[0]["epoch"][int(np.nanargmax(means))])
 

@@ -29,7 +29,7 @@ class Interval:
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
-    """Gives the mean over training runs and Student's t interval of it.
+    """Returns the mean over training runs and Student's t interval of it.
 
     Mean ± t(0.975, n − 1) · s / √n, s being the standard deviation with n − 1. It tells how far
     another seed may lead, on these very images. One run has no interval.
@@ -48,7 +48,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
 
 
 def over_images(hits: np.ndarray) -> Interval:
-    """Gives a mean accuracy, or a difference of two, and its bootstrap interval over images.
+    """Returns a mean accuracy, or a difference of two, and its bootstrap interval over images.
 
     Each image counts with what it contributes to the mean over categories,
     x_i = n / C · Σ_c h_ic / n_c, so that the mean of the x_i is the mean accuracy also where
@@ -98,7 +98,7 @@ def over_resamples(measure: Callable[[np.ndarray], Sequence[float]], count: int)
 
 
 def epochs_to_learn(accuracies: Sequence[float], baseline: float) -> float:
-    """Tells how slowly a category is learnt: the area above its curve, in epochs.
+    """Returns how slowly a category is learnt: the area above its curve, in epochs.
 
     With g_e = max(0, a_1 − b, …, a_e − b), the gain over the majority baseline b that was
     reached by epoch e, T = Σ_e (1 − g_e / g_last). A curve that jumps to its height in epoch k

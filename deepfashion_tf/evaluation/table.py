@@ -131,7 +131,7 @@ def _placed(name: str, value: float) -> tuple[str, ...]:
 
 
 def remarks(scores: Scores) -> list[str]:
-    """Says what the figures mean: baselines not beaten, classes and categories not scored."""
+    """Returns what the figures mean: baselines not beaten, classes and categories not scored."""
     labelled = [name for name, score in scores.categories.items() if score.images]
     unlabelled = [name for name in scores.categories if name not in labelled]
     # Where all images have the same answer, no model can be better than giving it.

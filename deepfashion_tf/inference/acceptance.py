@@ -38,7 +38,7 @@ def check_shares(threshold: float | None, accept_accuracy: float | None) -> None
 def thresholds(
     model: Calibrated, threshold: float | None, accept_accuracy: float | None
 ) -> dict[str, float] | None:
-    """Gives the probability from which on an answer of each category is sure; None = always.
+    """Returns the probability from which on an answer of each category is sure; None = always.
 
     Args:
         model: whose calibration knows what may be accepted.

@@ -233,7 +233,7 @@ class Coverage:
         )
 
     def threshold_for(self, accuracy: float, confidence: float = 0.95) -> float | None:
-        """Gives the lowest probability from which on answers may be accepted.
+        """Returns the lowest probability from which on answers may be accepted.
 
         The share of right answers from it on is at least `accuracy`: not only among the images
         that were counted, where luck would choose, but of all such images, with the confidence
@@ -265,7 +265,7 @@ class Coverage:
         return best
 
     def share_from(self, threshold: float) -> float:
-        """Gives the share of answers of at least this probability."""
+        """Returns the share of answers of at least this probability."""
         if not self.total:
             return float("nan")
         count = np.searchsorted(-np.array(self.thresholds), -threshold, side="right")
@@ -273,7 +273,7 @@ class Coverage:
 
 
 def _upper_bound(wrong: int, count: int, allowed: float) -> float:
-    """Gives Clopper and Pearson's one-sided upper bound of an error rate."""
+    """Returns Clopper and Pearson's one-sided upper bound of an error rate."""
     if wrong >= count:
         return 1.0
     return float(stats.beta.ppf(1 - allowed, wrong + 1, count - wrong))
@@ -401,7 +401,7 @@ class Calibration(dict[str, CategoryCalibration]):
         return known if known and all(map(len, known.values())) else None
 
     def temperature(self, category: str) -> float:
-        """Gives a category's temperature; 1 where none was fitted."""
+        """Returns a category's temperature; 1 where none was fitted."""
         return self[category].temperature if category in self else 1.0
 
     def threshold(self, category: str) -> float | None:

@@ -27,7 +27,7 @@ def has_export(run: Run, engine: EngineName) -> bool:
 
 
 def digest_of(run: Run) -> str:
-    """Gives the SHA-256 of what a run's exports hang on: model, calibration, views, padding."""
+    """Returns the SHA-256 of what a run's exports hang on: model, calibration, views, padding."""
     found = hashlib.sha256()
     if run.config.tta != "none":
         found.update(run.config.tta.encode())

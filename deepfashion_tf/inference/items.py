@@ -252,7 +252,7 @@ def kept_columns(inputs: Sequence[str], wanted: Sequence[str], options: TableOpt
 
 
 def items_of(split: Split) -> Iterator[Item]:
-    """Gives the images of a split with its boxes."""
+    """Returns the images of a split with its boxes."""
     for row, key in enumerate(split.keys):
         box = tuple(int(value) for value in split.boxes[row])
         try:

@@ -58,7 +58,7 @@ def draw_montage(
     if looks:
         below = (_GAP, 3 * _GAP + 2 * _LINE + TILE)
         pen.text(
-            below, "below the maps: what each\nhead looks at, yellow most", "black", font("normal")
+            below, "below: attention of each head,\nyellow is highest", "black", font("normal")
         )
     return picture
 

@@ -118,8 +118,8 @@ class Predictor:
         if path.suffix == ".keras":
             if path.name != MODEL_FILE or not (path.parent / CONFIG_FILE).is_file():
                 raise InputError(
-                    f"{path} is no {MODEL_FILE} with a {CONFIG_FILE} beside it, which says how its "
-                    f"images are normalized: name the one in its run directory, or an export."
+                    f"{path} is no {MODEL_FILE} with a {CONFIG_FILE} beside it, which holds the "
+                    f"normalization of its images: name the one in its run directory, or an export."
                 )
             path = path.parent
         run = Run.load(path)
@@ -227,7 +227,7 @@ class Predictor:
         """
         if not self._explainer:
             raise InputError(
-                f"{self.name} is an export, which cannot tell what its answers hang on: name the "
+                f"{self.name} is an export, which has no gradients for heat maps: name the "
                 f"run directory that it was made of."
             )
         return self._explainer()
@@ -271,7 +271,7 @@ class Predictor:
         }
 
     def read(self, items: Iterable[Item]) -> Iterator[tuple[Item, str | np.ndarray]]:
-        """Gives each item with its crop, uint8 ``[size, size, 3]``, or what is wrong with it."""
+        """Returns each item with its crop, uint8 ``[size, size, 3]``, or what is wrong with it."""
         items = fetched(items)
         waiting: deque = deque()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:

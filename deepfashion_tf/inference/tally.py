@@ -47,7 +47,7 @@ class Tally:
         return replace(self, faults=other.faults, answered=other.answered)
 
     def lines(self) -> list[str]:
-        """Says what came in and what became of it; the sums agree."""
+        """Returns what came in and what became of it; the sums agree."""
         came = [
             counted(count, noun)
             for count, noun in ((self.rows, "row"), (self.files, "file"))

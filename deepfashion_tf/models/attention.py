@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
 class AttentionPooling(keras.layers.Layer):
-    """Gives each category the pooled features and its own weighted mean of each feature map.
+    """Returns each category the pooled features and its own weighted mean of each feature map.
 
     For category k and a map of features ``x_p`` at places p: scores ``s_kp = w_k · x_p / √c``,
     attention ``a_kp = softmax_p(s_kp)``, weighted mean ``Σ_p a_kp x_p``. A pooled average tells
@@ -57,7 +57,7 @@ class AttentionPooling(keras.layers.Layer):
         return [(shapes[0][0], width)] * len(self.categories)
 
     def attend(self, maps: list) -> list:
-        """Gives the attention of each map: float32 ``[batch, rows, columns, categories]``, sum 1.
+        """Returns the attention of each map: float32 ``[batch, rows, columns, categories]``, sum 1.
 
         Args:
             maps: as `call` takes them, without the pooled features.
@@ -69,7 +69,7 @@ class AttentionPooling(keras.layers.Layer):
         ]
 
     def _weigh(self, x, queries) -> tuple:
-        """Gives the attention ``[batch, places, categories]`` and the features of the places."""
+        """Returns the attention ``[batch, places, categories]`` and the features of the places."""
         rows, columns, channels = x.shape[1:]
         places = ops.reshape(x, (-1, rows * columns, channels))
         scores = ops.matmul(places, ops.cast(queries, x.dtype)) / channels**0.5

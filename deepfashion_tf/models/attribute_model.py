@@ -226,7 +226,7 @@ def backbone_of(model: keras.Model) -> keras.Model:
 
 
 def final_form(model: keras.Model) -> keras.Model:
-    """Gives a model that computes in float32, with the same weights: itself, if it does so.
+    """Returns a model that computes in float32, with the same weights: itself, if it does so.
 
     What was trained in 16 bits then answers alike on all machines, many of which have no
     units for them.
@@ -247,7 +247,7 @@ def final_form(model: keras.Model) -> keras.Model:
 
 
 def copy_values(source: keras.Model, target: keras.Model) -> None:
-    """Gives all variables of a model the values of another one's, which has the same layers."""
+    """Returns all variables of a model the values of another one's, which has the same layers."""
     for variable, other in zip(target.variables, source.variables, strict=True):
         variable.assign(np.asarray(other))
 

@@ -102,7 +102,7 @@ def copy_layers(
     is_copy: bool = False,
     without: Collection[keras.Layer] = (),
 ) -> None:
-    """Gives a copy of a network the weights of the network, or of another copy, layer by layer.
+    """Returns a copy of a network the weights of the network, or of another copy, layer by layer.
 
     Args:
         source: the network, or one that was built alike.

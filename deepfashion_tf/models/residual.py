@@ -14,7 +14,7 @@ from deepfashion_tf.models.convolution import trains_bfloat16_on_cpu
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
 class Squeeze(MapAverage):
-    """Gives the map itself and the average of each channel, ``[batch, channels]``.
+    """Returns the map itself and the average of each channel, ``[batch, channels]``.
 
     As one layer, since the two gradients that arrive are then added in one pass over the map:
     that of the average need not be spread over a map of its own first.

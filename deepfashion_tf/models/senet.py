@@ -64,7 +64,7 @@ def build_senet(
 
 
 def pool_padding(variant: Variant, side: int) -> tuple:
-    """Gives ((top, bottom), (left, right)). What is padded is >= 0, so zeros never win."""
+    """Returns ((top, bottom), (left, right)). What is padded is >= 0, so zeros never win."""
     return ((1, 1),) * 2 if variant.pool == "padded" else ((0, (side - 3) % 2),) * 2
 
 

@@ -11,7 +11,7 @@ MIDDLE = 15 / 16  # of the side
 
 
 def views_of(images: tf.Tensor, tta: str) -> tf.Tensor:
-    """Gives all views of a batch, one view after the other.
+    """Returns all views of a batch, one view after the other.
 
     Args:
         images: float32 ``[batch, size, size, 3]``, normalized.

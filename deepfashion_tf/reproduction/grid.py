@@ -76,7 +76,7 @@ EXPERIMENTS: dict[str, list[str]] = {
 
 
 def quick() -> TrainConfig:
-    """Gives the recipe for two CPU cores and an hour: on drawings, small, from random weights.
+    """Returns the recipe for two CPU cores and an hour: on drawings, small, from random weights.
 
     Besides its size it departs from the report in two points. From random weights the 1000
     outputs of ImageNet have no meaning, so the heads read the 2048-d average; and a learning
@@ -97,7 +97,7 @@ def quick() -> TrainConfig:
 
 
 def full() -> TrainConfig:
-    """Gives the report's own recipe: 224 px, ImageNet weights, 30 epochs, constant 1e-3."""
+    """Returns the report's own recipe: 224 px, ImageNet weights, 30 epochs, constant 1e-3."""
     return report()
 
 
@@ -184,7 +184,7 @@ class Grid:
         return Job(self.config(cell, seed), self.splits, like)
 
     def jobs(self, cells: list[str]) -> list[Job]:
-        """Gives the runs of some cells, all of seed 0 first, so that a part is a whole, too.
+        """Returns the runs of some cells, all of seed 0 first, so that a part is a whole, too.
 
         Those that only score what another one trains come last.
         """
@@ -192,7 +192,7 @@ class Grid:
         return sorted(jobs, key=lambda job: job.like is not None)
 
     def options(self) -> dict:
-        """Gives what decides the results, besides data and seeds, for comparison."""
+        """Returns what decides the results, besides data and seeds, for comparison."""
         values = dataclasses.asdict(self.base)
         places = ("data", "data_dir", "wardrobe_dir", "output_dir", "cache_dir")
         for name in (*places, "offline", "seed"):

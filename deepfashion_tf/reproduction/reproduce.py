@@ -134,7 +134,7 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
 
 
 def _prepare(grid: Grid, jobs: list[Job], splits: list[Split]) -> None:
-    """Looks for what would stop every run, and says how long they will take.
+    """Searches for what would stop every run, and says how long they will take.
 
     Raises:
         InputError: weights are missing, or the disk is too small.

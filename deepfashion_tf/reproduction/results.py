@@ -100,7 +100,7 @@ class Cell:
         return [run.history for run in self.runs.values()]
 
     def best_epochs(self) -> dict[str, list[float]]:
-        """Gives the epoch in which each category's validation accuracy is highest: one a seed.
+        """Returns the epoch in which each category's validation accuracy is highest: one a seed.
 
         A category whose validation images all have one attribute has none.
         """
@@ -245,7 +245,7 @@ class Results:
         return f"{name}, {self.grid.scale} scale, {base.image_size} px"
 
     def speeds(self, cell: str) -> dict[str, list[float]]:
-        """Gives the epochs that each category takes to be learnt: one value a seed."""
+        """Returns the epochs that each category takes to be learnt: one value a seed."""
         return {
             category: [
                 epochs_to_learn(

@@ -125,7 +125,7 @@ def _rows(results: Results, study: Study, gains: dict[str, Gain], score: str, wo
 
 
 def _peaks(results: Results, study: Study) -> str:
-    """Says how far apart the categories' best epochs are, and what one epoch for all costs."""
+    """Returns how far apart the categories' best epochs are, and what one epoch for all costs."""
     words = []
     for name in (study.contrast, study.plain):
         cell = results.cells[name]

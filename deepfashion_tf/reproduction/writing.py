@@ -44,7 +44,7 @@ def write_results(
 
 
 def about(results: Results) -> dict:
-    """Gives what results.json says of the whole."""
+    """Returns what results.json says of the whole."""
     return {
         "source": results.source,
         "options": results.grid.options(),
@@ -56,7 +56,7 @@ def about(results: Results) -> dict:
 
 
 def _document(results: Results, found: list[Verdict]) -> dict:
-    """Gives the numbers: results.json."""
+    """Returns the numbers: results.json."""
     return {
         **about(results),
         "majority_baseline": results.baseline and results.baseline.majority_baseline,
@@ -119,7 +119,7 @@ def _markdown(
 
 
 def introduction(results: Results, command: str) -> str:
-    """Says what was run, on which images, by which recipe and which command."""
+    """Returns what was run, on which images, by which recipe and which command."""
     grid, base = results.grid, results.grid.base
     counts = ", ".join(f"{count} {name}" for name, count in results.images.items())
     seeds = f"{results.seeds} {'seed' if results.seeds == 1 else 'seeds'}"
@@ -327,7 +327,7 @@ def final_seed(cell: Cell) -> int:
 
 
 def method(results: Results) -> str:
-    """Says what the numbers are: a list."""
+    """Returns what the numbers are: a list."""
     last = results.split.split(TOGETHER)[-1]
     own = [
         "- **Mean class recall**: mean over the attributes that the split has images of, of the "
@@ -357,7 +357,7 @@ def method(results: Results) -> str:
 
 
 def mean_and_interval(interval: Interval) -> str:
-    """Gives a mean with half its interval, or alone."""
+    """Returns a mean with half its interval, or alone."""
     if interval.low is None:
         return f"{interval.mean:.4f}"
     return f"{interval.mean:.4f} ± {interval.high - interval.mean:.4f}"

@@ -104,7 +104,7 @@ class Job:
         partial.rename(self.directory)
 
     def is_running(self) -> bool:
-        """Looks whether it is still at work."""
+        """Checks whether it is still at work."""
         if self._process is None or self.returncode is not None:
             return False
         self.returncode = self._process.poll()
@@ -135,7 +135,7 @@ class Job:
         self.is_running()
 
     def last_words(self) -> str:
-        """Gives the sentence that it ended with: the last one on its log that says "error:"."""
+        """Returns the sentence that it ended with: the last one on its log that says "error:"."""
         printed = self.log_path.read_bytes()[self._log_start :]
         lines = printed.decode("utf-8", "replace").splitlines()
         told = [line for line in lines if line.startswith(("error: ", "SIGTERM: "))]
@@ -144,7 +144,7 @@ class Job:
         code = self.returncode
         if code is not None and code < 0:
             return f"It was ended by {signal.Signals(-code).name}."
-        return next((line for line in reversed(lines) if line.strip()), "It said nothing.")
+        return next((line for line in reversed(lines) if line.strip()), "It printed nothing.")
 
 
 def answers_path(directory: Path, split: str) -> Path:

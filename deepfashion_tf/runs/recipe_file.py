@@ -129,7 +129,7 @@ def _check_single(node: yaml.Node, path: Path) -> None:
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """Gives a value the type of an option.
+    """Returns a value the type of an option.
 
     Raises:
         ValueError: says what it must be.

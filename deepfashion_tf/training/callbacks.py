@@ -170,7 +170,7 @@ class BestModel(keras.callbacks.Callback):
 
 
 class StepCounter(keras.callbacks.Callback):
-    """Knows where the training is; stands first in the list of callbacks.
+    """Counts epochs and steps; stands first in the list of callbacks.
 
     Args:
         start: where this process begins.

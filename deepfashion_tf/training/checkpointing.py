@@ -142,5 +142,5 @@ class Checkpointing(keras.callbacks.Callback):
 
 
 def how_to_go_on(position: Position, run: Path) -> str:
-    """Says where a run stands and with which command it goes on."""
+    """Returns where a run stands and with which command it goes on."""
     return f"{position} is saved. To go on: {command('train')} --resume {run}"

@@ -12,7 +12,7 @@ from deepfashion_tf.runs.runtime_options import RuntimeOptions
 
 @contextmanager
 def unless_disk_full(options: RuntimeOptions, path: Path | None, what: str) -> Iterator[None]:
-    """Says that the disk is full where something is written, and goes on or stops.
+    """Reports that the disk is full where something is written, and goes on or stops.
 
     Raises:
         InputError: the disk is full, and ``options.on_full_disk`` is "stop".

@@ -134,7 +134,7 @@ def _training_data(
 
 
 def augmentation_of(config: TrainConfig) -> Augmentation:
-    """Gives how a config changes training images; its options have the same names."""
+    """Returns how a config changes training images; its options have the same names."""
     return Augmentation(
         **{field.name: getattr(config, field.name) for field in fields(Augmentation)}
     )

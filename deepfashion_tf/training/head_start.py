@@ -28,7 +28,7 @@ _VERSION = 1  # of what the same options teach
 
 
 def head_start_config(config: TrainConfig) -> TrainConfig:
-    """Gives what is trained on drawings before a run is: the same network, small.
+    """Returns what is trained on drawings before a run is: the same network, small.
 
     Args:
         config: of the run.
@@ -64,7 +64,7 @@ def keep(wanted: TrainConfig) -> None:
 
 
 def verified_model(wanted: TrainConfig) -> Path:
-    """Gives the file of the network that was trained.
+    """Returns the file of the network that was trained.
 
     Raises:
         InputError: it is not the one that was kept, or there is none.

@@ -190,7 +190,7 @@ class FocalLoss(keras.losses.Loss):
         self.from_logits = from_logits
 
     def per_example(self, labels, probabilities):
-        """Gives one loss an example, 0 for those not labelled: float32 ``[batch]``."""
+        """Returns one loss an example, 0 for those not labelled: float32 ``[batch]``."""
         logits = ops.convert_to_tensor(probabilities)
         if not self.from_logits:
             logits = logits_of(probabilities)

@@ -80,7 +80,7 @@ class ClassesSeen(ClassRecall):
 
 
 def is_right(labels, probabilities):
-    """Says for each example whether the likeliest class is the labelled one, 0.0 or 1.0.
+    """Returns for each example whether the likeliest class is the labelled one, 0.0 or 1.0.
 
     Of soft labels, which share of them it is.
     """

@@ -61,7 +61,7 @@ class FusedAdam(PrivateAdam):
         )
 
     def _factors_of(self, index: int, variable, learning_rate) -> tuple[tf.Tensor, ...]:
-        """Gives learning rate and powers of the betas: once for all variables that share them."""
+        """Returns learning rate and powers of the betas: once for all variables that share them."""
         scale = self._scales.get(index, 1.0)
         key = scale, variable.device, variable.dtype
         if key not in self._factors:
@@ -73,5 +73,5 @@ class FusedAdam(PrivateAdam):
 
 
 def _handle(variable) -> tf.Tensor:
-    """Gives the resource behind a variable of Keras or of TensorFlow."""
+    """Returns the resource behind a variable of Keras or of TensorFlow."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle

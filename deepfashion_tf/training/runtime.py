@@ -67,7 +67,7 @@ class Runtime:
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def distribute(self, dataset: tf.data.Dataset):
-        """Gives the dataset of this process' `share` to its replicas, batch by batch."""
+        """Returns the dataset of this process' `share` to its replicas, batch by batch."""
         if self.strategy is None:
             return dataset
         return self.strategy.distribute_datasets_from_function(lambda context: dataset)
@@ -125,7 +125,7 @@ class Runtime:
         return self.workers > 1 and isinstance(error, _LOST)
 
     def explain_loss(self, error: tf.errors.OpError) -> InputError | None:
-        """Says which worker was lost, where an error tells of that."""
+        """Returns which worker was lost, where an error tells of that."""
         if not self.is_loss(error):
             return None
         named = {int(index) for index in re.findall(r"/task:(\d+)", error.message)}
@@ -136,12 +136,12 @@ class Runtime:
         )
         name = f"Worker {who}" if len(lost) == 1 else f"Workers {who}" if lost else "A worker"
         return InputError(
-            f"{name} was lost: its process has died, or does not answer. Look at what it said "
-            f"last, then start all {self.workers} workers again, with --resume."
+            f"{name} was lost: its process has died, or does not answer. Read its last "
+            f"output, then start all {self.workers} workers again, with --resume."
         )
 
     def describe(self) -> str:
-        """Says in a few words what trains."""
+        """Describes in a few words what trains."""
         if self.workers > 1:
             own = f"worker {self.worker}" if self.worker else "worker 0, the chief"
             return f"{self.replicas} replicas of {self.workers} workers; this is {own}"

@@ -27,7 +27,7 @@ _VERSION = 1  # raise it when the same image gets other answers
 def taught_labels(
     config: TrainConfig, split: Split, reader_of: Callable[[int], Reader]
 ) -> dict[str, np.ndarray]:
-    """Gives soft labels: half of what an image is labelled, half of what the teacher answers.
+    """Returns soft labels: half of what an image is labelled, half of what the teacher answers.
 
     The teacher answers once for each image: for the plain crop, at its own image size, with its
     own normalization and views. Its answers are kept on disk. An image that is not labelled in a

@@ -341,7 +341,7 @@ def check_labels(train: Split, val: Split, config: TrainConfig) -> TrainConfig:
     if not set(known) & set(val.labelled_categories()):
         raise InputError(
             f"No image of {val.name} ({val.source}) is labelled in {', '.join(known)}, so no "
-            f"epoch can be told from another: add labels."
+            f"epoch can be scored: add labels."
         )
     if not any(config.loss_weights[category] for category in known):
         raise InputError(

@@ -142,7 +142,7 @@ def print_outcome(study: Study, splits: Sequence[Split]) -> None:
 
 
 def remarks(study: Study, images: int) -> list[str]:
-    """Says what the scores mean, and what they do not."""
+    """Returns what the scores mean, and what they do not."""
     finished, complete = study.finished(), study.complete()
     best, default = complete[0], study.default()
     counts = [f"{len(complete)} of {len(finished)} trials were trained to the end"]
@@ -151,7 +151,7 @@ def remarks(study: Study, images: int) -> list[str]:
         counts += [f"{number} {word}"] if number else []
     sentences = [f"{', '.join(counts)}."]
     if default is None:
-        sentences.append("The untuned configuration has no score, so nothing says what was won.")
+        sentences.append("The untuned configuration has no score, so the gain is unknown.")
     elif best.number == default.number:
         sentences.append("No trial beat the untuned configuration.")
     if best.number != getattr(default, "number", None):

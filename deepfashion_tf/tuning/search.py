@@ -136,7 +136,7 @@ def run_trial(study: Study, trial: optuna.Trial, prune: bool, label: str) -> Non
     elif job.is_done:
         study.tell_score(trial, max(watch.scores.values()))
     elif job.returncode == TERMINATED:
-        raise Terminated("the trial's process was told to end")
+        raise Terminated("the trial's process was ended")
     else:
         study.tell_failed(trial, job.last_words())
 
@@ -205,7 +205,7 @@ def _tidy(study: Study) -> None:
 
 
 def _tell(study: Study, ended: Sequence[FrozenTrial], label: str, missing: int) -> None:
-    """Says what has come of the last trial, and how long the missing ones will take."""
+    """Returns what has come of the last trial, and how long the missing ones will take."""
     trial = ended[-1]
     scores = trial.intermediate_values
     seconds = [one.user_attrs.get("seconds", 0.0) for one in ended]

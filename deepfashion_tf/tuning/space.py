@@ -85,7 +85,7 @@ class Space:
         return self.rounded(values)
 
     def rounded(self, values: dict[str, float]) -> dict[str, float]:
-        """Gives the values that a trial uses for those that its study has noted."""
+        """Returns the values that a trial uses for those that its study has noted."""
         defaults = self.defaults()
         return {
             name: value if value == defaults[name] else float(f"{value:.4g}")

@@ -110,11 +110,11 @@ class Study:
         return sorted(trials, key=lambda trial: (-trial.value, trial.number))
 
     def default(self) -> FrozenTrial | None:
-        """Gives the trial of the untuned configuration, if it has a score."""
+        """Returns the trial of the untuned configuration, if it has a score."""
         return next((trial for trial in self.complete() if is_default(trial)), None)
 
     def next_trial(self) -> optuna.Trial:
-        """Gives the trial that a process of before has left, or a new one.
+        """Returns the trial that a process of before has left, or a new one.
 
         The first is the untuned configuration; it is tried again if it has failed. What a
         trial draws hangs on the seed, its number and the trials before it, not on how often
@@ -132,7 +132,7 @@ class Study:
         return self._study.ask()
 
     def reported(self, number: int) -> dict[int, float]:
-        """Gives what a trial has reported so far: epoch -> validation mean accuracy."""
+        """Returns what a trial has reported so far: epoch -> validation mean accuracy."""
         return dict(self._trials()[number].intermediate_values)
 
     def run_directory(self, number: int) -> Path:
@@ -140,7 +140,7 @@ class Study:
         return self.directory / TRIALS_FOLDER / f"{number:04d}"
 
     def config(self, trial: FrozenTrial | optuna.Trial) -> TrainConfig:
-        """Gives what a trial trains or has trained, with its run directory."""
+        """Returns what a trial trains or has trained, with its run directory."""
         config = self.space.config(self.space.rounded(trial.params))
         return dataclasses.replace(config, output_dir=self.run_directory(trial.number))
 
@@ -186,7 +186,7 @@ def is_default(trial: FrozenTrial | optuna.Trial) -> bool:
 
 
 def failure(trial: FrozenTrial) -> str:
-    """Gives the words that a failed trial has ended with."""
+    """Returns the words that a failed trial has ended with."""
     return trial.user_attrs.get(_FAILURE, "")
 
 
@@ -215,7 +215,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def _describe(base: TrainConfig, splits: Sequence[Split]) -> dict:
-    """Gives what all trials of a study share: options, and a digest of the data."""
+    """Returns what all trials of a study share: options, and a digest of the data."""
     options = dataclasses.asdict(base)
     digest = hashlib.sha256()
     for split in splits:

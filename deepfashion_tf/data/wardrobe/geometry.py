@@ -134,12 +134,12 @@ def leg_outline(side: int, spread: float) -> np.ndarray:
 
 
 def leg_x(heights, spread: float):
-    """Gives how far a leg's middle is from the body's at given heights."""
+    """Returns how far a leg's middle is from the body's at given heights."""
     return 0.37 + (np.asarray(heights) - 4.0) * (spread - 0.04) / 2
 
 
 def bodice_profile(fit: str, hem: float, rng: np.random.Generator) -> list:
-    """Gives the half widths of a garment's body from the armpits to the hem.
+    """Returns the half widths of a garment's body from the armpits to the hem.
 
     Tight follows bust, waist and hip; conventional hints at the waist; loose hangs
     from the shoulders, boxy or as a tent.
@@ -159,7 +159,7 @@ def bodice_profile(fit: str, hem: float, rng: np.random.Generator) -> list:
 
 
 def bottom_profile(kind_of_fit: str, hem: float, rng: np.random.Generator) -> list:
-    """Gives the half widths of a skirt from the waist down."""
+    """Returns the half widths of a skirt from the waist down."""
     length = hem - 3.0
     if kind_of_fit == "tight":
         flare = 0.74 if length < 2.2 else 0.64
@@ -172,7 +172,7 @@ def bottom_profile(kind_of_fit: str, hem: float, rng: np.random.Generator) -> li
 
 
 def leg_garment_profile(fit: str, hem: float, rng: np.random.Generator) -> list:
-    """Gives the half widths of a trouser leg, from the crotch down."""
+    """Returns the half widths of a trouser leg, from the crotch down."""
     if fit == "tight":
         full = [*_ease(_LEG, 0.025)]
     elif fit == "loose":

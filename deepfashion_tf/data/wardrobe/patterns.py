@@ -98,7 +98,7 @@ def _ellipse(image, middle, axes, angle: float, colour: Colour) -> None:
 
 
 def _fixed(point) -> tuple[int, int]:
-    """Gives a point in sixteenths of a pixel, as OpenCV's ``shift=4`` wants it."""
+    """Returns a point in sixteenths of a pixel, as OpenCV's ``shift=4`` wants it."""
     return int(point[0] * 16), int(point[1] * 16)
 
 
@@ -141,7 +141,7 @@ def _along(size, angle: float) -> np.ndarray:
 
 
 def _soft_step(distance, period: float) -> np.ndarray:
-    """Gives 0..1 across an edge one pixel wide; `distance` is in periods."""
+    """Returns 0..1 across an edge one pixel wide; `distance` is in periods."""
     return np.clip(distance * period + 0.5, 0.0, 1.0)
 
 

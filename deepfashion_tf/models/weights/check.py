@@ -19,7 +19,7 @@ TIME_LIMIT = 60
 
 
 def find_file(path: str | Path, otherwise: str) -> Path:
-    """Gives the path of a file that is there, ``~`` expanded.
+    """Returns the path of a file that is there, ``~`` expanded.
 
     Args:
         path: as the user named it.

@@ -17,7 +17,7 @@ from deepfashion_tf.models.weights.layouts import (
 
 
 def find_layout(file: WeightsFile) -> Layout:
-    """Tells by their names whose weights they are.
+    """Returns by their names whose weights they are.
 
     Raises:
         InputError: nobody's that this project knows.
@@ -80,7 +80,7 @@ def fitting_variants(file: WeightsFile, layout: Layout) -> list[str]:
 
 
 def _fitting_lite(file: WeightsFile, layout: Layout, noted: str | None) -> list[str]:
-    """Tells an EfficientNet-Lite by its number of blocks and the channels of its last one."""
+    """Identifies an EfficientNet-Lite by its number of blocks and the channels of its last one."""
     prefix = re.compile(r"_blocks\.\d+\." if layout is LITE else r"block\d[a-z]_")
     blocks = len({match[0] for name in file.tensors if (match := prefix.match(name))})
     head = file.tensors.get("_conv_head.weight" if layout is LITE else "top_conv/kernel")

@@ -75,7 +75,7 @@ def read_weights(
     if len({VARIANTS[name] for name in chosen}) > 1:
         raise InputError(
             f"{source} fits {', '.join(chosen)} alike: they differ in where the stride sits "
-            f"and how the stem is pooled, which no weight tells. Say which with --variant."
+            f"and how the stem is pooled, which no weight shows. Name one with --variant."
         )
     return Weights(source, file, layout, chosen[0])
 
@@ -226,5 +226,5 @@ def convert_weights(weights: Weights | ApplicationWeights, path: Path) -> None:
 
 
 def _path(variable: keras.Variable) -> str:
-    """Gives ``layer/weight`` of a variable, whatever model its network is in."""
+    """Returns ``layer/weight`` of a variable, whatever model its network is in."""
     return "/".join(variable.path.split("/")[-2:])

@@ -27,7 +27,7 @@ except ImportError:  # Windows
 
 
 def allowance(size: int) -> int:
-    """Gives the bytes that a file may expand to: compressed weights shrink by far less."""
+    """Returns the bytes that a file may expand to: compressed weights shrink by far less."""
     return 2**28 + 16 * size
 
 
@@ -120,7 +120,7 @@ def _limit_memory(most: int) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """Gives an exception's words in one line."""
+    """Returns an exception's words in one line."""
     # KeyError alone puts quotes around them.
     words = error.args[0] if isinstance(error, KeyError) and error.args else error
     return " ".join(str(words).split()) or type(error).__name__

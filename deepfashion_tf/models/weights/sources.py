@@ -43,7 +43,7 @@ def find_weights(
     offline: bool = False,
     top: bool = True,
 ) -> Weights | ApplicationWeights:
-    """Gives the weights that a source names, downloaded where they are not here yet.
+    """Returns the weights that a source names, downloaded where they are not here yet.
 
     Args:
         source: ``imagenet``, ``timm:MODEL`` (such as ``timm:seresnet50.ra2_in1k``), or a
@@ -147,7 +147,7 @@ def imagenet_release(backbone: str) -> Release:
 
 
 def timm_variant(model: str, backbone: str | None) -> str:
-    """Gives the variant of one of timm's models, ``architecture.tag``.
+    """Returns the variant of one of timm's models, ``architecture.tag``.
 
     Raises:
         InputError: an architecture that is not built here, no tag, a name that the hub
@@ -169,5 +169,5 @@ def timm_variant(model: str, backbone: str | None) -> str:
 
 
 def keras_cache() -> Path:
-    """Gives the folder in which Keras and classification_models keep weights too."""
+    """Returns the folder in which Keras and classification_models keep weights too."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"

@@ -175,7 +175,7 @@ def _finish(place: Place, last: int) -> None:
 
 
 def describe(path: Path) -> dict:
-    """Tells a model from another: where it lies, and the digest of what answers."""
+    """Identifies a model: by its path and the digest of what answers."""
     files = (
         *("model.keras", "calibration.json", "saved_model.pb", "variables/variables.index"),
         *("model.xml", "model.bin", "model.onnx"),
@@ -189,7 +189,7 @@ def describe(path: Path) -> dict:
 
 
 def tell(answered: int, faulty: int, place: Place, seconds: float, came: Tally) -> None:
-    """Says what came in, what became of it, and where it lies."""
+    """Returns what came in, what became of it, and where it lies."""
     tally = Tally(answered=answered)
     with place.open(FAULTS_FILE) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as file:
         for row in itertools.islice(csv.reader(file), 1, None):
@@ -204,7 +204,7 @@ def tell(answered: int, faulty: int, place: Place, seconds: float, came: Tally) 
 
 
 def columns_of(wanted: Wanted) -> dict:
-    """Gives what decides the columns, for comparison."""
+    """Returns what decides the columns, for comparison."""
     return {
         "top": wanted.top,
         "thresholds": wanted.thresholds,

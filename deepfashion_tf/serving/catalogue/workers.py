@@ -88,7 +88,7 @@ class Crew:
 
 
 class WorkerLost(Exception):
-    """Says that several workers have ended while at the same work."""
+    """Reports that several workers have ended while at the same work."""
 
 
 class Workers:
@@ -118,7 +118,7 @@ class Workers:
         self._ray.shutdown()
 
     def describe(self) -> Model:
-        """Tells what the model is.
+        """Returns what the model is.
 
         Raises:
             InputError: it cannot be loaded.
@@ -137,7 +137,7 @@ class Workers:
         return told
 
     def get(self, told):
-        """Gives a result, or raises what the worker raised.
+        """Returns a result, or raises what the worker raised.
 
         Raises:
             WorkerLost: the workers that were to give it have ended, one after the other.

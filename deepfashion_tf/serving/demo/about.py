@@ -33,7 +33,7 @@ class About:
 
 
 def describe(predictor: Predictor, path: Path) -> About:
-    """Tells of a run, of its ``model.keras``, or of an export.
+    """Describes a run, its ``model.keras``, or an export.
 
     An export says nothing of its accuracy; one that still lies in its run directory is
     described by what stands there.
@@ -93,8 +93,8 @@ def _tell_training(run: Run | None) -> str:
     config = run.config
     if config.is_wardrobe:
         return (
-            "Trained on drawings of garments, not on photographs: what it says of a photograph "
-            "nobody has measured."
+            "Trained on drawings of garments, not on photographs: its accuracy on photographs "
+            "is not measured."
         )
     return f"Trained on {Path(config.data_name).name}; it knows only images like those."
 

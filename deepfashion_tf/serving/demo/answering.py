@@ -116,7 +116,7 @@ class Answering:
             with self._one_at_a_time:
                 return self._predictor.answer(crop[None])
         except InputError as error:
-            raise Refusal(f"The model gives no answer: {printable(str(error))}", 500) from error
+            raise Refusal(f"The model has no answer: {printable(str(error))}", 500) from error
 
     def _crop(self, encoded: bytes, box: Box | None) -> np.ndarray:
         if fault := size_fault(encoded):

@@ -153,5 +153,5 @@ def _refuse(request: Request, refusal: Refusal) -> Response:
 
 
 def _fail(request: Request, error: Exception) -> Response:
-    fault = "The demo has failed at this picture; its terminal says how."
+    fault = "The demo has failed at this picture; its terminal shows why."
     return JSONResponse({"fault": fault}, 500, _HEADERS)

@@ -112,7 +112,7 @@ class Answering:
         except TimeoutError as error:
             raise self._late("The prediction takes too long", 503) from error
         except InputError as error:
-            raise Refusal(f"The model gives no answer: {printable(error)}", 500) from error
+            raise Refusal(f"The model has no answer: {printable(error)}", 500) from error
         finally:
             work.is_dropped = True
 

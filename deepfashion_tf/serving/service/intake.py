@@ -22,7 +22,7 @@ FORM, JSON = "multipart/form-data", "application/json"
 
 
 class ImageRefusal(Refusal):
-    """Says which image of a request is why it is refused.
+    """Returns which image of a request is why it is refused.
 
     Attributes:
         index: of the image.

@@ -8,7 +8,7 @@ from deepfashion_tf.serving.web.memory import MOST_BYTES, memory_of
 
 
 class Refusal(Exception):
-    """Says in one sentence why a request is not answered.
+    """Reports in one sentence why a request is not answered.
 
     Attributes:
         status: of the HTTP response.
@@ -60,7 +60,7 @@ async def receive(
 
 
 def size_fault(encoded: bytes) -> str | None:
-    """Says why a picture is not even decoded, to follow on its name; None = it is."""
+    """Returns why a picture is not even decoded, to follow on its name; None = it is."""
     if not encoded:
         return "is an empty file"
     if memory_of(encoded) > MOST_BYTES:
