@@ -11,6 +11,7 @@ from deepfashion_tf.errors import InputError
 _OF_A_RUN = (
     *("config.json", "schema.yaml", "model.keras", "calibration.json", "ensemble.json"),
     *("history.csv", "metrics*.json", "answers*.csv", "report*.html", "bad_images.txt"),
+    "relabel*.csv",
     *("attributes.json", "saved_model.pb", "model.*", "*.png"),
 )
 

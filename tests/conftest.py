@@ -1,5 +1,6 @@
 """Small data sets and one small trained run that the tests share."""
 
+import csv
 import dataclasses
 import os
 import runpy
@@ -124,6 +125,21 @@ def challenge(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        # As root Chromium has no sandbox; a small /dev/shm is what containers have.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = started.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def run_here(monkeypatch, capsys):
     """Runs a script as a command line does, but in this process, which has TensorFlow already."""
@@ -181,6 +197,18 @@ def small_config(data_dir: Path, tmp_path: Path, **options):
 
 def write_lines(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def correct(path: Path, number: int, value: str) -> dict[str, str]:
+    """Corrects a line of a table of labels in doubt; returns the line."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rows[number]["correct"] = value
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows[number]
 
 
 def randomize(model):

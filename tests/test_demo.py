@@ -49,7 +49,6 @@ from deepfashion_tf.serving.web.memory import memory_of
 from deepfashion_tf.serving.web.uploads import Refusal
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Served:
@@ -523,19 +522,6 @@ def test_bad_input_gets_one_sentence(run, tmp_path):
 
 
 # --- in a browser ----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as started:
-        # As root Chromium has no sandbox; a small /dev/shm is what containers have.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["desktop", "phone"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
-from conftest import NASTY
+from conftest import NASTY, correct
 from markdown_it import MarkdownIt
 from matplotlib import cbook
 from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from rich.table import Table
 
 import deepfashion_tf.progress
+from deepfashion_tf.data.table import read_table
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import (
     cell_text,
@@ -151,7 +152,11 @@ def test_a_training_ends_well_and_its_files_show_the_names(nasty_run):
 
 
 @pytest.mark.slow
-def test_evaluate_shows_the_names(nasty_run, run_here, drawn, tmp_path):
+def test_evaluate_shows_the_names_and_lists_mistakes_for_correction(
+    nasty, nasty_run, run_here, drawn, tmp_path
+):
+    relabel = nasty_run.directory / "relabel-val.csv"
+    relabel.unlink(missing_ok=True)
     code, out, err = run_here("evaluate", nasty_run.directory, cwd=tmp_path)
     assert code == 0, err
     assert str(nasty_run.directory) in out
@@ -163,6 +168,29 @@ def test_evaluate_shows_the_names(nasty_run, run_here, drawn, tmp_path):
     with (nasty_run.directory / "answers-val.csv").open(newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell[:1] in tuple("=+@") or cell.startswith("-x")]
+    # A line of the mistakes is corrected, and so is the data's label.
+    assert f"Mistakes: {relabel}" in out
+    right = next(name for name in NASTY[: len(NASTY) // 2] if name.startswith("="))
+    with relabel.open(newline="", encoding="utf-8") as file:
+        lines = [(line["category"], line["label"]) for line in csv.DictReader(file)]
+    number = next(
+        n for n, line in enumerate(lines) if line[0] == "first" and line[1] != cell_text(right)
+    )
+    image = correct(relabel, number, cell_text(right))["image"]
+    (table, schema), fixed = nasty, tmp_path / "fixed.csv"
+    options = ("--schema", schema, "--relabel", relabel, "--fix", fixed)
+    code, _, err = run_here("check_data", table, *options, cwd=tmp_path)
+    assert code in (0, 1) and not err, err
+    before, after = (
+        {
+            key: labels.tolist()
+            for split in read_table(path, ["train", "val", "test"], Schema.load(schema))
+            for key, labels in zip(split.keys, split.labels, strict=True)
+        }
+        for path in (table, fixed)
+    )
+    assert [key for key in before if after[key] != before[key]] == [image]
+    assert after[image] == [NASTY.index(right), before[image][1]]
 
 
 @pytest.mark.slow

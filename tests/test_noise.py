@@ -12,11 +12,10 @@ from deepfashion_tf.doctor.noise import (
     estimate_noise,
     find_doubts,
     fold_of,
-    read_doubts,
-    write_doubts,
 )
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.evaluation.relabel import read_doubts, write_doubts
 from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()

@@ -1,4 +1,5 @@
-"""Scores a run on a split; writes metrics-SPLIT.json, answers-SPLIT.csv, report-SPLIT.html."""
+"""Scores a run on a split; writes metrics-SPLIT.json, answers-SPLIT.csv, report-SPLIT.html and
+relabel-SPLIT.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Options:
     setting; 0 removes it. It needs --split val. None: unchanged."""
     report: bool = True
     """Also write report-SPLIT.html with confusion matrices, calibration, coverage and confident
-    mistakes."""
+    mistakes, and relabel-SPLIT.csv with the mistakes for correction."""
 
 
 def main() -> None:

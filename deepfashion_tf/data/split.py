@@ -40,6 +40,7 @@ class Split:
         rows: int ``[n]``, the place of each image among the rows of the table that lists it, from
             0; None = no table does.
         accepts_damage: uses JPEGs of which a part is missing; the decoder makes it up.
+        row_name: what messages call a row of that table, given its place in it: ``line 17``.
     """
 
     schema: Schema
@@ -54,6 +55,7 @@ class Split:
     left_out: Sequence[tuple[str, str]] = ()
     accepts_damage: bool = False
     rows: np.ndarray | None = None
+    row_name: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,6 +82,11 @@ class Split:
             groups=None if self.groups is None else self.groups[rows],
             rows=None if self.rows is None else self.rows[rows],
         )
+
+    def place(self, row: int) -> str:
+        """Returns the line or row of an image in the table that lists it, "" without one."""
+        known = self.rows is not None and self.row_name is not None
+        return self.row_name(self.rows[row]) if known else ""
 
     def stamp(self, row: int) -> str:
         """Returns what changes with an image: a file's size and time, or a digest of its bytes.

@@ -74,6 +74,7 @@ def read_table(
         rows.groups(),
         left_out=rows.left_out(),
         rows=np.arange(len(rows)),
+        row_name=rows.row_name(),
     )
     split_of = rows.split_ids()
     if len(sound) < len(whole):

@@ -206,6 +206,11 @@ class TableRows:
             files(row) if self._spooled[row] < 0 else self._spool.read(self._spooled[row])
         )
 
+    def row_name(self) -> Callable[[int], str]:
+        """Returns what names a row, given its position; it keeps one integer a row."""
+        unit, numbers = self.table.format.unit, np.array(self._numbers, np.int32)
+        return lambda row: f"{unit} {numbers[row]}"
+
     def boxes(self) -> np.ndarray:
         """Returns int32 ``[n, 4]``, half-open pixels; all -1 = the whole image."""
         return np.array(self._boxes, np.int32).reshape(-1, 4)

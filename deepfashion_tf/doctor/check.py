@@ -18,11 +18,10 @@ from deepfashion_tf.doctor.noise import (
     estimate_noise,
     find_doubts,
     out_of_sample,
-    read_doubts,
-    write_doubts,
 )
 from deepfashion_tf.doctor.options import Options
 from deepfashion_tf.errors import printable
+from deepfashion_tf.evaluation.relabel import read_doubts, write_doubts
 from deepfashion_tf.files import write_atomically
 from deepfashion_tf.inference.items import kept_columns
 from deepfashion_tf.outputs import check_outputs

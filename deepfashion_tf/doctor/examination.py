@@ -82,6 +82,8 @@ class Examined:
             np.concatenate([part.labels for part in parts]),
             self.name,
             padding=parts[0].padding,
+            rows=None if parts[0].rows is None else np.concatenate([part.rows for part in parts]),
+            row_name=parts[0].row_name,
         )
         names: dict = {}
         copies = {

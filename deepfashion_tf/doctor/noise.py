@@ -1,23 +1,19 @@
 """Labels that a model which has not seen them disbelieves: confident learning, by cleanlab."""
 
-import csv
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 from scipy import stats
 
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import write_table
-from deepfashion_tf.errors import InputError, printable
-from deepfashion_tf.escaping import cell_text, read_cell
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import predict_split
-from deepfashion_tf.files import is_file, whole_or_nothing, write_atomically
+from deepfashion_tf.evaluation.relabel import Doubt
+from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.progress import console, make_progress
 from deepfashion_tf.runs.jobs import Job, run_jobs
 from deepfashion_tf.runs.run import Run
@@ -25,29 +21,7 @@ from deepfashion_tf.schema import UNLABELLED
 
 VAL_SHARE = 0.1  # of the images that a fold's model is trained on: choose its best epoch
 RESAMPLES = 200
-_DOUBT = ("image", "category", "label", "answer", "correct")
 _ANSWERS = "out-of-sample.npz"
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A label that is disbelieved.
-
-    Attributes:
-        row: of the images that were looked at.
-        category: of the label.
-        label: what it says.
-        answer: what the model says.
-        belief: probability of the label by a model that was trained without the image.
-        is_issue: whether confident learning counts it among the wrong ones.
-    """
-
-    row: int
-    category: str
-    label: str
-    answer: str
-    belief: float
-    is_issue: bool
 
 
 @dataclass(frozen=True)
@@ -282,65 +256,3 @@ def _cleanlab():
             "Looking for wrong labels needs cleanlab: pip install 'deepfashion_tf[noise]'."
         ) from error
     return filters, count
-
-
-def write_doubts(path: Path, images: Split, doubts: Sequence[Doubt]) -> None:
-    """Writes a table to be corrected by hand: a row a doubt, to be read back by `read_doubts`.
-
-    The column ``correct`` holds the label as it is: whoever knows better changes it, or empties
-    it where nobody can tell.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "category", "label", "answer", "belief", "correct"])
-    for doubt in doubts:
-        belief = f"{doubt.belief:.4f}"
-        image, label, answer = map(cell_text, (images.keys[doubt.row], doubt.label, doubt.answer))
-        writer.writerow([image, doubt.category, label, answer, belief, label])
-    write_atomically(path, text.getvalue())
-
-
-def read_doubts(path: Path, splits: Sequence[Split]) -> list[Split]:
-    """Returns splits with the labels that a corrected table of `write_doubts` has.
-
-    Raises:
-        InputError: the table cannot be read, or names what the splits do not have.
-    """
-    if not is_file(path):
-        raise InputError(f"There is no table of corrected labels {path}.")
-    try:
-        rows = pa.csv.read_csv(
-            path,
-            convert_options=pa.csv.ConvertOptions(
-                strings_can_be_null=False, column_types=dict.fromkeys(_DOUBT, pa.string())
-            ),
-        ).to_pylist()
-        corrected = {
-            (read_cell(row["image"]), row["category"]): read_cell(row["correct"]) for row in rows
-        }
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} cannot be read as a table of corrected labels ({reason}): it needs the "
-            f"columns image, category, label and correct, as --export writes them."
-        ) from error
-    found = []
-    for split in splits:
-        labels = split.labels.copy()
-        for row, key in enumerate(split.keys):
-            for column, (category, attributes) in enumerate(split.schema.items()):
-                if (change := corrected.get((printable(key), category))) is not None:
-                    labels[row, column] = _corrected(path, key, attributes, change)
-        found.append(replace(split, labels=labels))
-    return found
-
-
-def _corrected(path: Path, key: str, attributes: Sequence[str], value: str | None) -> int:
-    if not value:
-        return UNLABELLED
-    if value not in attributes:
-        raise InputError(
-            f"{path}: {key} is corrected to {value!r}, but the attributes are "
-            f"{', '.join(attributes)}."
-        )
-    return attributes.index(value)

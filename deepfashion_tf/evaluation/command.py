@@ -9,6 +9,7 @@ from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.evaluation.evaluate import answer_labelled
+from deepfashion_tf.evaluation.mistakes import relabel_path
 from deepfashion_tf.evaluation.report import write_report
 from deepfashion_tf.evaluation.scores import METRICS_FILE, Scores
 from deepfashion_tf.evaluation.table import print_scores
@@ -70,7 +71,12 @@ def evaluate_command(options: Options) -> None:
         for kind, suffix in (("answers", ".csv"), ("report", ".html"))
     )
     check_outputs(
-        {"The file": path, "The table": answers, "The page": report},
+        {
+            "The file": path,
+            "The table": answers,
+            "The page": report,
+            "The corrections": relabel_path(report),
+        },
         [options.data, options.data_dir, options.schema],
     )
     scores = answered.scores()
@@ -90,7 +96,7 @@ def evaluate_command(options: Options) -> None:
         _print_outdated(run)
     if options.report:
         write_report(run, answered, scores, report)
-        console.print(f"Report: {report}", soft_wrap=True)
+        console.print(f"Report: {report}  Mistakes: {relabel_path(report)}", soft_wrap=True)
 
 
 def _print_outdated(run: Run) -> None:

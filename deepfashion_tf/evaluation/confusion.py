@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -12,6 +11,7 @@ from deepfashion_tf.colours import colours
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.answers import Answers
+from deepfashion_tf.evaluation.panels import draw_panels
 from deepfashion_tf.schema import UNLABELLED
 
 
@@ -25,6 +25,7 @@ class Mistake:
         probability: that the model gave its answer, 0 to 1.
         answered: an attribute.
         labelled: another one.
+        belief: that the model gave the label, 0 to 1.
     """
 
     row: int
@@ -32,6 +33,7 @@ class Mistake:
     probability: float
     answered: str
     labelled: str
+    belief: float
 
 
 def confusion_matrix(answers: Answers, category: str) -> np.ndarray:
@@ -73,12 +75,13 @@ def most_confident_mistakes(answers: Answers) -> list[Mistake]:
                 float(answers.probabilities[row, column]),
                 attributes[answers.answers[row, column]],
                 attributes[answers.labels[row, column]],
+                float(answers.label_probabilities[row, column]),
             )
         )
     return mistakes
 
 
-def plot_confusions(answers: Answers, title: str) -> Figure:
+def plot_confusions(answers: Answers, title: str, most: int = 3) -> Figure:
     """Draws the confusion matrices of all categories, each in its category's colour.
 
     A cell is as dark as the share of its row's images that it holds; the number is their
@@ -87,23 +90,14 @@ def plot_confusions(answers: Answers, title: str) -> Figure:
     Args:
         answers: of a model.
         title: above the figure.
+        most: matrices in a row.
     """
-    categories = list(answers.schema)
-    columns = min(len(categories), 3)
-    rows = -(-len(categories) // columns)
     side = max(3.6, 0.4 * max(map(len, answers.schema.values())))
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(0.5 + (side + 0.2) * columns, 0.5 + side * rows),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis in axes.flat[len(categories) :]:
-        axis.set_visible(False)
-    for axis, (category, colour) in zip(axes.flat, colours(categories).items(), strict=False):
+    figure, panels = draw_panels(list(answers.schema), (side + 0.2, side), most, margin=(0.5, 0.5))
+    for (axis,), (category, colour) in zip(
+        panels, colours(list(answers.schema)).items(), strict=True
+    ):
         _draw(axis, confusion_matrix(answers, category), answers.schema[category], colour)
-        axis.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
     figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
 

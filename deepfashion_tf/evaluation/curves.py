@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from deepfashion_tf.colours import colours, run_colours
 from deepfashion_tf.escaping import figure_text
+from deepfashion_tf.evaluation.panels import draw_panels, row_lengths
 from deepfashion_tf.evaluation.scores import Scores
 from deepfashion_tf.files import whole_or_nothing
 
@@ -59,22 +60,15 @@ def plot_curves(
         smoothing: as `smooth` takes it; stated in the legend.
     """
     categories = list(scores.categories)
-    columns = min(len(categories), 3 if len(categories) <= 9 else 4 + len(categories) // 25)
-    rows = -(-len(categories) // columns)
-    figure, axes = plt.subplots(
-        2 * rows,
-        columns,
-        figsize=(max(5.0, 0.5 + 3.5 * columns), 0.8 + 3.7 * rows),
-        sharex=True,
-        sharey="row",
-        height_ratios=(1.5, 1) * rows,
-        layout="constrained",
-        squeeze=False,
+    most = 3 if len(categories) <= 9 else 4 + len(categories) // 25
+    figure, panels = draw_panels(
+        categories, (3.5, 3.7), most, heights=(1.5, 1), margin=(0.5, 0.8), sharex=True
     )
-    palette = colours(categories)
-    for index, (category, colour) in enumerate(palette.items()):
-        row, column = 2 * (index // columns), index % columns
-        accuracy, loss = axes[row, column], axes[row + 1, column]
+    figure.set_figwidth(max(5.0, figure.get_figwidth()))
+    _share_scales(panels, most)
+    for (accuracy, loss), (category, colour) in zip(
+        panels, colours(categories).items(), strict=True
+    ):
         lines = dict.fromkeys(runs, colour) if len(runs) == 1 else run_colours(list(runs))
         for name, histories in runs.items():
             for axis, kind in ((accuracy, "accuracy"), (loss, "loss")):
@@ -83,18 +77,25 @@ def plot_curves(
         for axis in (accuracy, loss):
             _tidy(axis)
         _add_baseline(accuracy, scores.categories[category].majority_baseline)
-        accuracy.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
-        if column == 0:
-            accuracy.set_ylabel("accuracy")
-            loss.set_ylabel("loss")
-        if index + columns >= len(categories):
-            loss.set_xlabel("epoch")
-            loss.xaxis.set_tick_params(labelbottom=True)
-    for axis in axes[-2:].T.ravel():
-        axis.set_visible(axis.has_data())
     _add_legend(figure, runs, smoothing)
     figure.suptitle(figure_text(title), x=0.01, ha="left", fontweight="bold")
     return figure
+
+
+def _share_scales(panels: list[list[Axes]], most: int) -> None:
+    """Gives the panels of a row one scale for accuracy and one for loss, and labels both."""
+    first = 0
+    lengths = row_lengths(len(panels), most)
+    for length in lengths:
+        row = panels[first : first + length]
+        for kind, axes in zip(("accuracy", "loss"), zip(*row, strict=True), strict=True):
+            axes[0].set_ylabel(kind)
+            for axis in axes[1:]:
+                axis.sharey(axes[0])
+                axis.tick_params(labelleft=False)
+        first += length
+    for *_, loss in panels[-lengths[-1] :]:
+        loss.set_xlabel("epoch")
 
 
 def plot_means(

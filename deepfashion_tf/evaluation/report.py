@@ -8,34 +8,37 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from deepfashion_tf.colours import colours
-from deepfashion_tf.data.reading import crop_batches
-from deepfashion_tf.escaping import figure_text, markdown_text
+from deepfashion_tf.escaping import markdown_text
 from deepfashion_tf.evaluation.answers import Answers
 from deepfashion_tf.evaluation.confusion import (
-    Mistake,
     confusion_matrix,
     most_confident_mistakes,
     plot_confusions,
 )
 from deepfashion_tf.evaluation.evaluate import Answered
-from deepfashion_tf.evaluation.scores import Scores
+from deepfashion_tf.evaluation.mistakes import (
+    SHOWN,
+    describe_mistakes,
+    draw_mistakes,
+    picture_name,
+    relabel_path,
+    save_mistakes,
+)
+from deepfashion_tf.evaluation.scores import Scores, mean_of
 from deepfashion_tf.evaluation.statistics import RESAMPLES, Interval, over_images
 from deepfashion_tf.evaluation.table import detection_cells, remarks
 from deepfashion_tf.evaluation.tradeoff import plot_tradeoff
 from deepfashion_tf.evaluation.trust import plot_coverage, plot_reliability
 from deepfashion_tf.files import write_atomically
-from deepfashion_tf.inference.explanations import Explainer, overlay
 from deepfashion_tf.page import render_page, table
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.usage import command
 
-_SHOWN = 18  # mistakes
-_COLUMNS = 6
-
 
 def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> None:
     """Writes the page: scores with intervals, confusions, calibration, coverage, mistakes.
+
+    Beside it, `relabel_path` lists mistakes for correction.
 
     Args:
         run: that has answered.
@@ -44,64 +47,35 @@ def write_report(run: Run, answered: Answered, scores: Scores, path: Path) -> No
         path: an HTML file.
     """
     answers = answered.table
-    figures = {
-        "confusion.svg": plot_confusions(answers, ""),
-        "reliability.svg": plot_reliability(answered),
-        "coverage.svg": plot_coverage(answered),
-    }
-    if tradeoff := plot_tradeoff(answered, scores):
-        figures["tradeoff.svg"] = tradeoff
+    pictures = {}
+    # For desktops, and for phones.
+    for prefix, most, size in (("", 3, (7.6, 5.2)), ("narrow-", 1, (4.2, 5.0))):
+        figures = {
+            "confusion.svg": plot_confusions(answers, "", most),
+            "reliability.svg": plot_reliability(answered, most),
+            "coverage.svg": plot_coverage(answered, most),
+        }
+        if tradeoff := plot_tradeoff(answered, scores, size):
+            figures["tradeoff.svg"] = tradeoff
+        pictures |= {prefix + name: _encode(figure, name) for name, figure in figures.items()}
     mistakes = most_confident_mistakes(answers)
-    if mistakes:
-        figures["mistakes.jpg"] = plot_mistakes(run, answered, mistakes[:_SHOWN])
-    pictures = {name: _encode(figure, name) for name, figure in figures.items()}
+    shown = mistakes[:SHOWN]
+    if shown:
+        drawn = draw_mistakes(run, answered, shown)
+        pictures |= dict(zip(map(picture_name, shown), drawn, strict=True))
+    relabel = relabel_path(path)
+    save_mistakes(relabel, answered.split, mistakes)
     title = f"{run.directory.name}: {scores.images} {scores.split} images"
-    text = "\n\n".join(_sections(run, answered, answers, scores, mistakes))
+    text = "\n\n".join(
+        [
+            *_sections(run, answered, answers, scores),
+            *describe_mistakes(answered, mistakes, relabel.name),
+        ]
+    )
     write_atomically(path, render_page(title, f"# {markdown_text(title)}\n\n{text}\n", pictures))
 
 
-def plot_mistakes(run: Run, answered: Answered, mistakes: list[Mistake]) -> Figure:
-    """Draws mistakes as the crops that were given, and below each what its answer hangs on.
-
-    Below that stands what the head looked at, where the heads look.
-    """
-    palette = colours(list(answered.raw))
-    rows = np.array([mistake.row for mistake in mistakes])
-    some = answered.split.take(rows, answered.split.name)
-    crops = np.concatenate(list(crop_batches(some, run.config.image_size)))
-    explainer = Explainer(run.load_model(), run.normalization)
-    given = {c: answers[rows] for c, answers in answered.answers.items()}
-    # The network answers in the categories that were not learnt, too.
-    asked = {c: given.get(c, np.zeros(len(rows), int)) for c in explainer.categories}
-    heats, looks = explainer.explain(crops, asked), explainer.look(crops)
-    maps = [found for found in (heats, looks) if found]
-    lines, height = -(-len(mistakes) // _COLUMNS), 1 + len(maps)
-    figure, axes = plt.subplots(
-        height * lines,
-        _COLUMNS,
-        figsize=(11, 2.2 * height * lines),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for number, mistake in enumerate(mistakes):
-        above, *below = axes[height * (number // _COLUMNS) :, number % _COLUMNS][:height]
-        above.imshow(crops[number])
-        for axis, found in zip(below, maps, strict=True):
-            axis.imshow(overlay(crops[number], found[mistake.category][number]))
-        above.set_title(
-            f"{figure_text(mistake.answered)} {mistake.probability:.2f}\n"
-            f"labelled {figure_text(mistake.labelled)}",
-            color=palette[mistake.category],
-            size=8.5,
-        )
-    return figure
-
-
-def _sections(
-    run: Run, answered: Answered, answers: Answers, scores: Scores, mistakes: list[Mistake]
-) -> Iterator[str]:
+def _sections(run: Run, answered: Answered, answers: Answers, scores: Scores) -> Iterator[str]:
     config = run.config
     data = "drawings of the wardrobe" if config.is_wardrobe else Path(config.data_name).name
     yield (
@@ -149,41 +123,32 @@ def _sections(
         "promise nothing."
     )
     yield "![Accuracy over coverage](coverage.svg)"
-    yield "## The surest mistakes"
-    yield from _describe_mistakes(len(mistakes))
-
-
-def _describe_mistakes(count: int) -> Iterator[str]:
-    if not count:
-        yield "There are none."
-        return
-    yield (
-        f"{min(_SHOWN, count)} of {count} wrong answers, the most probable first: "
-        "what was answered and how probable the model found it, what is labelled, and below what "
-        "speaks for the answer (Grad-CAM: yellow most, grey nothing); a third picture is what its "
-        "head looked at. Look for wrong labels among them before you blame the model."
-    )
-    yield "![The surest mistakes, and what they hang on](mistakes.jpg)"
 
 
 def _scores(answers: Answers, scores: Scores) -> str:
-    header = ["category", "labelled", "accuracy", "95 % over images", "baseline", "difference"]
+    header = ["category", "labelled", "accuracy", "baseline", "difference", "95 % over images"]
     header += ["calibration error", "before"]
-    rows = []
-    for column, (category, score) in enumerate(scores.categories.items()):
-        if not score.images:
+    rows, hits, names = [], answers.hits, list(scores.categories)
+    weights = np.zeros(len(names))
+    for category, parts in scores.groups.items():
+        labelled = [names.index(name) for name, score in parts.items() if score.images]
+        if not labelled:
             rows.append([markdown_text(category), "0", *["—"] * 6])
             continue
+        weights[labelled] = 1 / len(labelled)
+        kinds = "accuracy", "majority_baseline", "calibration_error", "calibration_error_before"
+        accuracy, baseline, error, before = (mean_of(parts, kind) for kind in kinds)
+        beats = category not in parts or parts[category].beats_baseline
         rows.append(
             [
                 markdown_text(category),
-                str(score.images),
-                f"{score.accuracy:.4f}",
-                _spell(over_images(answers.hits[:, [column]])),
-                f"{score.majority_baseline:.4f}",
-                f"{score.accuracy - score.majority_baseline:+.4f}",
-                f"{score.calibration_error:.3f}",
-                f"{score.calibration_error_before:.3f}",
+                str(max(score.images for score in parts.values())),
+                f"{accuracy:.4f}",
+                f"{baseline:.4f}",
+                _marked(f"{accuracy - baseline:+.4f}", beats),
+                _spell(over_images(hits[:, labelled])),
+                f"{error:.3f}",
+                f"{before:.3f}",
             ]
         )
     mean, baseline = scores.mean_accuracy, scores.majority_baseline
@@ -192,9 +157,9 @@ def _scores(answers: Answers, scores: Scores) -> str:
             "**mean accuracy**",
             "",
             f"**{mean:.4f}**",
-            _spell(over_images(answers.hits)),
             f"{baseline:.4f}",
             f"**{mean - baseline:+.4f}**",
+            _spell(over_images(hits, weights)),
             f"{scores.mean_calibration_error:.3f}",
             f"{scores.mean_calibration_error_before:.3f}",
         ]
@@ -205,11 +170,10 @@ def _scores(answers: Answers, scores: Scores) -> str:
             "mean class recall",
             "",
             f"{recall:.4f}",
-            "",
             f"{constant:.4f}",
             f"{recall - constant:+.4f}",
+            *("", "", ""),
         ]
-        + ["", ""]
     )
     rows.append(_exact_match(answers, scores))
     return table(header, rows) + (
@@ -225,7 +189,10 @@ def _detections(answered: Answered, scores: Scores) -> Iterator[str]:
         for name, found in scores.detections.items()
     ]
     named += [(f"{name}: not applicable", found) for name, found in scores.applicability.items()]
-    rows = [[markdown_text(name), *detection_cells(found)] for name, found in named]
+    rows = []
+    for name, found in named:
+        *cells, f1, constant = detection_cells(found)
+        rows.append([markdown_text(name), *cells, _marked(f1, found.beats_constant), constant])
     header = ["attribute", "images", "average precision", "by chance", "F1", "F1 of always yes"]
     if not rows:
         return
@@ -250,11 +217,15 @@ def _exact_match(answers: Answers, scores: Scores) -> list[str]:
         "exact match",
         str(count),
         f"{share:.4f}",
-        _spell(over_images(answers.exact_hits)),
         f"{majority:.4f}",
         f"{share - majority:+.4f}",
+        _spell(over_images(answers.exact_hits)),
         *("", ""),
     ]
+
+
+def _marked(cell: str, beats_baseline: bool) -> str:
+    return cell if beats_baseline else f"~~{cell} not above~~"
 
 
 def _spell(interval: Interval) -> str:
@@ -283,10 +254,8 @@ def _recalls(answers: Answers) -> str:
 
 def _encode(figure: Figure, name: str) -> bytes:
     file = io.BytesIO()
-    suffix = name[name.rindex(".") + 1 :]
-    # The same figure gives the same file: no date, no random names.
-    options = {"metadata": {"Date": None}} if suffix == "svg" else {"pil_kwargs": {"quality": 88}}
+    # The same figure makes the same file: no date, no random names.
     with plt.rc_context({"svg.hashsalt": name}):
-        figure.savefig(file, format=suffix, dpi=100, **options)
+        figure.savefig(file, format="svg", dpi=100, metadata={"Date": None})
     plt.close(figure)
     return file.getvalue()

@@ -40,6 +40,11 @@ class Detection:
         """F1 of always answering that the attribute is there: no constant answer has more."""
         return 2 * self.share / (1 + self.share)
 
+    @property
+    def beats_constant(self) -> bool:
+        """Whether F1 is above that; of what no image has, nothing can be found."""
+        return not self.images or self.f1 > self.constant_f1
+
     @classmethod
     def of(cls, probabilities: np.ndarray, found: np.ndarray, is_there: np.ndarray) -> "Detection":
         """Scores answers.
@@ -92,8 +97,7 @@ class CategoryScore:
     @property
     def beats_baseline(self) -> bool:
         if self.part_of and self.detection:
-            # Of what no image has, nothing can be found.
-            return not self.detection.images or self.detection.f1 > self.detection.constant_f1
+            return self.detection.beats_constant
         return self.images > 0 and self.accuracy > self.majority_baseline
 
 

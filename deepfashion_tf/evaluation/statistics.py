@@ -47,7 +47,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, float(low), float(high))
 
 
-def over_images(hits: np.ndarray) -> Interval:
+def over_images(hits: np.ndarray, weights: np.ndarray | None = None) -> Interval:
     """Returns a mean accuracy, or a difference of two, and its bootstrap interval over images.
 
     Each image counts with what it contributes to the mean over categories,
@@ -59,11 +59,13 @@ def over_images(hits: np.ndarray) -> Interval:
     Args:
         hits: float ``[images, categories]``: 1, 0, or a difference or a mean of such; NaN = not
             labelled.
+        weights: float ``[categories]``, of each in the mean; None = all alike.
     """
     labelled = (~np.isnan(hits)).sum(axis=0)
     known = labelled > 0
-    shares = np.nan_to_num(hits[:, known]) / labelled[known]
-    values = shares.sum(axis=1) * len(hits) / known.sum()
+    weights = np.ones(len(known)) if weights is None else weights
+    shares = np.nan_to_num(hits[:, known]) / labelled[known] * weights[known]
+    values = shares.sum(axis=1) * len(hits) / weights[known].sum()
     if np.ptp(values) == 0:
         return Interval(float(values.mean()), float(values.mean()), float(values.mean()))
     found = stats.bootstrap(

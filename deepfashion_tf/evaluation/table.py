@@ -92,10 +92,15 @@ def _detections(scores: Scores) -> Table:
     table.add_column("attribute")
     for name in ("images", "AP", "by chance", "F1", "always yes"):
         table.add_column(name, justify="right")
-    for name, found in scores.detections.items():
-        table.add_row(_name_of(scores, name), *detection_cells(found))
-    for name, found in scores.applicability.items():
-        table.add_row(Text(f"{name}: not applicable", "italic"), *detection_cells(found))
+    named = [(_name_of(scores, name), found) for name, found in scores.detections.items()]
+    named += [
+        (Text(f"{name}: not applicable", "italic"), found)
+        for name, found in scores.applicability.items()
+    ]
+    for name, found in named:
+        *cells, f1, constant = detection_cells(found)
+        f1 = Text(f1, "" if found.beats_constant else "red")
+        table.add_row(name, *cells, f1, constant)
     table.add_section()
     for name, value in (
         ("mean AP (mAP)", scores.mean_average_precision),

@@ -20,7 +20,9 @@ _LABELLED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOUR, _GREY = "#0072B2", "0.55"
 
 
-def plot_tradeoff(answered: Answered, scores: Scores) -> Figure | None:
+def plot_tradeoff(
+    answered: Answered, scores: Scores, size: tuple[float, float] = (7.6, 5.2)
+) -> Figure | None:
     """Draws mean class recall over mean accuracy, for every weight of mean class recall.
 
     Beside it stands one power tau of the shares for all categories (Menon et al. 2021), and the
@@ -29,6 +31,7 @@ def plot_tradeoff(answered: Answered, scores: Scores) -> Figure | None:
     Args:
         answered: images and answers.
         scores: of the same.
+        size: of the figure in inches.
 
     Returns:
         The figure; None where the calibration does not know the shares of the training images.
@@ -41,7 +44,7 @@ def plot_tradeoff(answered: Answered, scores: Scores) -> Figure | None:
     weighed = weigh_recall(answered.raw, labels, shares, temperatures)
     logits = {category: logits_of(values) for category, values in answered.raw.items()}
     powers = Tradeoff.of(logits, labels, TAUS, [power_offsets(shares, tau) for tau in TAUS])
-    figure, axis = plt.subplots(figsize=(7.6, 5.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     _plot(axis, powers, _GREY, "power τ of the training shares, 0 to 1.5", 0)
     _plot(axis, weighed, _COLOUR, "weight of mean class recall, 0 to 1", 1)
     price = calibration.recall_price
@@ -59,7 +62,7 @@ def plot_tradeoff(answered: Answered, scores: Scores) -> Figure | None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="0.94")
     axis.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2 if size[0] > 6 else 1, frameon=False)
     return figure
 
 

@@ -1,13 +1,11 @@
 """Figures on what a model's probabilities are worth: reliability, and accuracy by coverage."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepfashion_tf.colours import colours
-from deepfashion_tf.escaping import figure_text
 from deepfashion_tf.evaluation.evaluate import Answered
+from deepfashion_tf.evaluation.panels import draw_panels
 from deepfashion_tf.inference.calibration import Coverage, Reliability, certainty, decide
 from deepfashion_tf.schema import UNLABELLED
 
@@ -24,13 +22,13 @@ def hits_of(answered: Answered, category: str, answers: np.ndarray) -> np.ndarra
     return np.where(labels == UNLABELLED, np.nan, answers == labels)
 
 
-def plot_reliability(answered: Answered) -> Figure:
+def plot_reliability(answered: Answered, most: int = 3) -> Figure:
     """Draws the accuracy of answers of about the same probability, before and after calibration.
 
     On the diagonal probabilities mean what they say; above it the model is less sure than it
     should be. A dot is as large as the share of the answers that it stands for.
     """
-    figure, axes = _panels(list(answered.raw), 2.9, square=True)
+    figure, axes = _panels(list(answered.raw), 2.9, most, sharey=True)
     for (category, colour), axis in zip(colours(list(answered.raw)).items(), axes, strict=True):
         raw, scaled = answered.raw[category], answered.probabilities[category]
         kinds = (
@@ -50,17 +48,17 @@ def plot_reliability(answered: Answered) -> Figure:
         axis.plot([0, 1], [0, 1], color="0.3", lw=1, ls=":")
         axis.set(xlim=(0, 1), ylim=(0, 1))
         axis.legend(frameon=False, loc="upper left", fontsize=8)
-    _label(figure, axes, "probability of the answer", "share that is right")
+    _label(figure, "probability of the answer", "share that is right")
     return figure
 
 
-def plot_coverage(answered: Answered, accuracy: float = 0.95) -> Figure:
+def plot_coverage(answered: Answered, most: int = 3, accuracy: float = 0.95) -> Figure:
     """Draws the accuracy of the answers that are accepted, over the share that is.
 
     Answers are accepted from the surest on. The ring is where `accuracy` is promised by the
     run's calibration, which was made on the validation split.
     """
-    figure, axes = _panels(list(answered.raw), 2.5)
+    figure, axes = _panels(list(answered.raw), 2.5, most)
     for (category, colour), axis in zip(colours(list(answered.raw)).items(), axes, strict=True):
         answers = answered.answers[category]
         probabilities = certainty(answered.probabilities[category], answers)
@@ -76,7 +74,7 @@ def plot_coverage(answered: Answered, accuracy: float = 0.95) -> Figure:
             axis.plot(share, kept, "o", mfc="none", color="0.1", ms=9)
             axis.text(share, kept - 0.02, f"from {threshold:.2f}", ha="center", va="top", size=8)
         axis.set(xlim=(0, 1.02), ylim=(min(0.5, *accuracies, 1), 1.02))
-    _label(figure, axes, "share of the answers accepted", "share of these that is right")
+    _label(figure, "share of the answers accepted", "share of these that is right")
     return figure
 
 
@@ -85,32 +83,15 @@ def _promised(answered: Answered, category: str, accuracy: float) -> float | Non
     return found.coverage.threshold_for(accuracy) if found else None
 
 
-def _panels(categories: list[str], height: float, square: bool = False) -> tuple[Figure, list]:
-    columns = min(3, len(categories))
-    rows = -(-len(categories) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(0.4 + 3.3 * columns, 0.3 + height * rows),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-        sharey=square,
-    )
-    for axis in axes.flat[len(categories) :]:
-        axis.set_visible(False)
-    shown = list(axes.flat[: len(categories)])
-    for category, axis in zip(categories, shown, strict=True):
-        colour = colours(categories)[category]
-        axis.set_title(figure_text(category), color=colour, fontweight="bold", loc="left")
+def _panels(categories: list[str], height: float, most: int, **shared: bool):
+    figure, panels = draw_panels(categories, (3.3, height), most, sharex=True, **shared)
+    for (axis,) in panels:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(color="0.94")
         axis.set_axisbelow(True)
-    return figure, shown
+    return figure, [axis for (axis,) in panels]
 
 
-def _label(figure: Figure, axes: list[Axes], below: str, beside: str) -> None:
+def _label(figure: Figure, below: str, beside: str) -> None:
     figure.supxlabel(below, size=10)
     figure.supylabel(beside, size=10)
-    for axis in axes[-3:]:
-        axis.xaxis.set_tick_params(labelbottom=True)

@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from deepfashion_tf.command_line import hidden_stderr
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.export.frozen import freeze
+from deepfashion_tf.export.litert import order_outputs
 from deepfashion_tf.export.onnx_graph import scale_channels_first
 from deepfashion_tf.export.saved_model import (
     check_answers,
@@ -130,9 +131,12 @@ def export_onnx(run: Run) -> Path:
 def export_litert(run: Run) -> Path:
     """Writes ``export-litert/`` into a run directory: ``model.tflite`` and ``assets/``.
 
-    As `export_openvino`, for phones and small machines; the signature is ``images``.
+    As `export_openvino`, for phones and small machines; the signature is ``images``. The outputs
+    are in the order of the schema's categories, and named after them.
     """
-    return _export_network(run, "litert", lambda answer, path: _write_litert(answer, path, None))
+    return _export_network(
+        run, "litert", lambda answer, path: _write_litert(answer, path, list(run.schema), None)
+    )
 
 
 def export_litert_int8(run: Run) -> Path:
@@ -146,7 +150,9 @@ def export_litert_int8(run: Run) -> Path:
     """
     crops = _calibration_crops(run)
     return _export_network(
-        run, "litert-int8", lambda answer, path: _write_litert(answer, path, crops)
+        run,
+        "litert-int8",
+        lambda answer, path: _write_litert(answer, path, list(run.schema), crops),
     )
 
 
@@ -156,7 +162,9 @@ def _calibration_crops(run: Run) -> np.ndarray:
     return np.concatenate(list(crop_batches(split.take(rows, "train"), run.config.image_size)))
 
 
-def _write_litert(answer: Callable, path: Path, calibration: np.ndarray | None) -> None:
+def _write_litert(
+    answer: Callable, path: Path, categories: Sequence[str], calibration: np.ndarray | None
+) -> None:
     frozen = freeze(answer.get_concrete_function())
     of_crops = tf.function(frozen, autograph=False, input_signature=answer.input_signature)
     with tempfile.TemporaryDirectory() as folder, hidden_stderr():
@@ -167,7 +175,7 @@ def _write_litert(answer: Callable, path: Path, calibration: np.ndarray | None) 
             converter.representative_dataset = lambda: (
                 (SIGNATURE, {"images": crop[None]}) for crop in calibration
             )
-        path.write_bytes(converter.convert())
+        path.write_bytes(order_outputs(converter.convert(), categories))
 
 
 def _export_network(run: Run, engine: EngineName, write: Callable[[Callable, Path], None]) -> Path:
