@@ -144,13 +144,18 @@ def split_words(cell: str) -> list[str]:
     return [word for word in words if word and word.casefold() != NONE]
 
 
+def _as_word(value: object) -> str:
+    # Not "None": a word for none of the attributes.
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _words_of(cell: str) -> list[str]:
     if cell[:1] in "[{":
         try:
             found = json.loads(cell)
             if isinstance(found, dict):  # as Label Studio exports several choices
                 found = found["choices"]
-            return [str(word).strip() for word in found]
+            return [_as_word(word).strip() for word in found]
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
     # No comma of a decimal number.
