@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+NONE: Final = "none"  # of a category of kind multi: it has none of the attributes
 NOT_APPLICABLE: Final = "not_applicable"
 # What tables hold where an optional category does not apply.
 NOT_APPLICABLE_WORDS: Final = ("n/a", "n.a.", "na", "not applicable", "does not apply")
@@ -92,9 +93,9 @@ def parts_of(
     questions = []
     for number, attribute in enumerate(category.attributes, start=1):
         end = _slug(attribute)
-        questions.append(
-            (end if end and names[end] == 1 else str(number), (f"no {attribute}", attribute))
-        )
+        if not end or names[end] > 1:
+            end = str(number) if str(number) not in names else f"attribute_{number}"
+        questions.append((end, (f"no {attribute}", attribute)))
     if is_optional:
         questions.append((NOT_APPLICABLE, ("applicable", NOT_APPLICABLE)))
     return tuple(
@@ -150,6 +151,12 @@ def _faults_of_multi(category: Category) -> Iterator[str]:
     """Yields what is wrong with a category of kind multi, as it is written."""
     if not category.attributes:
         yield f"{category.name} has no attributes: give it one or more, or leave it out"
+    for attribute in category.attributes:
+        if fold_word(attribute) == NONE:
+            yield (
+                f"{category.name} is of kind multi and has the attribute {attribute}, which means "
+                f"none of its attributes: leave it out"
+            )
     yield from _faults_of_words(category)
 
 

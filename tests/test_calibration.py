@@ -201,3 +201,12 @@ def test_a_calibration_of_other_categories_is_refused(tmp_path):
         Calibration.load(path, Schema.of({"colour": ["red", "blue"]}))
     with pytest.raises(InputError, match="offsets has 3 numbers, but must have 2"):
         Calibration.load(path, Schema.of({"fit": ["tight", "loose"]}))
+
+
+def test_a_threshold_is_for_attributes_of_kind_multi(tmp_path):
+    path = tmp_path / "calibration.json"
+    document = good_document()
+    next(iter(document["categories"].values()), {})["threshold"] = 0.5
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="fit: a threshold is for attributes of a category of"):
+        Calibration.load(path, Schema.of({"fit": ["tight", "loose", "other"]}))

@@ -280,6 +280,16 @@ def test_auto_takes_the_fastest_that_was_made_of_this_very_model(run, tmp_path, 
 
 
 @pytest.mark.slow
+def test_a_run_and_its_export_of_other_categories_are_refused(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run.directory, copy)
+    schema = (copy / "schema.yaml").read_text()
+    (copy / "schema.yaml").write_text(schema.replace("[tight, loose", "[loose, tight"))
+    with pytest.raises(InputError, match=r"have other categories \(fit is \[loose, tight"):
+        Predictor.load(copy, "openvino")
+
+
+@pytest.mark.slow
 def test_what_is_none_of_the_engines_is_refused(run, tmp_path):
     with pytest.raises(InputError, match="is an export for onnxruntime: leave out"):
         Predictor.load(run.directory / "export-onnx", "openvino")

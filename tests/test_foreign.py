@@ -1,6 +1,7 @@
 """Annotations of other programs: the table that is made of them trains."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -183,3 +184,103 @@ def test_the_command(run_here, challenge):
     assert "14 annotations: 12 rows, 2 left out" in out
     assert "several words in sleeve, of which none is taken: 1 row" in out
     assert (challenge / "table.csv").is_file() and (challenge / "schema.yaml").is_file()
+
+
+def converted(
+    folder: Path, content, name: str = "a.json", levels=()
+) -> tuple[list[str], list[str]]:
+    """Lines of the table that is made of a file's content, and what is left out."""
+    path = folder / name
+    if not isinstance(content, Path):
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    found = read_annotations(content if isinstance(content, Path) else path, levels)
+    write_records(folder / "out.csv", found)
+    left_out = [f"{place} {why}" for place, why in found.left_out]
+    return (folder / "out.csv").read_text().splitlines(), left_out
+
+
+def damaged_coco(**changes) -> dict:
+    content = coco(2)
+    content["annotations"] = [{**content["annotations"][0], **changes}, content["annotations"][1]]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"bbox": [1, 2, float("nan"), 4]}, "a box of 1 2 nan 6"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "a box of 1 2 inf 6"),
+        ({"bbox": [1, 2, 3]}, "not enough values"),
+        ({"bbox": {"x": 1, "y": 2, "w": 3, "h": 4}}, "could not convert"),
+        ({"attributes": ["x"]}, "no attribute 'items'"),
+        ({"category_id": 77}, "is of category 77, which is missing"),
+    ],
+)
+def test_a_broken_annotation_is_left_out_alone(tmp_path, changes, fault):
+    lines, left_out = converted(tmp_path, damaged_coco(id=5, **changes))
+    assert len(lines) == 2
+    assert left_out[0].startswith("annotation 5 ") and fault in left_out[0]
+
+
+def test_images_of_one_id_are_told(tmp_path):
+    content = coco(2)
+    content["images"][1]["id"] = 0
+    content["annotations"] = content["annotations"][:1]
+    lines, left_out = converted(tmp_path, content)
+    assert lines[1].startswith("00000.jpg") and "00001.jpg has the id 0 of 00000.jpg" in left_out
+
+
+def test_words_are_those_of_the_file(tmp_path):
+    words = {"image": "front", "x1": 9, "on": True, "several": ["a", "b"], "none": None}
+    lines, _ = converted(tmp_path, damaged_coco(attributes=words))
+    header = lines[0].split(",")
+    cells = dict(zip(header, lines[1].split(","), strict=True))
+    assert len(set(header)) == len(header)
+    assert cells["image_label"] == "front" and cells["x1_label"] == "9" and cells["on"] == "true"
+    assert cells["several"] == "a;b" and cells["none"] == "" and cells["image"] == "00000.jpg"
+
+
+def test_shapes_that_are_not_read_are_listed_and_rotated_boxes_enclosed(tmp_path):
+    text = cvat(1).replace("</box>", '</box><polygon label="dress" points="1,2;3,4"/>')
+    lines, left_out = converted(tmp_path, text.replace("<box", '<box rotation="90"'), "a.xml")
+    # 20 x 30 around (14, 21) becomes 30 x 20.
+    assert lines[1].split(",")[1:5] == ["0", "11", "29", "31"]
+    assert any("has a polygon: only boxes and tags are read" in one for one in left_out)
+    tasks = label_studio(2)
+    tasks[0]["annotations"][0]["result"] += [
+        {"from_name": "cut", "type": "taxonomy", "value": {"taxonomy": [["a"]]}}
+    ]
+    tasks[0]["annotations"][0]["result"][2]["value"]["choices"] = "warm"
+    lines, left_out = converted(tmp_path, tasks)
+    assert "task 0 has taxonomy: only choices and rectangles are read" in left_out
+    assert "warm" in lines[1]
+
+
+def test_the_image_of_a_task_is_the_text_that_names_one(tmp_path):
+    tasks = label_studio(1)
+    tasks[0]["data"] = {"title": "Dress no. 5 / red.", **tasks[0]["data"]}
+    assert converted(tmp_path, tasks)[0][1].startswith("00000.jpg")
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        (["kind", "kind"], "--levels has 'kind' in several places"),
+        ([""], "--levels has ''"),
+        (["kind", "cut"], "No image of .* lies 2 folders deep"),
+    ],
+)
+def test_levels_that_fit_no_folder_are_told(tmp_path, levels, message):
+    for name in ("dress/1.jpg", "3.jpg"):
+        (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "d" / name).write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputError, match=message):
+        converted(tmp_path, tmp_path / "d", levels=levels)
+    lines, left_out = converted(tmp_path, tmp_path / "d")
+    assert len(lines) == 2 and "3.jpg lies 0 folders deep" in left_out[0]
+
+
+def test_a_pipe_is_no_file_of_annotations(tmp_path):
+    os.mkfifo(tmp_path / "p.json")
+    with pytest.raises(InputError, match="is neither a file nor a folder"):
+        read_annotations(tmp_path / "p.json")

@@ -14,9 +14,10 @@ from PIL import Image
 from deepfashion_tf.data.deepfashion import read_split
 from deepfashion_tf.data.foreign.convert import write_records
 from deepfashion_tf.data.foreign.record import Record, Records
+from deepfashion_tf.data.labels import LabelReader
 from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
-from deepfashion_tf.data.table import read_table, write_table
+from deepfashion_tf.data.table import label_cells, read_table, write_table
 from deepfashion_tf.data.wardrobe import write_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.evaluation.evaluate import Answered
@@ -97,6 +98,10 @@ def test_what_it_writes_it_reads(tmp_path):
         ("categories:\n  a: {optional: maybe, attributes: [x]}", "optional of a is maybe: write"),
         ("categories:\n  a: {kind: multi, attributes: []}", "line 2: a has no attributes"),
         ("categories:\n  a: {kind: multi, attributes: [x, x]}", "a has the attribute x 2 times"),
+        (
+            "categories:\n  a: {kind: multi, attributes: [x, None]}",
+            "has the attribute None, which means",
+        ),
         (
             "categories:\n  a: {kind: multi, attributes: [accuracy, probability]}",
             "the categories a and a_accuracy would both make a_accuracy",
@@ -410,3 +415,19 @@ def test_a_wardrobe_with_kinds_trains_answers_and_is_exported(tmp_path, monkeypa
         {c: a.attribute for c, a in row.items()} for row in found[1]
     ]
     assert list(found[0][0]) == list(builtin_schema())
+
+
+@pytest.mark.parametrize("is_optional", [False, True])
+def test_any_attributes_that_are_written_are_read_again(is_optional):
+    names = ["a", "b", "a;b", "a,b", "80 %", "80% a", "[x]", "{}", '"q"', "n/a", "null", "-", "1,5"]
+    names += ["+1", "1", "12%", "no a", "true", "=1+1", "\\", "unknown", "b|a", "ß", "50% b"]
+    optional = ["fabric"] if is_optional else []
+    schema = Schema.of({"fabric": names}, multi=["fabric"], optional=optional)
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.04, 0.08, 0.5, 1.0) * 40:
+        has = rng.random(len(names)) < share
+        labels = [*has.astype(int), *[0] * is_optional]
+        (cell,) = label_cells(schema, np.array(labels))
+        assert LabelReader("fabric", schema).read_cell(cell) == tuple(labels), cell
+    (cell,) = label_cells(schema, np.array([1, 1, *[0] * (len(schema) - 2)]))
+    assert cell == '["a", "b"]'

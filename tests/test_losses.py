@@ -199,3 +199,29 @@ def test_labels_whose_shape_the_batch_alone_knows_have_the_same_loss():
     rankless = [tf.TensorSpec(None), tf.TensorSpec([None, 5])]
     with pytest.raises(ValueError, match="of unknown rank do not fit"):
         tf.function(loss.__call__, input_signature=rankless)(column, probabilities)
+
+
+def test_lists_of_numbers_have_the_loss_of_arrays():
+    probabilities = tf.nn.softmax(LOGITS).numpy()
+    expected = float(FocalLoss()(LABELS, probabilities))
+    assert float(FocalLoss()(LABELS.tolist(), probabilities.tolist())) == pytest.approx(expected)
+
+
+def test_an_id_that_is_no_class_is_no_example_without_a_label():
+    # Ids that count from 1 would never train the last class.
+    for labels in (LABELS + 1, LABELS[:, None] + 1):
+        assert np.isnan(float(FocalLoss()(labels, tf.nn.softmax(LOGITS))))
+
+
+@pytest.mark.parametrize("shape", [(2, 20, 5), (5,)])
+def test_answers_that_are_no_classifiers_are_refused(shape):
+    with pytest.raises(ValueError, match=r"are none of a classifier: give \[n, classes\]"):
+        FocalLoss(from_logits=True)(np.zeros(shape[0], "int32"), np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"gamma": -1.0}, {"gamma": float("nan")}, {"alpha": [1, -1]}, {"smoothing": 1.0}]
+)
+def test_numbers_that_no_loss_can_have_are_refused(options):
+    with pytest.raises(ValueError, match="FocalLoss takes gamma >= 0"):
+        FocalLoss(**options)

@@ -133,7 +133,7 @@ def test_many_faults_of_one_kind_are_one(challenge):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "has no column image; its columns are"),
+        ([], "is empty: name a table with a header and rows"),
         ([HEADER], "has no row below its header"),
         (["image,season", "img/00000.jpg,summer"], "has no column collar; its columns are"),
         (["image,season,season,collar", "a,b,c,d"], "has several columns season"),

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import defaultdict
+from decimal import Decimal
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError
@@ -63,7 +64,7 @@ def read_number(cell: object) -> float | None:
         if not _NUMBER.fullmatch(cell):
             return None
         number = float(cell.replace(",", "."))
-    elif isinstance(cell, int | float) and not isinstance(cell, bool):
+    elif isinstance(cell, int | float | Decimal) and not isinstance(cell, bool):
         number = cell
     else:
         return None

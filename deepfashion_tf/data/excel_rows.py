@@ -3,13 +3,20 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from deepfashion_tf.data.excel_cells import hidden_cells
 from deepfashion_tf.data.row import Row
 from deepfashion_tf.errors import InputError
 
+if TYPE_CHECKING:
+    import python_calamine
+
 
 class ExcelRows:
-    """The rows of a spreadsheet's first sheet that holds something; see `row.Rows`.
+    """The rows of a spreadsheet's first visible sheet that holds something; see `row.Rows`.
+
+    Every cell of a merged area has the value of the area.
 
     Raises:
         InputError: the package is missing, or the file is broken.
@@ -27,9 +34,12 @@ class ExcelRows:
             ) from error
         try:
             book = python_calamine.load_workbook(str(path))
-            sheets = [
-                (name, book.get_sheet_by_name(name).to_python(False)) for name in book.sheet_names
-            ]
+            sheets = {
+                sheet.name: book.get_sheet_by_name(sheet.name)
+                for sheet in sorted(book.sheets_metadata, key=_is_hidden)
+            }
+            tables = {name: sheet.to_python(False) for name, sheet in sheets.items()}
+            merged = {name: sheet.merged_cell_ranges or [] for name, sheet in sheets.items()}
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         # The package is written in Rust, whose panics are no Exception.
@@ -38,15 +48,35 @@ class ExcelRows:
             raise InputError(
                 f"{path} cannot be read as a spreadsheet ({reason}): save it anew as .xlsx or CSV."
             ) from error
-        filled = [(name, rows) for name, rows in sheets if any(map(any, rows))]
-        name, self._rows = filled[0] if filled else ("", [])
+        filled = [name for name, rows in tables.items() if any(map(any, rows))]
+        name = filled[0] if filled else ""
+        self._rows: list[list] = tables.get(name, [])
         self.notes, self.empty, self._columns = [], 0, None
         if len(filled) > 1:
-            others = ", ".join(other for other, _ in filled[1:])
-            self.notes.append(f"has several sheets: {name} is read, {others} not")
+            self.notes.append(f"has several sheets: {name} is read, {', '.join(filled[1:])} not")
+        for row, column, text in hidden_cells(path, name) if filled else ():
+            self._put(row, column, text)
+        for area in merged.get(name, ()):
+            self._spread(*area)
         self._start = next((n for n, row in enumerate(self._rows) if any(map(_text, row))), 0)
         header = self._rows[self._start] if self._rows else []
         self.names = [(_text(cell) or "").strip() for cell in header]
+
+    def _put(self, row: int, column: int, value: object) -> None:
+        self._rows += [[] for _ in range(row + 1 - len(self._rows))]
+        cells = self._rows[row]
+        cells += [""] * (column + 1 - len(cells))
+        if cells[column] == "":
+            cells[column] = value
+
+    def _spread(self, first: tuple[int, int], last: tuple[int, int]) -> None:
+        """Gives every cell of a merged area of rows the value of its first one."""
+        (top, left), (bottom, right) = first, last
+        if top == bottom or top >= len(self._rows) or left >= len(self._rows[top]):
+            return
+        for row in range(top, min(bottom + 1, len(self._rows))):
+            for column in range(left, right + 1):
+                self._put(row, column, self._rows[top][left])
 
     def choose(self, columns: list[int], image: int | None) -> None:
         self._columns = columns
@@ -63,6 +93,10 @@ class ExcelRows:
             else:
                 cells += [None] * (width - len(cells))
                 yield Row(number, [cells[c] for c in columns] if columns else cells)
+
+
+def _is_hidden(sheet: "python_calamine.SheetMetadata") -> bool:
+    return not str(sheet.visible).endswith(".Visible")
 
 
 def _text(cell: object) -> str | None:

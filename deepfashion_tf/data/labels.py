@@ -4,13 +4,13 @@ import difflib
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 
-from deepfashion_tf.category import NOT_APPLICABLE, NOT_APPLICABLE_WORDS, fold_word
+from deepfashion_tf.category import NONE, NOT_APPLICABLE, NOT_APPLICABLE_WORDS, fold_word
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import list_some
 from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Schema
 
-NONE = "none"  # of a category of kind multi: it has none of the attributes
 SEPARATOR = ";"
 _SHARES = re.compile(r"\d+([.,]\d+)?\s*%")  # "80 % cotton"
 
@@ -131,11 +131,19 @@ class LabelReader:
         return found
 
 
-def join_attributes(attributes: list[str]) -> str:
-    """Returns the cell of a table that `LabelReader` reads as these attributes of kind multi."""
-    if any(SEPARATOR in name or "|" in name for name in attributes):
+def join_attributes(attributes: list[str], known: Collection[str] = ()) -> str:
+    """Returns the cell of a table that `LabelReader` reads as these attributes of kind multi.
+
+    Args:
+        attributes: those that an image has.
+        known: all of the category; one of them may be called "a;b".
+    """
+    joined = SEPARATOR.join(attributes)
+    if any(SEPARATOR in name or "|" in name for name in attributes) or (
+        len(attributes) > 1 and joined in known
+    ):
         return as_json(attributes, ensure_ascii=False)
-    return SEPARATOR.join(attributes) or NONE
+    return joined or NONE
 
 
 def split_words(cell: str) -> list[str]:
@@ -144,13 +152,18 @@ def split_words(cell: str) -> list[str]:
     return [word for word in words if word and word.casefold() != NONE]
 
 
+def _as_word(value: object) -> str:
+    # Not "None": a word for none of the attributes.
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _words_of(cell: str) -> list[str]:
     if cell[:1] in "[{":
         try:
             found = json.loads(cell)
             if isinstance(found, dict):  # as Label Studio exports several choices
                 found = found["choices"]
-            return [str(word).strip() for word in found]
+            return [_as_word(word).strip() for word in found]
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
     # No comma of a decimal number.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,18 +20,18 @@ _AT_ONCE = 256  # rows, which may hold images
 class ParquetRows:
     """The rows of one Parquet file, or of several with the same columns; see `row.Rows`.
 
-    Lists of texts or of class labels become lists of words.
+    Lists of texts or of class labels become lists of words. Other nested values stay as they are.
 
     An embedded image, a column of bytes or of ``{bytes, path}``, is a cell of bytes; where only
     its path is given, it is a text. The class labels of Hugging Face become their names. Several
     files whose names begin with train, validation or test have a column ``split`` of these.
 
     Attributes:
-        labels: column -> the names of its class labels, as the file's metadata list them.
+        labels: column -> the names of its class labels, as the metadata of the files list them.
         left_out: column -> why it cannot be read: it is nested.
 
     Raises:
-        InputError: a file is broken, or its columns differ from the first one's.
+        InputError: a file is broken, or its columns or class labels differ from the first one's.
     """
 
     unit = "row"
@@ -38,21 +39,20 @@ class ParquetRows:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths, self.notes, self.empty, self._columns = list(paths), [], 0, None
         schema = self._schema(self.paths[0])
-        for path in self.paths[1:]:
-            if (names := self._schema(path).names) != schema.names:
-                different = sorted(set(names) ^ set(schema.names))
-                raise InputError(
-                    f"{path} has other columns than {self.paths[0]} ({', '.join(different)}): "
-                    f"name files of one table."
-                )
         self.names = list(schema.names)
+        self.labels, self._list_labels = _class_labels(schema)
+        if twins := sorted(name for name, count in Counter(self.names).items() if count > 1):
+            raise InputError(
+                f"{self.paths[0]} has several columns {twins[0]}: keep one, or rename one."
+            )
+        for path in self.paths[1:]:
+            self._check_shard(path)
         # The files of Hugging Face are called train-00000-of-00002.parquet.
         words = [split_word(path) for path in self.paths]
         names_split = "split" not in self.names and len(set(words)) > 1 and None not in words
         self._splits = words if names_split else None
         if names_split:
             self.names.append("split")
-        self.labels, self._list_labels = _class_labels(schema)
         self.left_out = {
             field.name: "it is nested"
             for field in schema
@@ -82,6 +82,21 @@ class ParquetRows:
                 if number != expected:
                     raise ValueError(f"it lists {expected} rows and holds {number}")
 
+    def _check_shard(self, path: Path) -> None:
+        schema = self._schema(path)
+        if different := sorted(set(schema.names) ^ set(self.names)):
+            raise InputError(
+                f"{path} has other columns than {self.paths[0]} ({', '.join(different)}): "
+                f"name files of one table."
+            )
+        labels = {**self.labels, **self._list_labels}
+        others = {name: names for found in _class_labels(schema) for name, names in found.items()}
+        if different := sorted(n for n in labels | others if labels.get(n) != others.get(n)):
+            raise InputError(
+                f"{path} has other class labels than {self.paths[0]} ({', '.join(different)}), so "
+                f"that their numbers mean other attributes: write the names instead."
+            )
+
     def _schema(self, path: Path) -> pa.Schema:
         with _opened(path) as file:
             return file.schema_arrow
@@ -91,15 +106,11 @@ class ParquetRows:
             column = column.dictionary_decode()
         values = column.to_pylist()
         if names := self._list_labels.get(name):
-            known = dict(enumerate(names))
-            return [None if v is None else [known.get(one, str(one)) for one in v] for v in values]
-        if pa.types.is_struct(column.type):
+            return [[_label(one, names) for one in v] if isinstance(v, list) else v for v in values]
+        if is_image(column.type) and pa.types.is_struct(column.type):
             return [_embedded(value) for value in values]
         if names := self.labels.get(name):
-            return [
-                names[v] if isinstance(v, int) and 0 <= v < len(names) else None if v == -1 else v
-                for v in values
-            ]
+            return [None if v == -1 else _label(v, names) for v in values]
         return values
 
 
@@ -107,6 +118,11 @@ def split_word(path: Path) -> str | None:
     """Returns the split that a file's name begins with, None where it begins otherwise."""
     word = re.split(r"[-_.]", path.name, maxsplit=1)[0]
     return None if split_id(word) is None else word
+
+
+def _label(value: object, names: list[str]) -> object:
+    is_id = isinstance(value, int | float) and value in range(len(names))
+    return names[int(value)] if is_id else value
 
 
 def _embedded(value: dict | None) -> bytes | str | None:
@@ -124,9 +140,15 @@ def is_image(type_: pa.DataType) -> bool:
 
 def _is_nested(type_: pa.DataType) -> bool:
     is_list = pa.types.is_list(type_) or pa.types.is_large_list(type_)
-    if is_list and pa.types.is_string(type_.value_type):
+    if is_list and _is_text(type_.value_type):
         return False
     return pa.types.is_nested(type_) and not is_image(type_)
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type_):
+        return _is_text(type_.value_type)
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
 def _class_labels(schema: pa.Schema) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -154,7 +176,8 @@ def _opened(path: Path) -> Iterator[pa.parquet.ParquetFile]:
     try:
         with pa.parquet.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError, ValueError) as error:
+    # A date beyond those of Python is an OverflowError.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} cannot be read as a Parquet table ({reason}): save it anew."

@@ -144,7 +144,8 @@ def label_cells(schema: Schema, labels: np.ndarray) -> list[str]:
         elif parts[0].part_of is None:
             cells.append(parts[0].attributes[found[0]])
         else:
-            cells.append(join_attributes([p.attributes[1] for p in parts if ids[p.name] == 1]))
+            found_words = [p.attributes[1] for p in parts if ids[p.name] == 1]
+            cells.append(join_attributes(found_words, [p.attributes[1] for p in parts]))
     return cells
 
 

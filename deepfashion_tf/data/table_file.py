@@ -4,6 +4,7 @@ import glob
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -219,11 +220,16 @@ def _as_text(cell: object) -> str | None:
         return cell.strip() or None
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return None
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+    if isinstance(cell, float | Decimal) and abs(cell) < 1e15 and cell == int(cell):
         return str(int(cell))
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, list) and all(isinstance(one, str) for one in cell):
-        return as_json(cell, ensure_ascii=False)
-    # Neither bytes nor anything else that is nested is shown.
-    return f"<{type(cell).__name__}>" if isinstance(cell, bytes | list | dict) else str(cell)
+    is_short = isinstance(cell, list) and not any(isinstance(one, float) for one in cell)
+    if is_short or isinstance(cell, dict):
+        return as_json(cell, ensure_ascii=False, default=_kind_of)
+    # Neither bytes nor a list of numbers, such as features, is shown.
+    return _kind_of(cell) if isinstance(cell, bytes | list) else str(cell)
+
+
+def _kind_of(cell: object) -> str:
+    return f"<{type(cell).__name__}>" if isinstance(cell, bytes | list) else str(cell)

@@ -127,7 +127,10 @@ class Answering:
         found = tuple((part.attributes[1], p) for part, p in told if is_found[part.name])
         others = [(part.attributes[1], p) for part, p in told if not is_found[part.name]]
         return Answer(
-            join_attributes([part.attributes[1] for part in asked if is_found[part.name]]),
+            join_attributes(
+                [part.attributes[1] for part in asked if is_found[part.name]],
+                [part.attributes[1] for part in asked],
+            ),
             min(float(self._certain[part.name][row]) for part in known),
             self._status([part.name for part in known], row),
             others[: self._wanted.top - 1],

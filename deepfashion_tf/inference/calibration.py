@@ -470,6 +470,14 @@ class Calibration(dict[str, CategoryCalibration]):
             for category, found in _object(document, "categories").items():
                 classes = _classes_of(category, schema)
                 loaded[category] = _read_category(found, f"{category}: ", classes)
+                if (
+                    schema
+                    and loaded[category].threshold is not None
+                    and not _is_part(category, schema)
+                ):
+                    raise ValueError(
+                        f"{category}: a threshold is for attributes of a category of kind multi"
+                    )
             return loaded
         except FileNotFoundError:
             return cls()
@@ -521,6 +529,10 @@ def _classes_of(category: str, schema: Schema | None) -> int | None:
     if category not in schema:
         raise ValueError(f"{category} is none of the categories {', '.join(schema)}")
     return len(schema[category])
+
+
+def _is_part(category: str, schema: Schema) -> bool:
+    return any(c.name == category and c.part_of for c in schema.categories)
 
 
 def _read_category(found: object, place: str, classes: int | None) -> CategoryCalibration:

@@ -48,7 +48,7 @@ from deepfashion_tf.inference.exported import (
 from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.inference.items import Item, fetched
 from deepfashion_tf.runs.config import CONFIG_FILE
-from deepfashion_tf.runs.run import MODEL_FILE, Run
+from deepfashion_tf.runs.run import MODEL_FILE, SCHEMA_FILE, Run
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
@@ -138,6 +138,11 @@ class Predictor:
             lambda: Explainer(run.load_model(), run.normalization),
             exact,
         )
+        if different := run.schema.differences(found.schema):
+            raise InputError(
+                f"{run.directory} and its export for {chosen} have other categories "
+                f"({different[0]}): undo the change of {SCHEMA_FILE}, or export the run again."
+            )
         found.name = str(run.directory)
         return found
 

@@ -1,8 +1,10 @@
 """Focal loss and cross-entropy on partial labels."""
 
+import math
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -105,8 +107,9 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
     Of soft labels, shares y_c of each class, it is ``-sum_c y_c alpha_c (1 - p_c)^gamma log(p_c)``.
 
     Args:
-        labels: class ids ``[batch]`` or ``[batch, 1]``; -1 = not labelled, whose loss is 0. Or
-            float ``[batch, classes]``, shares of the classes, of sum 0 to 1.
+        labels: class ids ``[batch]`` or ``[batch, 1]``; -1 = not labelled, whose loss is 0, and
+            the loss of an id that is no class is NaN. Or float ``[batch, classes]``, shares of
+            the classes, of sum 0 to 1.
         logits: float ``[batch, classes]``; log-probabilities are logits too.
         gamma: focusing parameter, >= 0.
         alpha: weight of all classes, or one a class.
@@ -115,12 +118,16 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
         float32 ``[batch]``, never reduced.
 
     Raises:
-        ValueError: labels of another shape, or of another batch.
+        ValueError: labels or answers of another shape, or labels of another batch.
 
     Reference:
         Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
     """
     labels, logits = ops.convert_to_tensor(labels), ops.convert_to_tensor(logits)
+    if logits.shape.rank != 2:
+        raise ValueError(
+            f"Answers of shape {tuple(logits.shape)} are none of a classifier: give [n, classes]."
+        )
     classes = logits.shape[-1]
     if not labels.shape[:1].is_compatible_with(logits.shape[:1]):
         raise ValueError(
@@ -135,6 +142,9 @@ def focal_loss(labels, logits, gamma: float = 2.0, alpha: float | Sequence[float
         # Of one class alone, powers are those of one number an example.
         weights = ops.sum(weights, axis=-1)
         log_probabilities = ops.sum(log_probabilities * shares, axis=-1)
+        # Such as ids that count from 1: their one_hot is as empty as that of -1.
+        is_class = _ids_of(labels) < classes
+        log_probabilities = ops.where(is_class, log_probabilities, math.nan)
     if gamma:
         # The slope of x^gamma has a pole at 0 for gamma < 1: stay a hair above.
         wrongness = ops.maximum(-ops.expm1(log_probabilities), 1e-12)
@@ -184,6 +194,12 @@ class FocalLoss(keras.losses.Loss):
         from_logits: bool = False,
     ):
         super().__init__(name=name, reduction=reduction)
+        weights = alpha if isinstance(alpha, Sequence) else [alpha]
+        if not all(0 <= value < math.inf for value in (gamma, *weights)) or not 0 <= smoothing < 1:
+            raise ValueError(
+                f"FocalLoss takes gamma >= 0, alpha >= 0 and a smoothing from 0 to below 1, not "
+                f"{gamma}, {alpha} and {smoothing}."
+            )
         self.gamma = gamma
         self.alpha = alpha
         self.smoothing = smoothing
@@ -199,6 +215,11 @@ class FocalLoss(keras.losses.Loss):
             even = labelled_share(labels, classes)[:, None] / classes
             labels = class_shares(labels, classes) * (1 - self.smoothing) + even * self.smoothing
         return focal_loss(labels, logits, self.gamma, self.alpha)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras takes a list of numbers for a structure of tensors.
+        y_true, y_pred = (np.asarray(y) if isinstance(y, list) else y for y in (y_true, y_pred))
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         # Keras will divide by this replica's batch size and by the number of replicas, and

@@ -27,6 +27,8 @@ def read_class_folders(folder: Path, levels: Sequence[str] = ()) -> Records:
     if not paths:
         raise InputError(f"{folder} holds no image: name a folder of folders of images.")
     places = [(path, Path(os.path.relpath(path, folder)).parts[:-1]) for path in paths]
+    if twins := [one for one in levels if not one or (one != "-" and levels.count(one) > 1)]:
+        raise InputError(f"--levels has {twins[0]!r} in several places: name each level once.")
     levels = list(levels) or _guess(folder, [parts for _, parts in places])
     for path, parts in places:
         if len(parts) != len(levels):
@@ -39,11 +41,17 @@ def read_class_folders(folder: Path, levels: Sequence[str] = ()) -> Records:
             elif level != "-":
                 record.values[level] = [name]
         found.records.append(record)
+    if not found.records:
+        raise InputError(
+            f"No image of {folder} lies {len(levels)} folders deep: give --levels a name for each "
+            f"level of folders."
+        )
     return found
 
 
 def _guess(folder: Path, places: list[tuple[str, ...]]) -> list[str]:
-    depth = max(map(len, places), key=[len(p) for p in places].count)
+    depths = [len(parts) for parts in places if parts]
+    depth = max(depths, key=depths.count, default=0)
     if not depth:
         raise InputError(f"{folder} has no folder per class: its images lie in it directly.")
     firsts = {parts[0] for parts in places if len(parts) == depth}

@@ -20,9 +20,10 @@ from deepfashion_tf.data.labels import join_attributes
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.escaping import cell_text
-from deepfashion_tf.files import is_folder, write_atomically
+from deepfashion_tf.files import is_file, is_folder, write_atomically
 
 _MULTI = 0.1  # of the rows have several words in a category of kind multi
+_TAKEN = ("image", "split", "group", "bbox", *BOX, "x", "y", "width", "height")
 _KINDS = "a folder per class, COCO's .json, CVAT's .xml or Label Studio's .json"
 
 
@@ -38,6 +39,8 @@ def read_annotations(path: Path, levels: Sequence[str] = ()) -> Records:
     """
     if is_folder(path):
         return read_class_folders(path, levels)
+    if path.exists() and not is_file(path):
+        raise InputError(f"{path} is neither a file nor a folder: name {_KINDS}.")
     try:
         if path.suffix.lower() == ".xml":
             found = read_cvat(path)
@@ -55,7 +58,8 @@ def read_annotations(path: Path, levels: Sequence[str] = ()) -> Records:
             f"{path} cannot be read ({type(error).__name__}: {reason}): name {_KINDS}."
         ) from error
     if not found.records:
-        raise InputError(f"{path} holds no annotated image: name {_KINDS}.")
+        first = next((f" ({place} {why})" for place, why in found.left_out), "")
+        raise InputError(f"{path} holds no annotated image{first}: name {_KINDS}.")
     return found
 
 
@@ -85,7 +89,8 @@ def write_records(path: Path, found: Records, images: Path | None = None) -> Cou
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     extras = [name for name in ("split", "group") if has[name]]
-    writer.writerow(["image", *(BOX if has["box"] else ()), *extras, *map(cell_text, columns)])
+    own = ["image", *(BOX if has["box"] else ()), *extras]
+    writer.writerow([*own, *(cell_text(_column(name)) for name in columns)])
     for record in found.records:
         words = []
         for column in columns:
@@ -100,6 +105,14 @@ def write_records(path: Path, found: Records, images: Path | None = None) -> Cou
         writer.writerow([cell_text(_named(record.image, path, images)), *box, *others, *words])
     write_atomically(path, text.getvalue())
     return +several
+
+
+def _column(name: str) -> str:
+    """Returns what a column is called whose own name the table has for something else."""
+    name = name.strip() or "label"
+    while name.casefold() in _TAKEN:
+        name += "_label"
+    return name
 
 
 def _rounded(record: Record) -> list[int | str]:

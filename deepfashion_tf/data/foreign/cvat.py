@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from deepfashion_tf.data.foreign.record import Record, Records
+from deepfashion_tf.data.foreign.record import Record, Records, checked_box
 from deepfashion_tf.data.split import split_id
 
 
@@ -17,24 +17,34 @@ def read_cvat(path: Path) -> Records:
     for _, image in ElementTree.iterparse(path):
         if image.tag != "image":
             continue
-        name = image.attrib["name"]
-        tags: dict[str, list[str]] = {}
-        for tag in image.iter("tag"):
-            _add(tags, tag)
-        boxes = list(image.iter("box"))
-        split = image.get("subset")
-        split = split if split_id(split) is not None else None
-        for box in boxes:
+        place = image.get("name") or f"image {image.get('id')}"
+        with found.reading(place):
+            _read(found, image, image.attrib["name"])
+        image.clear()  # so that a file of gigabytes fits
+    return found
+
+
+def _read(found: Records, image: ElementTree.Element, name: str) -> None:
+    tags: dict[str, list[str]] = {}
+    for tag in image.iter("tag"):
+        _add(tags, tag)
+    boxes = list(image.iter("box"))
+    split = image.get("subset")
+    split = split if split_id(split) is not None else None
+    for number, box in enumerate(boxes, 1):
+        with found.reading(f"{name}, box {number}"):
             values = {column: list(words) for column, words in tags.items()}
             _add(values, box)
             corners = tuple(float(box.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+            corners = checked_box(corners, float(box.get("rotation", 0)))
             found.records.append(Record(name, values, corners, split, name))
-        if not boxes and tags:
-            found.records.append(Record(name, tags, None, split, name))
-        if not boxes and not tags:
-            found.left_out.append((name, "has no box and no tag"))
-        image.clear()  # so that a file of gigabytes fits
-    return found
+    if not boxes and tags:
+        found.records.append(Record(name, tags, None, split, name))
+    if not boxes and not tags:
+        found.left_out.append((name, "has no box and no tag"))
+    for shape in image:
+        if shape.tag not in ("box", "tag"):
+            found.left_out.append((name, f"has a {shape.tag}: only boxes and tags are read"))
 
 
 def _add(values: dict[str, list[str]], element: ElementTree.Element) -> None:
