@@ -1,5 +1,6 @@
 """The README and the documentation: their size, English, commands and links."""
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -97,6 +98,27 @@ def test_terms_are_standard(path):
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"^```.*?^```$|`[^`]*`", "", text, flags=re.DOTALL | re.MULTILINE)
     assert not UNWANTED.findall(text)
+
+
+def docstrings() -> Iterator[str]:
+    for path in sorted((ROOT / "deepfashion_tf").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                yield ast.get_docstring(node) or ""
+
+
+def test_spelling_and_style_are_clean(tmp_path):
+    """codespell for all texts and code; proselint for pages and docstrings."""
+    (tmp_path / "docstrings.md").write_text("\n\n".join(docstrings()), encoding="utf-8")
+    tools = Path(sys.executable).parent
+    folders = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "deepfashion_tf"]
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md", tmp_path / "docstrings.md"]
+    for command in (
+        [tools / "codespell", *folders],
+        [tools / "proselint", "check", "--config", ".proselintrc.json", *pages],
+    ):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_splitter_finds_what_it_is_for():

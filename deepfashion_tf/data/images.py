@@ -145,7 +145,7 @@ def read_crop(image_bytes: tf.Tensor, box: tf.Tensor, size: int, padding: float 
 
 
 def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
-    """Normalizes pixels by one multiply-add.
+    """Normalizes pixels by one multiplication and one addition.
 
     Args:
         images: uint8 or float32 ``[..., width, 3]``, RGB, 0..255; the width is known.

@@ -2,7 +2,7 @@
 
 `decode` knows all kinds, and its graph costs half a millisecond an image even where none
 of the rare ones comes. The exported model has nothing else; but where Python gives the
-bytes, it can turn a rare image into a plain one, by the very same function.
+bytes, it can turn a rare image into a plain one, by the same function.
 """
 
 import functools

@@ -177,8 +177,8 @@ def _scores(answers: Answers, scores: Scores) -> str:
     )
     rows.append(_exact_match(answers, scores))
     return table(header, rows) + (
-        f"\n\nIntervals: percentiles of {RESAMPLES} bootstrap samples of the images; they tell how "
-        "far other images may lead, and nothing of other seeds."
+        f"\n\nIntervals: percentiles of {RESAMPLES} bootstrap samples of the images; they cover "
+        "other images, not other seeds."
     )
 
 

@@ -32,7 +32,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
     """Returns the mean over training runs and Student's t interval of it.
 
     Mean ± t(0.975, n − 1) · s / √n, s being the standard deviation with n − 1. It tells how far
-    another seed may lead, on these very images. One run has no interval.
+    another seed may lead, on the same images. One run has no interval.
 
     Args:
         values: one a seed.
@@ -54,7 +54,7 @@ def over_images(hits: np.ndarray, weights: np.ndarray | None = None) -> Interval
     x_i = n / C · Σ_c h_ic / n_c, so that the mean of the x_i is the mean accuracy also where
     labels are missing; images are drawn anew with replacement, percentiles taken (Efron 1979).
     For a difference `hits` holds differences of the same images, so that the comparison is
-    paired. It tells how far other images may lead, with these very runs.
+    paired. It tells how far other images may lead, with the same runs.
 
     Args:
         hits: float ``[images, categories]``: 1, 0, or a difference or a mean of such; NaN = not

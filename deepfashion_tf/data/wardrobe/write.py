@@ -100,7 +100,7 @@ def write_wardrobe(
 def end_if_reloaded() -> None:
     """Ends a drawing process that has loaded, and begun to run, the script that started it.
 
-    It would wait for ever for what its parent is about to draw.
+    It would wait without end for what its parent is about to draw.
     """
     # As multiprocessing itself asks before it starts a process.
     if getattr(multiprocessing.current_process(), "_inheriting", False):

@@ -86,7 +86,7 @@ class ApplicationWeights:
             advice = "say --representation pooled, or " if self.has_top else ""
             raise InputError(
                 f"{self.source} does not fit {self.variant} at {size} pixels, and nothing of it "
-                f"was loaded ({reason}): {advice}name weights of this very network."
+                f"was loaded ({reason}): {advice}name weights of this network."
             ) from error
 
     def _read(self, network: keras.Model, size: int) -> tuple[keras.Model, bool]:
@@ -135,7 +135,7 @@ def find_application_weights(
     """Finds weights of a network of keras.applications, downloaded where they are not here yet.
 
     Args:
-        source: imagenet, or a file: ``.weights.h5``, ``.h5`` or ``.keras`` of this very network.
+        source: imagenet, or a file: ``.weights.h5``, ``.h5`` or ``.keras`` of this network.
         application: which network.
         folder: where Keras keeps weights.
         top: with the 1000-d ImageNet output.
@@ -153,7 +153,7 @@ def find_application_weights(
         path = find_file(
             source,
             f"--weights {printable(source)} does not go with --backbone {application.backbone}: "
-            f"say imagenet, wardrobe or none, or name a file of this very network",
+            f"say imagenet, wardrobe or none, or name a file of this network",
         )
         if path.suffix not in _KINDS:
             raise InputError(

@@ -186,7 +186,7 @@ def load_weights(weights: Weights | ApplicationWeights, network: keras.Model) ->
     if result.faults:
         raise InputError(
             f"{weights.source} does not fit the network {weights.variant}, and nothing of it was "
-            f"loaded; {result.faults}. Name weights of this very network."
+            f"loaded; {result.faults}. Name weights of this network."
         )
     check_values(weights.source, result.values)
     for path, value in result.values.items():

@@ -220,7 +220,7 @@ _MAKERS: dict[str, Callable[[], object]] = {
 
 
 def typed(value: object, kind: type) -> object:
-    """Returns a value that is of this very type.
+    """Returns a value that is of exactly this type.
 
     Raises:
         ValueError: it is not.
