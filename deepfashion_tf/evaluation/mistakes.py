@@ -80,7 +80,7 @@ def describe_mistakes(answered: Answered, mistakes: list[Mistake], relabel: str)
     yield (
         f"{min(SHOWN, len(mistakes))} of {len(mistakes)} wrong answers, the most probable first, "
         "each with its probability. Beside the crop stands what speaks for the answer (Grad-CAM: "
-        "yellow most, grey nothing); a third picture is what its head looked at. Look for wrong "
+        "yellow most, grey nothing); a third picture is the attention of its head. Look for wrong "
         "labels among them before you blame the model."
     )
     yield (

@@ -148,7 +148,7 @@ def remarks(scores: Scores) -> list[str]:
     multi = [name for name, parts in scores.groups.items() if name not in parts]
     beaten = [name for name in scores.beaten_by_baseline if name not in single]
     absent = scores.unseen_attributes(labelled)
-    sentences = ["baseline: what always giving a category's commonest answer would score here."]
+    sentences = ["baseline: the score of always answering a category's most frequent attribute."]
     if len(scores.beaten_by_baseline) == len(labelled):
         sentences.append(
             "This model beats the majority baseline in no category: it has learnt nothing of use."
