@@ -104,8 +104,8 @@ def _tell_scores(scores: Scores | None, images: str) -> str:
         return "How often it is right was not measured."
     return (
         f"Right in {scores.mean_accuracy:.1%} of its answers for {scores.images} {images} of the "
-        f"{_split(scores)} split (mean accuracy); always answering each category's commonest attribute "
-        f"is right in {scores.majority_baseline:.1%}."
+        f"{_split(scores)} split (mean accuracy); always answering each category's commonest "
+        f"attribute is right in {scores.majority_baseline:.1%}."
     )
 
 
