@@ -51,6 +51,18 @@ def check_outputs(
                 )
 
 
+def check_ending(option: str, path: Path, kind: str, *endings: str) -> None:
+    """Checks that a file to be written is called as its kind is, and so is no photograph.
+
+    Raises:
+        InputError: it ends otherwise.
+    """
+    if path.suffix.lower() not in endings:
+        raise InputError(
+            f"{option} {path} is no {kind}: name a file that ends in {' or '.join(endings)}."
+        )
+
+
 def is_same(path: str | Path, other: str | Path) -> bool:
     """Whether two names lead to one file or folder, which need not be there yet."""
     try:

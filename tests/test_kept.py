@@ -83,6 +83,7 @@ def test_some_columns_come_back_in_the_order_asked_for(ask):
     [
         (("--keep-columns", "colour"), "no table has this column; their columns are 'Product No'"),
         (("--keep-columns", "all", "--data", "x.csv"), "need a table of images"),
+        (("--group-by", "colour", "--output", "o.csv"), "--group-by colour: no table has this"),
     ],
 )
 def test_a_column_that_is_not_there_is_refused(trained, run_here, shop, options, message):
@@ -173,3 +174,16 @@ def test_a_catalogue_keeps_columns(trained, shop, tmp_path):
     assert tag_shard(predictor, wanted, shard, Disk(tmp_path)) == (7, 1)
     rows = read(tmp_path / shard.name)
     assert [row["price"] for row in rows] == ["1,5", "2", "1,5", "9", None, "1,5", "7"]
+
+
+def test_columns_that_are_called_as_those_of_answers_have_names_of_their_own(ask, shop):
+    names = ["sleeve", "input_sleeve", "photographs", "sleeve_agreement"]
+    lines = [",".join(["image", "product", *names]), "0.jpg,A,a,b,c,d", "1.jpg,A,a,b,c,d"]
+    shop.write_text("\n".join(lines))
+    for suffix in (".csv", ".parquet"):
+        code, rows = ask(f"o{suffix}", "--keep-columns", "all", "--group-by", "product")
+        assert code == 0
+        (row,) = rows
+        assert (row["input_input_sleeve"], row["input_sleeve"]) == ("a", "b")
+        assert (row["input_photographs"], row["input_sleeve_agreement"]) == ("c", "d")
+        assert int(row["photographs"]) == 2

@@ -58,6 +58,18 @@ def test_make_schema(run_here, table, alias):
     assert "--output" in refuses(run_here, table, "make_schema", "in.csv", "--output", alias)
 
 
+def test_no_schema_or_table_takes_the_place_of_a_photograph(run_here, trained, table):
+    for script, options, message in (
+        ("make_schema", ("in.csv", "--output", "img/00003.jpg"), "is no schema: name a file that"),
+        ("make_table", ("img", "--output", "img/00003.jpg"), "is no table: name a file that ends"),
+        ("make_table", ("img", "--schema", "img/00003.jpg"), "is no schema: name a file that"),
+    ):
+        assert message in refuses(run_here, table, script, *options)
+    run = trained.run.directory
+    err = refuses(run_here, table, "tag_catalogue", run, "--input", "img", "--output", "in.csv")
+    assert err == "error: --output in.csv is a file: name a folder.\n"
+
+
 def test_the_doctors_other_files(run_here, trained, table):
     run = ("--run", trained.run.directory)
     page = table.with_name("in.html")

@@ -1,5 +1,7 @@
 """Features of a catalogue, and the photographs that are nearest to a picture."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
@@ -78,6 +80,19 @@ def test_the_command_prints_and_draws(table, trained, wardrobe, run_module, tmp_
         assert picture.size == (4 * 210 + 10, 210 + 18 + 10)
     with pytest.raises(InputError, match="None of the images"):
         run_module("similar", trained.run.directory, table, tmp_path / "broken.jpg")
+
+
+def test_the_sheet_takes_no_photographs_place(trained, wardrobe, run_module, tmp_path):
+    photographs = [tmp_path / f"{number}.jpg" for number in range(2)]
+    for number, photograph in enumerate(photographs):
+        shutil.copy(wardrobe / "img" / f"{number:05d}.jpg", photograph)
+    features = tmp_path / "f.parquet"
+    run_module("predict", trained.run.directory, tmp_path, "--embed", features)
+    before = photographs[1].read_bytes()
+    options = (features, photographs[0], "--output", photographs[1])
+    with pytest.raises(InputError, match=r"--output .*1\.jpg is what this command reads"):
+        run_module("similar", trained.run.directory, *options)
+    assert photographs[1].read_bytes() == before
 
 
 def test_a_picture_without_a_file_is_grey():

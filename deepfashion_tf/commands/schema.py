@@ -8,7 +8,7 @@ import tyro
 
 from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.data.table_options import TableOptions
-from deepfashion_tf.outputs import check_outputs
+from deepfashion_tf.outputs import check_ending, check_outputs
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Options(TableOptions):
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    check_ending("--output", options.output, "schema", ".yaml", ".yml")
     check_outputs({"--output": options.output}, [options.table])
     proposal = propose_schema(options.table, options.columns, options)
     proposal.schema.save(options.output)

@@ -52,6 +52,8 @@ def main() -> int:
     if not shown:
         raise InputError("None of the images could be read.")
     if options.output:
+        read = [each.path for _, neighbours in shown for each in neighbours]
+        check_outputs({"--output": options.output}, [*read, *(item.path for item, _ in shown)])
         with whole_or_nothing(options.output) as temporary:
             draw_sheet(shown).save(temporary, quality=90)
         print(f"Contact sheet: {printable(options.output)}")

@@ -9,7 +9,7 @@ import tyro
 from deepfashion_tf.data.foreign.convert import read_annotations, write_records
 from deepfashion_tf.data.schema_proposal import propose_schema
 from deepfashion_tf.errors import counted, list_some, printable
-from deepfashion_tf.outputs import check_outputs
+from deepfashion_tf.outputs import check_ending, check_outputs
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    check_ending("--output", options.output, "table", ".csv")
+    check_ending("--schema", options.schema, "schema", ".yaml", ".yml")
     check_outputs({"--output": options.output, "--schema": options.schema}, [options.input])
     found = read_annotations(options.input, options.levels)
     several = write_records(options.output, found, options.images)

@@ -1,6 +1,6 @@
 """One category's answer for one image, and the table that answers make. No TensorFlow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -160,9 +160,24 @@ def columns(wanted: Wanted) -> list[str]:
         for place in range(2, _places(wanted, category) + 2):
             names += [f"{category}_{place}", f"{category}_{place}_probability"]
     first = ["image", *(BOX if wanted.with_boxes else ())]
-    taken = {*first, *names}
-    kept = [f"input_{name}" if name in taken else name for name in wanted.kept]
-    return [*first, *kept, *names]
+    return [*first, *free_names(wanted.kept, {*first, *names}), *names]
+
+
+def free_names(names: Iterable[str], taken: Collection[str]) -> list[str]:
+    """Names columns of the input so that no two columns have one name.
+
+    Args:
+        names: of the columns.
+        taken: names that other columns have.
+    """
+    found: list[str] = []
+    names = list(names)
+    for name in names:
+        free = name
+        while free in taken or free in found or (free != name and free in names):
+            free = f"input_{free}"
+        found.append(free)
+    return found
 
 
 def _places(wanted: Wanted, category: str) -> int:

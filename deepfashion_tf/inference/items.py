@@ -223,32 +223,40 @@ def find_items(
     return Found(inputs, box, options or TableOptions(), outside, kept, group_by)
 
 
-def kept_columns(inputs: Sequence[str], wanted: Sequence[str], options: TableOptions) -> list[str]:
+def kept_columns(
+    inputs: Sequence[str],
+    wanted: Sequence[str],
+    options: TableOptions,
+    group_by: str | None = None,
+) -> list[str]:
     """Finds the columns of tables that answers keep.
 
     Args:
         inputs: as `find_items` takes them.
         wanted: names, or "all": every column but those of images and boxes.
         options: as `find_items` takes them.
+        group_by: as `find_items` takes it; this column is kept, too.
 
     Raises:
         InputError: no table has such a column, or no input is a table.
     """
-    if not wanted:
+    asked = [("--group-by", group_by)] if group_by is not None else []
+    is_all = list(wanted) == ["all"]
+    asked += [] if is_all else [("--keep-columns", name) for name in wanted]
+    if not asked and not is_all:
         return []
+    option = asked[0][0] if asked else "--keep-columns"
     tables = [TableFile(_path_of(text), options) for text in inputs if _is_table(text)]
     if not tables:
-        raise InputError("--keep-columns needs a table of images: name one, or leave it out.")
+        raise InputError(f"{option} needs a table of images: name one, or leave it out.")
     known = list(dict.fromkeys(name for table in tables for name in table.names))
-    if list(wanted) == ["all"]:
-        return known
-    for name in wanted:
+    for option, name in asked:
         if all(table.columns.find(name) is None for table in tables):
             raise InputError(
-                f"--keep-columns {name}: no table has this column; their columns are "
+                f"{option} {name}: no table has this column; their columns are "
                 f"{list_some([repr(one) for one in known], most=30)}."
             )
-    return list(wanted)
+    return known if is_all else list(dict.fromkeys(name for _, name in asked))
 
 
 def items_of(split: Split) -> Iterator[Item]:

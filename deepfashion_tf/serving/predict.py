@@ -81,7 +81,7 @@ def predict_command(options: Options) -> int:
         InputError: the options, the model or all of the images cannot be used.
     """
     _check(options)
-    kept = kept_columns(options.images, _kept_names(options), options)
+    kept = kept_columns(options.images, options.keep_columns, options, options.group_by)
     if options.data is not None:
         run = Run.load(options.run)
         items = items_of(run.read_split(options.split, options.data, options.schema))
@@ -108,12 +108,6 @@ def predict_command(options: Options) -> int:
         code = predict(predictor, items, wanted, _output(options), [*others, embeddings])
     console.print(f"Features: {options.embed}", soft_wrap=True)
     return code
-
-
-def _kept_names(options: Options) -> tuple[str, ...]:
-    """Returns the names of the columns to keep: that of the groups is one of them."""
-    names, group = options.keep_columns, options.group_by
-    return names if group is None or group in names or names == ("all",) else (group, *names)
 
 
 @dataclass(frozen=True)

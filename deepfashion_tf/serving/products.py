@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deepfashion_tf.inference.answers import Wanted
+from deepfashion_tf.inference.answers import Wanted, free_names
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.calibration import decide, logits_of
 from deepfashion_tf.inference.items import Item
@@ -38,7 +38,8 @@ def grouped(wanted: Wanted) -> Wanted:
     them whose own answer is the product's.
     """
     more = {"photographs": "int32"} | {f"{c}_agreement": "float32" for c in wanted.schema.groups}
-    return replace(wanted, kept={**wanted.kept, **more})
+    names = free_names(wanted.kept, more)
+    return replace(wanted, kept={**dict(zip(names, wanted.kept.values(), strict=True)), **more})
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from deepfashion_tf.data.addresses import is_address
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.files import is_file
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import find_items, has_boxes, kept_columns
@@ -54,6 +55,8 @@ def catalogue_command(options: Options) -> int:
             raise InputError(f"--{option} is {getattr(options, name)}, but must be 1 or more.")
     place = place_of(options.output)
     outside = place.folder if isinstance(place, Disk) else None
+    if outside and is_file(outside):
+        raise InputError(f"--output {options.output} is a file: name a folder.")
     for text in options.input:
         if outside and not is_address(text) and is_within(text, outside):
             raise InputError(
