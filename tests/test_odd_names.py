@@ -14,6 +14,7 @@ from conftest import make_narrow
 from deepfashion_tf.inference.answers import Wanted
 from deepfashion_tf.inference.items import find_items
 from deepfashion_tf.inference.predictor import Predictor
+from deepfashion_tf.serving.catalogue.places import Disk
 from deepfashion_tf.serving.catalogue.shards import count_done, shards_of, tag_shard
 
 NAMES = [b"caf\xe9.jpg", b"\xff\xfe.jpg", b"plain.jpg", b"\xed\xa0\x80.jpg", b"\xc3\xa9.jpg"]
@@ -61,8 +62,8 @@ def test_a_catalogue_answers_all_of_them(trained, photographs, tmp_path):
     predictor = Predictor.load(trained.run.directory)
     wanted = Wanted(predictor.schema)
     (shard,) = shards_of(find_items([str(photographs)]), 100)
-    assert tag_shard(predictor, wanted, shard, tmp_path) == (len(NAMES), 1)
-    assert count_done(shard, tmp_path) == (len(NAMES), 1)
+    assert tag_shard(predictor, wanted, shard, Disk(tmp_path)) == (len(NAMES), 1)
+    assert count_done(shard, Disk(tmp_path)) == (len(NAMES), 1)
     rows = read(tmp_path / shard.name)
     assert f"{photographs}/caf\\udce9.jpg" in {row["image"] for row in rows}
     assert r"broken \udce9.jpg" in (tmp_path / "_part-000000.faults.csv").read_text()

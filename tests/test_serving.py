@@ -101,7 +101,7 @@ def test_a_row_is_a_file_in_base64_and_its_box(trained):
 
 def test_what_the_server_refuses_is_told(url, export, trained):
     outside = Item("outside", (0, 0, 9999, 9), trained.val.keys[0])
-    with pytest.raises(InputError, match=r"refuses \(400\).*lies outside"):
+    with pytest.raises(InputError, match=r"refuses \(400\).*hold its box.*\[0\] \[of\] \[1\]"):
         ask(url, [outside], read_attributes(export))
     with pytest.raises(InputError, match="does not answer"):
         ask("http://127.0.0.1:9/v1/models/garments", [outside], read_attributes(export), timeout=2)

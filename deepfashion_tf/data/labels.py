@@ -154,7 +154,7 @@ def split_words(cell: str) -> list[str]:
 
 def _as_word(value: object) -> str:
     # Not "None": a word for none of the attributes.
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else as_json(value)
 
 
 def _words_of(cell: str) -> list[str]:
