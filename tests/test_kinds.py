@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -431,3 +432,11 @@ def test_any_attributes_that_are_written_are_read_again(is_optional):
         assert LabelReader("fabric", schema).read_cell(cell) == tuple(labels), cell
     (cell,) = label_cells(schema, np.array([1, 1, *[0] * (len(schema) - 2)]))
     assert cell == '["a", "b"]'
+
+
+@pytest.mark.parametrize("cell", ["1" * 10**6, "1,5" * 10**5])
+def test_a_long_cell_is_read_at_once(cell):
+    reader = LabelReader("fabric", SCHEMA)
+    began = time.monotonic()
+    assert reader.read_cell(f"{cell};wool") is None
+    assert time.monotonic() - began < 5

@@ -385,6 +385,14 @@ def test_forms_and_queries_that_mean_nothing_are_refused(fake):
     assert_refused(requests.get(f"{fake.url}/nothing", timeout=10), 404)
 
 
+def test_a_form_that_breaks_off_loses_no_image(fake):
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n@\r\n'
+    form = {"headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+    assert len(fake.post(part * 2 + b"--x--\r\n", **form).json()["predictions"]) == 2
+    for end in (0, 3, 6):
+        assert_refused(fake.post((part * 2)[: len(part) * 2 - end], **form), 400, "breaks off")
+
+
 def test_names_of_odd_bytes_come_back(fake):
     for name in ("ä\u2028.jpg", "a\x1b[1m", "'\"<b>"):
         image = {"data": b64(b"@"), "name": name}

@@ -12,7 +12,8 @@ from deepfashion_tf.errors import list_some
 from deepfashion_tf.schema import NOT_LABELLED, UNLABELLED, Schema
 
 SEPARATOR = ";"
-_SHARES = re.compile(r"\d+([.,]\d+)?\s*%")  # "80 % cotton"
+# "80 % cotton". Bounded, or a cell of a million digits would be searched for hours.
+_SHARES = re.compile(r"(?<!\d)\d{1,3}([.,]\d{1,6})?\s{0,3}%")
 
 
 class LabelReader:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -88,6 +89,10 @@ async def _from_form(body: bytes, headers: Headers) -> list[Item]:
         form = await _Parser(headers, parts()).parse()
     except MultiPartException as error:
         raise Refusal(f"The form cannot be read: {printable(error.message)}", 400) from error
+    # The parser forgets a part that does not end.
+    _, options = parse_options_header(headers.get("content-type"))
+    if body and b"--%s--" % options.get(b"boundary", b"") not in body:
+        raise Refusal("The form breaks off before its last boundary: send all of it.", 400)
     unknown = sorted({name for name, _ in form.multi_items()} - {"image", "box"})
     if unknown:
         raise Refusal(f"The form has a field {printable(unknown[0])!r}: image and box are read.")
