@@ -226,14 +226,7 @@ class Model:
             least = thresholds(self._predictor, threshold, accept_accuracy)
         finally:
             console.quiet = before
-        return Wanted(
-            self.schema,
-            self._predictor.untrained,
-            least,
-            top,
-            with_boxes,
-            self._predictor.calibration.decisions,
-        )
+        return Wanted.of(self._predictor, least, top, with_boxes)
 
     def _stream(
         self, images: Images, boxes: Boxes | None, wanted: Wanted, batch_size: int | None

@@ -1,24 +1,14 @@
 """From which probability on an answer is sure. No TensorFlow."""
 
-from typing import Protocol
-
 from rich.table import Table
 
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.inference.answers import Calibrated
 from deepfashion_tf.inference.calibration import Calibration
 from deepfashion_tf.progress import console
-from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
 NEVER = 2.0  # a probability that no answer reaches
-
-
-class Calibrated(Protocol):
-    """What knows how sure a model's answers are; a `Predictor` does."""
-
-    name: str
-    schema: Schema
-    calibration: Calibration
 
 
 def check_shares(threshold: float | None, accept_accuracy: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,12 +12,21 @@ from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.escaping import encodable
 from deepfashion_tf.inference.batch import Batch, Probabilities
-from deepfashion_tf.inference.calibration import certainty, decide
+from deepfashion_tf.inference.calibration import Calibration, certainty, decide
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.schema import Schema
 
 ACCEPTED, UNSURE, NOT_LEARNT = "accepted", "unsure", "not_learnt"
 STATUSES = (ACCEPTED, UNSURE, NOT_APPLICABLE, NOT_LEARNT)
+
+
+class Calibrated(Protocol):
+    """What answers, and how sure its answers are; a `Predictor` does."""
+
+    name: str
+    schema: Schema
+    untrained: tuple[str, ...]
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,22 @@ class Wanted:
     with_boxes: bool = False
     decisions: Mapping[str, float] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: Calibrated,
+        thresholds: dict[str, float] | None = None,
+        top: int = 1,
+        with_boxes: bool = False,
+        kept: Iterable[str] = (),
+    ) -> "Wanted":
+        """Returns how a model's answers are returned; `kept` names columns of text."""
+        decisions = model.calibration.decisions
+        texts = dict.fromkeys(kept, "string")
+        return cls(
+            model.schema, tuple(model.untrained), thresholds, top, with_boxes, decisions, texts
+        )
 
 
 @dataclass(frozen=True)

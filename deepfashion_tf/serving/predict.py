@@ -90,15 +90,8 @@ def predict_command(options: Options) -> int:
         items = find_items(options.images, box, options, None, kept, options.group_by)
     predictor = Predictor.load(options.run, options.engine, options.exact)
     predictor.accept_damaged = options.accept_damaged
-    wanted = Wanted(
-        predictor.schema,
-        predictor.untrained,
-        thresholds(predictor, options.threshold, options.accept_accuracy),
-        options.top,
-        has_boxes(options.images),
-        predictor.calibration.decisions,
-        dict.fromkeys(kept, "string"),
-    )
+    least = thresholds(predictor, options.threshold, options.accept_accuracy)
+    wanted = Wanted.of(predictor, least, options.top, has_boxes(options.images), kept)
     others: list[Writer] = []
     if options.explain:
         others.append(Montages(predictor, wanted, options.explain))

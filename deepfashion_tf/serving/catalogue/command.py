@@ -76,15 +76,8 @@ def catalogue_command(options: Options) -> int:
     )
     with Workers(options.run, crew) as workers:
         model = workers.describe()
-        wanted = Wanted(
-            model.schema,
-            model.untrained,
-            thresholds(model, options.threshold, options.accept_accuracy),
-            options.top,
-            has_boxes(options.input),
-            model.calibration.decisions,
-            dict.fromkeys(kept, "string"),
-        )
+        least = thresholds(model, options.threshold, options.accept_accuracy)
+        wanted = Wanted.of(model, least, options.top, has_boxes(options.input), kept)
         console.print(f"answered by {model.engine}", style="dim")
         plan = {
             "shard_size": options.shard_size,

@@ -98,13 +98,8 @@ def make_app(predictor: Predictor, options: Options) -> FastAPI:
     Raises:
         InputError: the model cannot be used.
     """
-    wanted = Wanted(
-        predictor.schema,
-        predictor.untrained,
-        thresholds(predictor, options.threshold, options.accept_accuracy),
-        with_boxes=True,
-        decisions=predictor.calibration.decisions,
-    )
+    least = thresholds(predictor, options.threshold, options.accept_accuracy)
+    wanted = Wanted.of(predictor, least, with_boxes=True)
     _warm_up(predictor, options.batch_size)
     metrics, name = Metrics(), name_of(options.run)
     batcher = Batcher(predictor, options.batch_size, options.batch_delay / 1e3, metrics.on_batch)
