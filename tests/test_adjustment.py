@@ -227,7 +227,9 @@ def test_a_run_with_a_price_scores_its_adjusted_answers(finished, tmp_path):
     assert plain.adjustment is None and "price" not in " ".join(remarks(plain))
     write_report(run, answered, scores, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "What recall of rare attributes costs" in page and page.count("<img") == 5
+    assert "What recall of rare attributes costs" in page
+    # Confusion, reliability, coverage, the price; and a crop a mistake.
+    assert page.count("<img") > 4
 
 
 @pytest.mark.slow

@@ -293,7 +293,8 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
     before = set(trained.run.directory.iterdir())
     code, out, err = run_here("evaluate", trained.run.directory, "--data", copy, cwd=tmp_path)
     assert code == 0, err
-    answers, written, report = sorted(set(trained.run.directory.iterdir()) - before)
+    answers, written, relabel, report = sorted(set(trained.run.directory.iterdir()) - before)
+    assert relabel.name.startswith("relabel-val-")
     both = run_here(
         "evaluate", trained.run.directory, "--data", copy, "--data-dir", copy, cwd=tmp_path
     )
