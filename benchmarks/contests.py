@@ -27,6 +27,7 @@ from benchmarks.options import Options
 from benchmarks.rates import machine, of_rounds, print_rates, print_rounds
 from benchmarks.sanity import heat_on_parts, heat_table
 from deepfashion_tf.data.sources import open_splits
+from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.config import TrainConfig
@@ -60,8 +61,7 @@ def contest_table(options: Options) -> None:
 
 def contest_catalogue(options: Options) -> None:
     """Rates, memory and restarts of a catalogue of tiny pictures."""
-    if options.run is None:
-        raise InputError("benchmark catalogue needs a run that answers: name it with --run.")
+    run = _run(options).directory
     table = Table(
         title=f"Catalogue: {options.images:,} embedded JPEGs, shards of {catalogue.SHARD:,}",
         caption=machine(),
@@ -69,7 +69,7 @@ def contest_catalogue(options: Options) -> None:
     table.add_column("", no_wrap=True)
     for name in ("seconds", "rows/s", "main MiB", "worker MiB", "after kill"):
         table.add_column(name, justify="right")
-    for name, found in catalogue.benchmark_catalogue(options.run, options.images, workers=1):
+    for name, found in catalogue.benchmark_catalogue(run, options.images, workers=1):
         rate = options.images / found.seconds
         lost = "" if found.lost is None else f"{found.lost:.1f} s"
         table.add_row(
@@ -157,9 +157,7 @@ def contest_predict(options: Options) -> None:
     Raises:
         InputError: no run is named.
     """
-    run = _run(options)
-    split = run.read_split("test", options.data, options.schema, options.data_dir)
-    split = split.take(np.arange(options.images) % len(split), "test")
+    run, split = _run_and_images(options)
     found = prediction.benchmark_prediction(run, split, options.rounds)
     title = f"Prediction: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
     print_rounds(title, found, options.rounds, prediction.INPUT, prediction.ENGINE)
@@ -185,9 +183,7 @@ def contest_service(options: Options) -> None:
     Raises:
         InputError: no run is named.
     """
-    run = _run(options)
-    split = run.read_split("test", options.data, options.schema, options.data_dir)
-    split = split.take(np.arange(options.images) % len(split), "test")
+    run, split = _run_and_images(options)
     title = f"Service: {run.config.backbone}, {run.config.image_size} px, {len(split)} images"
     found = service.benchmark_service(run.directory, split, options.rounds)
     for number, (rates, loads) in enumerate(found, start=1):
@@ -242,6 +238,13 @@ def _run(options: Options) -> Run:
     if not options.run:
         raise InputError(f"benchmark.py {options.what} needs a trained run: name it with --run.")
     return Run.load(options.run)
+
+
+def _run_and_images(options: Options) -> tuple[Run, Split]:
+    """Opens the run that is named, and --images images of the test split, some twice."""
+    run = _run(options)
+    split = run.read_split("test", options.data, options.schema, options.data_dir)
+    return run, split.take(np.arange(options.images) % len(split), "test")
 
 
 def _config(options: Options) -> TrainConfig:

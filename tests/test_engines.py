@@ -35,6 +35,7 @@ from deepfashion_tf.inference.calibration import (
     Coverage,
 )
 from deepfashion_tf.inference.engines import ENGINES, INEXACT, open_engine
+from deepfashion_tf.inference.exported import seal
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.attribute_model import build_model
 from deepfashion_tf.runs.run import Run
@@ -505,8 +506,10 @@ def test_a_network_that_has_changed_since_is_refused(export_of, kind):
 def test_assets_of_another_run_are_refused(export_of, kind):
     export = export_of(kind)
     schema = (export / "assets" / "schema.yaml").read_text()
+    calibration = (export / "assets" / "calibration.json").read_bytes()
     attributes = dict(SCHEMA)
     fewer = {name: values for name, values in attributes.items() if name != "fit"}
+    whole = (export / "assets" / "run.json").read_bytes()
     for other in (
         fewer,
         {**attributes, "season": ("summer", "winter")},
@@ -517,12 +520,23 @@ def test_assets_of_another_run_are_refused(export_of, kind):
         with pytest.raises(InputError, match=r"attributes\.json and schema\.yaml name different"):
             Predictor.load(export)
         (export / "assets" / "attributes.json").unlink()
-        (export / "assets" / "calibration.json").unlink(missing_ok=True)
+        (export / "assets" / "calibration.json").unlink()
+        seal(export)  # as one that never had a calibration
         with pytest.raises(InputError, match=r"different runs \(they differ in (fit|season)\)"):
             Predictor.load(export)
         (export / "assets" / "attributes.json").write_text(json.dumps(attributes))
+        (export / "assets" / "calibration.json").write_bytes(calibration)
+        (export / "assets" / "run.json").write_bytes(whole)
     (export / "assets" / "schema.yaml").write_text(schema)
     Predictor.load(export)
+    # It holds the thresholds of kind multi, and what may be accepted.
+    for other in (None, calibration.replace(b"0.4", b"0.5")):
+        (export / "assets" / "calibration.json").unlink()
+        if other:
+            (export / "assets" / "calibration.json").write_bytes(other)
+        with pytest.raises(InputError, match=r"assets/calibration\.json changed since"):
+            Predictor.load(export)
+        (export / "assets" / "calibration.json").write_bytes(calibration)
     for changed in (
         {"image_size": 64},
         {"image_size": 32.0},

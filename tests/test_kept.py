@@ -83,6 +83,8 @@ def test_some_columns_come_back_in_the_order_asked_for(ask):
     [
         (("--keep-columns", "colour"), "no table has this column; their columns are 'Product No'"),
         (("--keep-columns", "all", "--data", "x.csv"), "need a table of images"),
+        (("--csv-dialect", "excel-de", "--output", "a.xlsx"), "is a form of .csv: name such"),
+        (("--csv-dialect", "excel-de"), "is a form of .csv: name such"),
         (("--group-by", "colour", "--output", "o.csv"), "--group-by colour: no table has this"),
     ],
 )

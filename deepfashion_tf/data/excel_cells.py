@@ -35,7 +35,8 @@ def hidden_cells(path: Path, sheet: str) -> Iterator[tuple[int, int, str]]:
             if name is None or book.getinfo(name).file_size > _MOST_BYTES:
                 return
             content = book.read(name)
-    except (zipfile.BadZipFile, OSError, KeyError, ElementTree.ParseError, NotImplementedError):
+    # RuntimeError: it is encrypted, or compressed in another way. python-calamine judges the file.
+    except (zipfile.BadZipFile, OSError, KeyError, ElementTree.ParseError, RuntimeError):
         return
     if b't="e"' in content:
         for attributes, text in _ERROR.findall(content):

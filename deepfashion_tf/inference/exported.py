@@ -94,14 +94,15 @@ class Assets:
 
 
 def seal(export: Path) -> None:
-    """Notes the checksums of an export's network, which `read_assets` compares."""
-    path = export / "assets" / RUN_FILE
-    known = {**read_document(path), _CHECKSUMS: {n: _sha256(export / n) for n in _files(export)}}
+    """Notes the checksums of an export's network and calibration, for `read_assets` to compare."""
+    path, calibration = export / "assets" / RUN_FILE, f"assets/{CALIBRATION_FILE}"
+    names = [*_files(export), *([calibration] if (export / calibration).is_file() else [])]
+    known = {**read_document(path), _CHECKSUMS: {n: _sha256(export / n) for n in names}}
     write_atomically(path, as_json(known) + "\n")
 
 
 def read_assets(export: Path, needs_size: bool = True) -> Assets:
-    """Reads what stands beside an exported network, and checks the network's checksums.
+    """Reads what stands beside an exported network, and compares checksums.
 
     An export of before there were checksums has none, and is not checked.
 
@@ -164,12 +165,13 @@ def _check_files(export: Path, checksums: object) -> None:
     fault = kind_fault(_CHECKSUMS, checksums, dict[str, str])
     if fault or any(".." in PurePosixPath(n).parts or n.startswith("/") for n in checksums):
         raise broken_export(export, ValueError(f"in {RUN_FILE}, {_CHECKSUMS} holds no checksums"))
-    there = _files(export)
     changed = [
-        n for n, value in checksums.items() if n not in there or _sha256(export / n) != value
+        name
+        for name, value in checksums.items()
+        if not (export / name).is_file() or _sha256(export / name) != value
     ]
     # What was put beside it would be loaded, too.
-    changed += [name for name in there if name not in checksums]
+    changed += [name for name in _files(export) if name not in checksums]
     if changed:
         raise InputError(
             f"{export} is not what was exported ({list_some(changed)} changed since): export the "

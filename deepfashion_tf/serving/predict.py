@@ -169,6 +169,11 @@ def _check(options: Options) -> None:
             )
     if options.group_by is not None and not options.output:
         raise InputError("--group-by writes a row a product: name a file with --output.")
+    if options.csv_dialect != "comma" and (not options.output or options.output.suffix != ".csv"):
+        raise InputError(
+            f"--csv-dialect {options.csv_dialect} is a form of .csv: name such a file with "
+            f"--output, or leave it out."
+        )
     if options.data is not None and (options.keep_columns or options.group_by is not None):
         raise InputError(
             "--keep-columns and --group-by need a table of images: name it in place of --data."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import softmax
 
 from deepfashion_tf.inference.answers import Wanted, free_names
 from deepfashion_tf.inference.batch import Batch
@@ -92,7 +93,7 @@ class Products:
         counts = np.array([product.count for product in products])
         sums = self._split(np.stack([product.sums for product in products]) / counts[:, None])
         votes = self._split(np.stack([product.votes for product in products]))
-        means = {name: _softmax(values) for name, values in sums.items()}
+        means = {name: softmax(values, axis=1) for name, values in sums.items()}
         agreement = self._agreement(means, votes, counts)
         items = [
             replace(product.first, kept=(*product.first.kept, product.count, *agreement[row]))
@@ -126,11 +127,6 @@ class Products:
     def _split(self, values: np.ndarray) -> dict[str, np.ndarray]:
         ends = np.cumsum([len(attributes) for attributes in self.wanted.schema.values()])
         return dict(zip(self.wanted.schema, np.split(values, ends[:-1], axis=1), strict=True))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _one_hot(ids: np.ndarray, classes: int) -> np.ndarray:

@@ -23,13 +23,8 @@ from deepfashion_tf.serving.demo.answering import Answering
 from deepfashion_tf.serving.demo.desk import Desk, Work
 from deepfashion_tf.serving.demo.examples import SEEDS, Example, draw_example
 from deepfashion_tf.serving.web.guards import WithHeaders, check_origin, own_names
-from deepfashion_tf.serving.web.listening import (
-    WebOptions,
-    announce,
-    check_web_options,
-    listen,
-    uvicorn_config,
-)
+from deepfashion_tf.serving.web.listening import announce, listen, uvicorn_config
+from deepfashion_tf.serving.web.options import WebOptions, check_web_options
 from deepfashion_tf.serving.web.uploads import Refusal
 
 PAGE = Path(__file__).parent / "page"

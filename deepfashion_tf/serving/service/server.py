@@ -2,7 +2,7 @@
 
 import asyncio
 from importlib.metadata import version
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import numpy as np
 import uvicorn
@@ -25,32 +25,15 @@ from deepfashion_tf.serving.service.answering import Answering
 from deepfashion_tf.serving.service.batching import Batcher
 from deepfashion_tf.serving.service.intake import FORM, JSON, ImageRefusal
 from deepfashion_tf.serving.service.metrics import Metrics
+from deepfashion_tf.serving.service.options import Options
 from deepfashion_tf.serving.web.guards import WithHeaders, own_names
-from deepfashion_tf.serving.web.listening import (
-    WebOptions,
-    announce,
-    check_web_options,
-    listen,
-    uvicorn_config,
-)
+from deepfashion_tf.serving.web.listening import announce, listen, uvicorn_config
+from deepfashion_tf.serving.web.options import check_web_options
 from deepfashion_tf.serving.web.uploads import Refusal
 
 _KEEP_ALIVE = 5  # seconds
 _LINGER = 1.0  # seconds in which connections that are open may still ask, once the server ends
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-
-
-class Options(WebOptions, Protocol):
-    """The options of `deepfashion serve`."""
-
-    batch_size: int
-    batch_delay: float
-    queue: int
-    max_images: int
-    threshold: float | None
-    accept_accuracy: float | None
-    accept_damaged: bool
-    exact: bool
 
 
 def serve(options: Options) -> int:

@@ -2,8 +2,6 @@
 
 import socket
 import sys
-from pathlib import Path
-from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,32 +10,6 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.serving.web.guards import PromptProtocol, is_loopback
 
 _CONNECTIONS = 500  # open ones, also those on which nobody asks anything
-
-
-class WebOptions(Protocol):
-    """The options that the demo and the service share."""
-
-    run: Path
-    host: str
-    port: int
-    max_megabytes: float
-    time_limit: float
-    engine: str
-
-
-def check_web_options(options: WebOptions) -> None:
-    """Checks port and limits.
-
-    Raises:
-        InputError: one is out of its range.
-    """
-    if not 0 <= options.port < 2**16:
-        raise InputError(f"--port is {options.port}, but must lie between 0 and 65535.")
-    for name in ("max_megabytes", "time_limit"):
-        value = getattr(options, name)
-        if not 0 < value < 1e6:
-            spelled = name.replace("_", "-")
-            raise InputError(f"--{spelled} is {value:g}, but must lie between 0 and a million.")
 
 
 def listen(host: str, port: int) -> socket.socket:
