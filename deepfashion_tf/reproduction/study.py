@@ -210,12 +210,15 @@ def _coloured(gain: Difference) -> Text:
 
 
 def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:
-    """Draws both gains of each cell with their intervals over seeds."""
+    """Draws both gains of each cell with intervals over seeds; over images where there is one."""
     figure, axis = plt.subplots(figsize=(9, 1.6 + 0.5 * len(gains)), layout="constrained")
     kinds = (("accuracy", "#0072B2", 0.12), ("recall", "#D55E00", -0.12))
+    over = (
+        "seeds" if all(gain.accuracy.seeds.low is not None for gain in gains.values()) else "images"
+    )
     for row, gain in enumerate(reversed(gains.values())):
         for kind, colour, shift in kinds:
-            interval = getattr(gain, kind).seeds
+            interval = getattr(getattr(gain, kind), over)
             axis.plot(100 * interval.mean, row + shift, "o", color=colour)
             if interval.low is not None:
                 ends = [100 * interval.low, 100 * interval.high]
@@ -226,6 +229,6 @@ def _plot(results: Results, study: Study, gains: dict[str, Gain]) -> Figure:
     axis.set_ylim(-0.5, len(gains) - 0.5)
     axis.set_yticks(range(len(gains)), [study.labels[name] for name in reversed(gains)])
     plain = study.labels[study.plain]
-    axis.set_xlabel(f"points gained over “{plain}”, 95 % interval over seeds")
+    axis.set_xlabel(f"points gained over “{plain}”, 95 % interval over {over}")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return finish(figure, [axis], f"{study.title} · {results.source}")
