@@ -11,7 +11,8 @@ import tensorflow as tf
 from benchmarks.rates import Rate, race
 from benchmarks.worker import open_peers
 from deepfashion_tf.data.crops_on_disk import disk_reader
-from deepfashion_tf.data.images import NORMALIZATIONS, squash_resize
+from deepfashion_tf.data.images import squash_resize
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import PARALLEL, DirectReader, cached_reader, on_own_threads
 from deepfashion_tf.data.split import Split

@@ -3,15 +3,11 @@
 import socket
 import sys
 
-from deepfashion_tf.command_line import import_tensorflow
-
 
 def main() -> None:
     """Serves the run that the command line names, at a free port."""
     import uvicorn
     from fastapi import FastAPI, Request
-
-    import_tensorflow()
     from starlette.concurrency import run_in_threadpool
 
     from deepfashion_tf.inference.answers import Wanted

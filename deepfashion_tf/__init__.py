@@ -44,12 +44,7 @@ del register
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _MODULES[name]
-    if module == "api":
-        from deepfashion_tf.command_line import import_tensorflow
-
-        import_tensorflow()
-    found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    found = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = found
     return found
 

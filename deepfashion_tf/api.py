@@ -8,29 +8,17 @@ from dataclasses import fields, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
-from deepfashion_tf.data.images import NORMALIZATIONS
-from deepfashion_tf.data.pipeline import (
-    FLIP,
-    evaluation_dataset,
-    steps_per_epoch,
-    training_dataset,
-)
-from deepfashion_tf.data.reading import DirectReader
+from deepfashion_tf.command_line import import_tensorflow
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.evaluation.evaluate import evaluate
-from deepfashion_tf.evaluation.finish import finish_run
-from deepfashion_tf.evaluation.scores import Scores
-from deepfashion_tf.export.formats import EXPORTERS
 from deepfashion_tf.inference.acceptance import check_shares, thresholds
 from deepfashion_tf.inference.answers import Wanted
-from deepfashion_tf.inference.embedding import embedder
-from deepfashion_tf.inference.engines import EngineChoice
+from deepfashion_tf.inference.engine_names import EngineChoice
 from deepfashion_tf.inference.inputs import Boxes, Images, is_single, items_from
 from deepfashion_tf.inference.predictions import Prediction, Predictions, predictions_of
 from deepfashion_tf.inference.predictor import Predictor
@@ -42,7 +30,11 @@ from deepfashion_tf.runs.options import recipe_for
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.schema import Schema
-from deepfashion_tf.training.train import train as train_run
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from deepfashion_tf.evaluation.scores import Scores
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -152,7 +144,7 @@ class Model:
         data: str | PathLike[str] | None = None,
         *,
         schema: str | PathLike[str] | None = None,
-    ) -> Scores:
+    ) -> "Scores":
         """Scores the run on a split of its own data, or of other data.
 
         Args:
@@ -166,6 +158,9 @@ class Model:
         Raises:
             InputError: the model is an export, or the data cannot be used.
         """
+        import_tensorflow()
+        from deepfashion_tf.evaluation.evaluate import evaluate
+
         path = None if schema is None else Path(schema)
         data = None if data is None else fspath(data)
         return evaluate(self._run, self._run.read_split(split, data, path))
@@ -184,6 +179,9 @@ class Model:
             InputError: an unknown format, the engine's package is missing, or the model is an
                 export itself.
         """
+        import_tensorflow()
+        from deepfashion_tf.export.formats import EXPORTERS
+
         if format not in EXPORTERS:
             raise InputError(f"There is no format {format!r}: choose {', '.join(EXPORTERS)}.")
         return EXPORTERS[format](self._run)
@@ -212,6 +210,9 @@ class Model:
 
     @cached_property
     def _embed(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+        import_tensorflow()
+        from deepfashion_tf.inference.embedding import embedder
+
         embed = embedder(self._run)
         return lambda crops: {"features": embed(crops)} if len(crops) else {}
 
@@ -293,6 +294,10 @@ def train(
         run = df.train(data="table.csv", schema="schema.yaml", recipe="probe", epochs=30)
         run.evaluate("test").mean_accuracy
     """
+    import_tensorflow()
+    from deepfashion_tf.evaluation.finish import finish_run
+    from deepfashion_tf.training.train import train as train_run
+
     known = [field.name for field in fields(TrainConfig) if field.name != "untrained"]
     for name in options:
         if name not in known:
@@ -330,7 +335,7 @@ def dataset(
     batch_size: int = 32,
     backbone: str | None = None,
     seed: int = 0,
-) -> tf.data.Dataset:
+) -> "tf.data.Dataset":
     """Builds a tf.data.Dataset of crops and labels for any Keras model.
 
     Args:
@@ -355,6 +360,12 @@ def dataset(
         train = df.dataset("table.csv", "train", image_size=128, training=True)
         model.fit(train, validation_data=df.dataset("table.csv", "val", image_size=128))
     """
+    import_tensorflow()
+    import tensorflow as tf
+
+    from deepfashion_tf.data import pipeline
+    from deepfashion_tf.data.reading import DirectReader
+
     categories = schema if isinstance(schema, Schema | None) else Schema.load(Path(schema))
     source: Any = TrainConfig(
         data=fspath(data), image_size=image_size, batch_size=batch_size, seed=seed
@@ -366,15 +377,15 @@ def dataset(
         normalization = NORMALIZATIONS[variant.normalization]
     reader = DirectReader(found, image_size)
     if not training:
-        return evaluation_dataset(found, reader, normalization, batch_size=batch_size)
-    batches = training_dataset(
+        return pipeline.evaluation_dataset(found, reader, normalization, batch_size=batch_size)
+    batches = pipeline.training_dataset(
         found,
         reader,
         normalization,
         batch_size=batch_size,
         epochs=None,
         seed=seed,
-        augmentation=FLIP,
+        augmentation=pipeline.FLIP,
     )
-    steps = steps_per_epoch(found, batch_size)
+    steps = pipeline.steps_per_epoch(found, batch_size)
     return batches.apply(tf.data.experimental.assert_cardinality(steps))

@@ -126,6 +126,8 @@ def import_tensorflow() -> None:
     installed, two that nothing here uses by way of Keras are hidden from it: they took
     a quarter of the time.
     """
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with hidden_stderr(), _hidden("sklearn", "matplotlib.pyplot"):
         import tensorflow  # noqa: F401

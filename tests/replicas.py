@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import cached_reader
 from deepfashion_tf.data.sources import open_splits

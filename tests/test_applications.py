@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from test_download import Server, server  # noqa: F401
 
-from deepfashion_tf.data.images import NORMALIZATIONS, normalize
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.export.saved_model import export_run
 from deepfashion_tf.inference.explanations import Explainer

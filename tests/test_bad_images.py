@@ -14,7 +14,7 @@ from conftest import small_config, write_lines
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import DirectReader, SkippingReader
 from deepfashion_tf.data.split import SPLITS

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from image_files import HEIGHT, WIDTH, jpeg, supported
 
-from deepfashion_tf.data.boxes import enlarged_box, enlarged_corners
+from deepfashion_tf.data.boxes import enlarged_box
 from deepfashion_tf.data.check import bad_images
-from deepfashion_tf.data.decode import decode_and_crop, image_fault
-from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
+from deepfashion_tf.data.decode import decode_and_crop, enlarged_corners, image_fault
+from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset
 from deepfashion_tf.data.reading import SkippingReader, cached_reader, crop_batches
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split

@@ -16,7 +16,7 @@ from deepfashion_tf.data import crops_on_disk
 from deepfashion_tf.data.check import BadImages
 from deepfashion_tf.data.crops_on_disk import disk_reader
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, training_dataset
 from deepfashion_tf.data.reading import cached_reader, crop_batches
 from deepfashion_tf.data.split import Split, whole_images

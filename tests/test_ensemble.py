@@ -7,7 +7,8 @@ import tensorflow as tf
 from conftest import make_tiny, small_config
 
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.images import NORMALIZATIONS, normalize, renormalization
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import NORMALIZATIONS, renormalization
 from deepfashion_tf.data.pipeline import training_dataset
 from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batches
 from deepfashion_tf.errors import InputError

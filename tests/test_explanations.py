@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from conftest import randomize, small_config
 
-from deepfashion_tf.data.images import NORMALIZATIONS, normalize
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.reading import crop_batches
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.explanations import Explainer, evidence, grad_cam, overlay

@@ -7,12 +7,8 @@ from PIL import Image
 
 from deepfashion_tf.data.augment import JITTERS, flip_where, jitter
 from deepfashion_tf.data.decode import decode_and_crop
-from deepfashion_tf.data.images import (
-    NORMALIZATIONS,
-    normalize,
-    read_crop,
-    squash_resize,
-)
+from deepfashion_tf.data.images import normalize, read_crop, squash_resize
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (50, 70, 3), np.uint8)

@@ -7,7 +7,8 @@ from image_files import supported
 
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.deepfashion import read_split
-from deepfashion_tf.data.images import NORMALIZATIONS, read_crop
+from deepfashion_tf.data.images import read_crop
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from deepfashion_tf.data.plain import is_plain
 from deepfashion_tf.data.reading import DirectReader, cached_reader, crop_batches

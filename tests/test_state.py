@@ -155,7 +155,7 @@ def test_a_state_comes_back_into_another_model():
 
 def test_a_stream_that_begins_in_the_middle_goes_on_as_the_whole_one(wardrobe):
     from deepfashion_tf.data.deepfashion import read_split
-    from deepfashion_tf.data.images import NORMALIZATIONS
+    from deepfashion_tf.data.normalization import NORMALIZATIONS
     from deepfashion_tf.data.reading import DirectReader
 
     split = read_split(wardrobe, "train")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from conftest import make_narrow, small_config, write_lines
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from deepfashion_tf.data.images import NORMALIZATIONS
+from deepfashion_tf.data.normalization import NORMALIZATIONS
 from deepfashion_tf.data.pipeline import evaluation_dataset
 from deepfashion_tf.data.reading import DirectReader
 from deepfashion_tf.data.sources import open_splits

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deepfashion_tf.command_line import import_tensorflow
-from deepfashion_tf.inference.engines import EngineChoice
+from deepfashion_tf.inference.engine_names import EngineChoice
 from deepfashion_tf.runs.config import Views
 
 

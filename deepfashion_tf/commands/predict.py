@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from deepfashion_tf.command_line import import_tensorflow
 from deepfashion_tf.data.table_options import CsvDialect, ImageOptions, KeptOptions
-from deepfashion_tf.inference.engines import EngineChoice
+from deepfashion_tf.inference.engine_names import EngineChoice
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class Options(KeptOptions, ImageOptions):
 
 def main() -> int:
     options = tyro.cli(Options, description=__doc__)
-    import_tensorflow()
     from deepfashion_tf.serving.predict import predict_command
 
     return predict_command(options)

@@ -2,7 +2,6 @@
 
 import tyro
 
-from deepfashion_tf.command_line import import_tensorflow
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.serving.service.options import Options
 
@@ -19,7 +18,6 @@ def main() -> int:
             "The service needs fastapi, prometheus_client, python-multipart and uvicorn: "
             "pip install 'deepfashion_tf[serve]'."
         ) from error
-    import_tensorflow()
     from deepfashion_tf.serving.service.server import serve
 
     return serve(options)

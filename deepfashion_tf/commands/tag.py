@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from deepfashion_tf.data.table_options import ImageOptions, KeptOptions
-from deepfashion_tf.inference.engines import EngineChoice
+from deepfashion_tf.inference.engine_names import EngineChoice
 
 
 @dataclass(frozen=True)

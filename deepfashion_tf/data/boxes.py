@@ -1,10 +1,9 @@
-"""Boxes enlarged by what surrounds them: in Python, and the same in a graph."""
+"""Boxes enlarged by what surrounds them, and what is wrong with one. No TensorFlow."""
 
 import math
 
-import tensorflow as tf
-
 from deepfashion_tf.data.row_boxes import fits
+from deepfashion_tf.data.split import WHOLE_IMAGE
 
 Box = tuple[int, int, int, int]
 
@@ -38,8 +37,14 @@ def enlarged_box(box: Box, size: tuple[int, int], padding: float) -> Box:
     )
 
 
-def enlarged_corners(corners: tf.Tensor, size: tf.Tensor, padding: float) -> tf.Tensor:
-    """Does what `enlarged_box` does, for (x1, y1) and (x2, y2), int32 ``[2, 2]``, that fit."""
-    sides = tf.cast(corners[1] - corners[0], tf.float64)
-    moves = tf.cast(tf.floor(padding * sides + 0.5), tf.int32)
-    return tf.stack([tf.maximum(corners[0] - moves, 0), tf.minimum(corners[1] + moves, size)])
+def box_fault(box: Box, size: tuple[int, int]) -> str | None:
+    """Returns why a box is none of an image, None if all is well.
+
+    Args:
+        box: x1 y1 x2 y2 in half-open pixels; all -1 = the whole image.
+        size: width and height of the upright image.
+    """
+    if tuple(box) == WHOLE_IMAGE or fits(box, size):
+        return None
+    spelled = ",".join(map(str, box))
+    return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"

@@ -12,7 +12,7 @@ import tensorflow as tf
 from deepfashion_tf.data.boxes import Box, enlarged_box
 from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
-from deepfashion_tf.data.headers import image_size
+from deepfashion_tf.data.headers import image_size, reading_fault
 from deepfashion_tf.data.plain import decode_plain, is_plain
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError, printable
@@ -97,13 +97,6 @@ def _decode_some(encoded: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
         fn_output_signature=tf.int32,
         parallel_iterations=1,
     )
-
-
-def reading_fault(error: OSError | ValueError) -> str:
-    """Returns what is wrong with a file that could not even be read."""
-    if isinstance(error, OSError):
-        return f"cannot be read ({error.strerror or error})"
-    return f"has a name that no file can have ({error})"
 
 
 class BadImages(InputError):

@@ -48,13 +48,23 @@ def is_huge(encoded: bytes) -> bool:
 
 
 def convert(encoded: bytes, box: Box = WHOLE_IMAGE, side: int | None = None) -> bytes:
-    """Converts an image, or what of it is inside a box, into a PNG: upright, RGB, over white.
+    """Does what `converted` does, and packs it as a PNG."""
+    pixels = converted(encoded, box, side)
+    _, png = cv2.imencode(".png", pixels[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    return png.tobytes()
+
+
+def converted(encoded: bytes, box: Box = WHOLE_IMAGE, side: int | None = None) -> np.ndarray:
+    """Decodes an image, or what of it is inside a box: upright, RGB, over white.
 
     Args:
-        encoded: a file for which `needs_conversion` holds.
+        encoded: a file of any kind that `image_size` accepts.
         box: x1 y1 x2 y2 in half-open pixels of the upright image, inside it.
         side: of the crop that is made of it, in pixels; a JPEG may then come out smaller, but
             no smaller than four times the crop. None = as large as it is, or as it can be.
+
+    Returns:
+        uint8 ``[height, width, 3]``.
 
     Raises:
         ValueError: the image is broken or of a kind that is not converted.
@@ -67,13 +77,10 @@ def convert(encoded: bytes, box: Box = WHOLE_IMAGE, side: int | None = None) -> 
         if is_huge(encoded):
             if damage := jpeg_damage(encoded):
                 raise ValueError(damage)
-            pixels = _cut(_eighth(encoded), box, size)
-        else:
-            pixels = _by_pillow(encoded, box, size, side)
+            return _cut(_eighth(encoded), box, size)
+        return _by_pillow(encoded, box, size, side)
     except (OSError, SyntaxError, EOFError, ImageCms.PyCMSError, UnidentifiedImageError) as error:
         raise ValueError(f"the image {UNREADABLE} ({error})") from error
-    _, png = cv2.imencode(".png", pixels[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
-    return png.tobytes()
 
 
 def _eighth(encoded: bytes) -> np.ndarray:

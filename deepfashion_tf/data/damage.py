@@ -27,5 +27,10 @@ def jpeg_damage(encoded: bytes) -> str | None:
     try:
         simplejpeg.decode_jpeg(encoded, "GRAY", True, True, min_height=1, min_width=1)
     except ValueError as error:
-        return DAMAGED if _LOSS.search(str(error)) else None
+        return loss_in(error)
     return None
+
+
+def loss_in(error: ValueError) -> str | None:
+    """Returns what `jpeg_damage` does, of a warning of the decoder."""
+    return DAMAGED if _LOSS.search(str(error)) else None

@@ -7,7 +7,7 @@ refused by a sentence from `headers`, which refuses the same files by their head
 
 import tensorflow as tf
 
-from deepfashion_tf.data.boxes import Box, enlarged_box, enlarged_corners, fits
+from deepfashion_tf.data.boxes import Box, box_fault, enlarged_box
 from deepfashion_tf.data.byte_ops import (
     bytes_at,
     find_chunk,
@@ -39,6 +39,7 @@ from deepfashion_tf.data.orientation import (
     turned_place,
     webp_orientation,
 )
+from deepfashion_tf.data.split import WHOLE_IMAGE
 
 _RATIOS = (1, 2, 4, 8)  # what a JPEG can be made smaller by
 _ENOUGH = 4  # times the crop's side
@@ -118,11 +119,10 @@ def image_fault(encoded: bytes, box: Box | None = None, padding: float = 0.0) ->
     size = image_size(encoded)
     if isinstance(size, str):
         return size
-    box = (-1, -1, -1, -1) if box is None else tuple(int(value) for value in box)
-    if any(value != -1 for value in box):
-        if not fits(box, size):
-            spelled = ",".join(map(str, box))
-            return f"is {size[0]} x {size[1]} pixels: the box {spelled} is empty or lies outside"
+    box = WHOLE_IMAGE if box is None else tuple(int(value) for value in box)
+    if fault := box_fault(box, size):
+        return fault
+    if box != WHOLE_IMAGE:
         box = enlarged_box(box, size, padding)
     try:
         if needs_conversion(encoded):
@@ -353,6 +353,13 @@ def corners_inside(box: tf.Tensor, size: tf.Tensor, padding: float = 0.0) -> tf.
     with tf.control_dependencies([check]):
         corners = tf.identity(corners)
     return enlarged_corners(corners, size, padding) if padding else corners
+
+
+def enlarged_corners(corners: tf.Tensor, size: tf.Tensor, padding: float) -> tf.Tensor:
+    """Does what `enlarged_box` does, for (x1, y1) and (x2, y2), int32 ``[2, 2]``, that fit."""
+    sides = tf.cast(corners[1] - corners[0], tf.float64)
+    moves = tf.cast(tf.floor(padding * sides + 0.5), tf.int32)
+    return tf.stack([tf.maximum(corners[0] - moves, 0), tf.minimum(corners[1] + moves, size)])
 
 
 def _require_pixels(size: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:

@@ -104,6 +104,13 @@ def image_size(image: str | os.PathLike | bytes) -> tuple[int, int] | str:
     return (height, width) if orientation >= 5 else (width, height)
 
 
+def reading_fault(error: OSError | ValueError) -> str:
+    """Returns what is wrong with a file that could not even be read."""
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error})"
+    return f"has a name that no file can have ({error})"
+
+
 def image_kind(path: str | os.PathLike) -> str | None:
     """Returns what kind of image a file is by its first bytes, None where it is none."""
     try:

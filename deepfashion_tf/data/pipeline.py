@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.augment import Augmentation
-from deepfashion_tf.data.images import Normalization, normalize
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import Normalization
 from deepfashion_tf.data.reading import AT_ONCE, PREFETCH, Reader, on_own_threads
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import Split

@@ -8,9 +8,9 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from deepfashion_tf.data.check import BadImages, find_bad_images, reading_fault
+from deepfashion_tf.data.check import BadImages, find_bad_images
 from deepfashion_tf.data.decode import image_fault
-from deepfashion_tf.data.headers import UNREADABLE
+from deepfashion_tf.data.headers import UNREADABLE, reading_fault
 from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError

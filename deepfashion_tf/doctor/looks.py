@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deepfashion_tf.data.check import reading_fault
 from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
-from deepfashion_tf.data.headers import UNREADABLE, image_size
+from deepfashion_tf.data.headers import UNREADABLE, image_size, reading_fault
 from deepfashion_tf.data.plain import decode_any
 from deepfashion_tf.data.split import Split
 

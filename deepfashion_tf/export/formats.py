@@ -26,7 +26,8 @@ from deepfashion_tf.export.saved_model import (
 )
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.answering import answering_function
-from deepfashion_tf.inference.engines import ENGINES, SIGNATURE, EngineName
+from deepfashion_tf.inference.engine_names import EngineName
+from deepfashion_tf.inference.engines import ENGINES, SIGNATURE
 from deepfashion_tf.inference.exported import seal
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.grouped_convolution import native_grouped_convolution

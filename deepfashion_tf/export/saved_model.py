@@ -15,7 +15,8 @@ from deepfashion_tf.export.frozen import Network
 from deepfashion_tf.files import whole_or_nothing, write_atomically
 from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, EngineName, open_engine
+from deepfashion_tf.inference.engine_names import EngineName
+from deepfashion_tf.inference.engines import ENGINES, open_engine
 from deepfashion_tf.inference.exported import ATTRIBUTES_FILE, RUN_FILE, digest_of, seal
 from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize, stats
 
 from deepfashion_tf.documents import as_json, number_fault, read_document
 from deepfashion_tf.errors import InputError
@@ -148,6 +147,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean(total - chosen * inverse) + log_temperature**2 / (2 * len(logits)))
 
     bounds = tuple(np.log(_TEMPERATURES))
+    from scipy import optimize  # takes half a second to import
+
     return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
@@ -276,6 +277,8 @@ def _upper_bound(wrong: int, count: int, allowed: float) -> float:
     """Returns Clopper and Pearson's one-sided upper bound of an error rate."""
     if wrong >= count:
         return 1.0
+    from scipy import stats
+
     return float(stats.beta.ppf(1 - allowed, wrong + 1, count - wrong))
 
 

@@ -8,26 +8,16 @@ from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.batch import Probabilities
+from deepfashion_tf.inference.engine_names import EngineName
 from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.processor import bfloat16_units
 from deepfashion_tf.usage import command
 
-EngineName = Literal[
-    "tensorflow",
-    "tensorflow-bfloat16",
-    "openvino",
-    "openvino-int8",
-    "onnxruntime",
-    "litert",
-    "litert-int8",
-]
-EngineChoice = Literal["auto", EngineName]  # of a command line
 Answer = Callable[[np.ndarray], Probabilities]
 
 

@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib import colormaps
 
-from deepfashion_tf.data.images import Normalization, normalize
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import Normalization
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.models.attention import AttentionPooling, attention_of
 from deepfashion_tf.models.attribute_model import FC_WIDTHS, backbone_of

@@ -10,7 +10,8 @@ from deepfashion_tf.documents import as_json, kind_fault, number_fault, read_doc
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_folder, write_atomically
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
-from deepfashion_tf.inference.engines import ENGINES, INEXACT, Answer, EngineName
+from deepfashion_tf.inference.engine_names import EngineName
+from deepfashion_tf.inference.engines import ENGINES, INEXACT, Answer
 from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 from deepfashion_tf.schema import Schema
 

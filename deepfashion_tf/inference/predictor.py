@@ -1,5 +1,7 @@
 """The one that answers: images in, calibrated probabilities out, whatever the model's form.
 
+TensorFlow is imported only where it answers; other engines get their crops from `data.crops`.
+
 Reading and decoding run on threads of their own, a bounded number of images ahead of the
 network, so that memory stays flat however long the list is.
 """
@@ -10,48 +12,46 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from deepfashion_tf.data.check import reading_fault
-from deepfashion_tf.data.damage import jpeg_damage
-from deepfashion_tf.data.decode import image_fault
-from deepfashion_tf.data.headers import UNREADABLE
-from deepfashion_tf.data.plain import make_plain, plain_crop
+from deepfashion_tf.command_line import import_tensorflow
+from deepfashion_tf.data.crops import CropFault, crop_of
+from deepfashion_tf.data.headers import reading_fault
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.inference.answering import answering_function
 from deepfashion_tf.inference.batch import Batch, Probabilities
 from deepfashion_tf.inference.calibration import CALIBRATION_FILE, Calibration
+from deepfashion_tf.inference.engine_names import EngineChoice, EngineName
 from deepfashion_tf.inference.engines import (
     ENGINES,
     Answer,
-    EngineChoice,
-    EngineName,
     Running,
-    answer_of_saved_model,
     open_engine,
 )
-from deepfashion_tf.inference.explanations import Explainer
 from deepfashion_tf.inference.exported import (
     Assets,
-    broken_export,
     check_network,
-    check_outputs,
     check_probabilities,
     engine_of,
     fastest_engine,
     is_made_of,
     read_assets,
 )
-from deepfashion_tf.inference.graph_check import check_saved_model
 from deepfashion_tf.inference.items import Item, fetched
 from deepfashion_tf.runs.config import CONFIG_FILE
 from deepfashion_tf.runs.run import MODEL_FILE, SCHEMA_FILE, Run
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
+if TYPE_CHECKING:
+    import keras
+
+    from deepfashion_tf.inference.explanations import Explainer
+
+# Of items, with a padding, and whether damaged JPEGs are accepted: a crop or a fault each.
+CropSome = Callable[[Sequence[Item], float, bool], list[str | np.ndarray]]
 _LEAST, _MOST = 32, 128  # images that the network is given at once
 _PIXELS = 2**19  # of these, between the two
 _THREADS = os.cpu_count() or 1
@@ -82,13 +82,14 @@ class Predictor:
         calibration: Calibration,
         answer: Answer,
         engine: Running,
-        explainer: Callable[[], Explainer] | None = None,
+        explainer: "Callable[[], Explainer] | None" = None,
         padding: float = 0.0,
+        crop_some: CropSome | None = None,
     ) -> None:
         self.name, self.schema, self.untrained = name, schema, tuple(untrained)
         self.image_size, self.calibration, self._answer = image_size, calibration, answer
         self.engine, self.padding, self.accept_damaged = engine, padding, False
-        self._crop_some, self._explainer = _cropper(image_size), explainer
+        self._crop_some, self._explainer = crop_some, explainer
 
     @classmethod
     def load(
@@ -135,7 +136,7 @@ class Predictor:
         found = cls._of_network(
             run.directory / about.folder,
             chosen,
-            lambda: Explainer(run.load_model(), run.normalization),
+            lambda: _explainer(run, run.load_model()),
             exact,
         )
         if different := run.schema.differences(found.schema):
@@ -147,8 +148,9 @@ class Predictor:
         return found
 
     @classmethod
-    def of_run(cls, run: Run, model: keras.Model | None = None) -> "Predictor":
+    def of_run(cls, run: Run, model: "keras.Model | None" = None) -> "Predictor":
         """Answers with a run's best model, by TensorFlow; `model` = it is loaded already."""
+        engine = _tensorflow()
         model = model or run.load_model()
         return cls(
             str(run.directory),
@@ -156,46 +158,36 @@ class Predictor:
             run.config.untrained,
             run.config.image_size,
             Calibration.load(run.directory / CALIBRATION_FILE, run.schema),
-            _by_tensorflow(answering_function(run, model)),
-            Running("tensorflow", tf.__version__, "float32"),
-            lambda: Explainer(model, run.normalization),
+            engine.answer_of_run(run, model),
+            engine.running("float32"),
+            lambda: _explainer(run, model),
             run.config.box_padding,
+            engine.cropper(run.config.image_size),
         )
 
     @classmethod
     def _of_export(cls, path: Path) -> "Predictor":
         assets = read_assets(path, needs_size=False)
-        check_saved_model(path)
-        try:
-            loaded = tf.saved_model.load(str(path))
-            signature = loaded.signatures["images"]
-            size = signature.structured_input_signature[1]["images"].shape[1]
-            widths = {name: spec.shape[-1] for name, spec in signature.structured_outputs.items()}
-        # What a damaged file leads the loader to is anything.
-        except Exception as error:
-            raise broken_export(path, error) from error
-        if assets.image_size not in (None, size):
-            raise broken_export(
-                path, ValueError(f"its network takes {size} pixels, not {assets.image_size}")
-            )
-        engine = Running("tensorflow", tf.__version__, "SavedModel")
-        # Its signature says what it answers. Run here, it would change how TensorFlow rounds in
-        # this process afterwards: a training would not repeat to the last bit.
-        check_outputs(path, widths, assets)
-        return cls._of_assets(path, assets, size, answer_of_saved_model(loaded), engine)
+        engine = _tensorflow()
+        answer, size = engine.open_saved_model(path, assets)
+        running, crop = engine.running("SavedModel"), engine.cropper(size)
+        return cls._of_assets(path, assets, size, answer, running, crop_some=crop)
 
     @classmethod
     def _of_network(
         cls,
         path: Path,
         engine: EngineName,
-        explainer: Callable[[], Explainer] | None = None,
+        explainer: "Callable[[], Explainer] | None" = None,
         exact: bool = False,
     ) -> "Predictor":
         assets = read_assets(path)
+        size = assets.image_size
+        is_loaded = ENGINES[engine].package == "tensorflow"
+        crop = _tensorflow().cropper(size) if is_loaded else None
         answer, words = open_engine(engine, path / ENGINES[engine].file, exact)
         check_network(path, answer, assets)
-        return cls._of_assets(path, assets, assets.image_size, answer, words, explainer)
+        return cls._of_assets(path, assets, size, answer, words, explainer, crop)
 
     @classmethod
     def _of_assets(
@@ -205,7 +197,8 @@ class Predictor:
         size: int,
         answer: Answer,
         engine: Running,
-        explainer: Callable[[], Explainer] | None = None,
+        explainer: "Callable[[], Explainer] | None" = None,
+        crop_some: CropSome | None = None,
     ) -> "Predictor":
         return cls(
             str(path),
@@ -217,6 +210,7 @@ class Predictor:
             engine,
             explainer,
             assets.padding,
+            crop_some,
         )
 
     @property
@@ -224,7 +218,7 @@ class Predictor:
         """Images that the network is given at once: of small ones it takes many to be fast."""
         return min(_MOST, max(_LEAST, _PIXELS // self.image_size**2))
 
-    def explainer(self) -> Explainer:
+    def explainer(self) -> "Explainer":
         """Makes what shows where answers come from.
 
         Raises:
@@ -295,56 +289,36 @@ class Predictor:
 
     def crops(self, items: Sequence[Item]) -> list[str | np.ndarray]:
         """Reads, decodes, crops and resizes images: uint8 ``[size, size, 3]``, or a fault each."""
-        found: list[str | np.ndarray | None] = [item.fault for item in items]
-        plain, places = [], []
-        for place, item in enumerate(items):
-            if item.fault:
-                continue
-            encoded = None
-            try:
-                encoded = item.read()
-                if not self.accept_damaged and (damage := jpeg_damage(encoded)):
-                    found[place] = image_fault(encoded, item.box, self.padding) or damage
-                    continue
-                plain.append(make_plain(encoded, item.box, self.padding, self.image_size))
-                places.append(place)
-            except (OSError, ValueError, tf.errors.OpError) as error:
-                if encoded is None:
-                    found[place] = reading_fault(error)
-                else:
-                    fault = image_fault(encoded, item.box, self.padding)
-                    found[place] = fault or UNREADABLE
-        if plain:
-            for place, crop in zip(places, self._crop_plain(plain), strict=True):
-                found[place] = crop
-        return found
+        if self._crop_some:
+            return self._crop_some(items, self.padding, self.accept_damaged)
+        return [self._crop(item) for item in items]
 
-    def _crop_plain(self, plain: list[tuple[bytes, tuple]]) -> list[str | np.ndarray]:
-        encoded, boxes = zip(*plain, strict=True)
+    def _crop(self, item: Item) -> str | np.ndarray:
+        if item.fault:
+            return item.fault
         try:
-            return list(self._crop_some(tf.constant(encoded), tf.constant(boxes, tf.int32)).numpy())
-        except tf.errors.OpError:
-            if len(plain) == 1:
-                return [image_fault(encoded[0], boxes[0]) or UNREADABLE]
-        return [self._crop_plain([one])[0] for one in plain]
+            encoded = item.read()
+        except (OSError, ValueError) as error:
+            return reading_fault(error)
+        try:
+            return crop_of(encoded, item.box, self.image_size, self.padding, self.accept_damaged)
+        except CropFault as fault:
+            return str(fault)
 
 
-def _by_tensorflow(answer: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Answer:
-    return lambda crops: {name: value.numpy() for name, value in answer(tf.constant(crops)).items()}
+def _tensorflow() -> ModuleType:
+    """Imports what answers by TensorFlow, which takes seconds."""
+    import_tensorflow()
+    from deepfashion_tf.inference import tensorflow_engine
+
+    return tensorflow_engine
 
 
-def _cropper(size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    # One image after the other: the threads that call it are what works at the same time.
-    return tf.function(
-        lambda encoded, boxes: tf.map_fn(
-            lambda image: plain_crop(*image, size),
-            (encoded, boxes),
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-            parallel_iterations=1,
-        ),
-        autograph=False,
-        input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 4], tf.int32)],
-    ).get_concrete_function()
+def _explainer(run: Run, model: "keras.Model") -> "Explainer":
+    import_tensorflow()
+    from deepfashion_tf.inference.explanations import Explainer
+
+    return Explainer(model, run.normalization)
 
 
 def _batches(

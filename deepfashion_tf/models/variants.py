@@ -22,7 +22,7 @@ class Variant:
             Both of its layers have biases; 1 x 1 convolutions elsewhere, dense here.
         bias: the convolutions have biases.
         epsilon: of batch norm.
-        normalization: key of ``data.images.NORMALIZATIONS``.
+        normalization: key of ``data.normalization.NORMALIZATIONS``.
     """
 
     backbone: str
@@ -50,7 +50,7 @@ class LiteVariant:
         width: factor of the channels of EfficientNet-B0.
         depth: factor of its blocks.
         image_size: side in pixels that its weights were trained at.
-        normalization: key of ``data.images.NORMALIZATIONS``.
+        normalization: key of ``data.normalization.NORMALIZATIONS``.
     """
 
     backbone: str
@@ -76,7 +76,7 @@ class Application:
 
     Attributes:
         backbone: a key of APPLICATIONS.
-        normalization: key of ``data.images.NORMALIZATIONS``.
+        normalization: key of ``data.normalization.NORMALIZATIONS``.
         image_size: side in pixels that its weights were trained at.
         least_size: side of the smallest image that it takes.
     """

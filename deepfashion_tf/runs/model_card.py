@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from scipy.stats import binomtest
-
 from deepfashion_tf.documents import read_document
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.page import table
@@ -143,6 +141,8 @@ def _detections(scores: Mapping) -> str:
 
 
 def _with_interval(share: float, count: int) -> tuple[str, str]:
+    from scipy.stats import binomtest  # takes half a second to import
+
     interval = binomtest(round(share * count), count).proportion_ci(method="wilson")
     return f"{share:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"
 

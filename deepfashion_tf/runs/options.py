@@ -10,7 +10,6 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from deepfashion_tf.data.sources import located
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.models.variants import known_backbone
@@ -175,6 +174,8 @@ def _go_on(command: Command, given: set[str]) -> Command:
         config = dataclasses.replace(config, epochs=asked.epochs, first_epochs=config.epochs)
     wanted = dataclasses.asdict(asked)
     if not asked.is_wardrobe:
+        from deepfashion_tf.data.sources import located
+
         wanted |= located(asked)
         given |= {"data"} & {name.replace("data_dir", "data") for name in given}
     differences = []

@@ -7,11 +7,11 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
-from deepfashion_tf.data.images import NORMALIZATIONS, Normalization
+from deepfashion_tf.data.normalization import NORMALIZATIONS, Normalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import kind_fault, read_document
@@ -23,15 +23,13 @@ from deepfashion_tf.files import (
     remove_unfinished,
     whole_or_nothing,
 )
-
-# Registers the layers that model.keras names.
-from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: F401
-from deepfashion_tf.models.backbones import fitting_variants
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
-from deepfashion_tf.models.weights import check_hdf5, check_values
 from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.usage import command
+
+if TYPE_CHECKING:
+    import keras
 
 BAD_IMAGES_FILE = "bad_images.txt"
 ENSEMBLE_FILE = "ensemble.json"  # names the runs that an ensemble was made of
@@ -235,12 +233,12 @@ class Run:
         digest = hashlib.sha256(split.source.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.directory / f"metrics-{split.name}-{digest}.json"
 
-    def save_model(self, model: keras.Model) -> None:
+    def save_model(self, model: "keras.Model") -> None:
         """Saves the best model so far; the one before stays if this fails."""
         with whole_or_nothing(self.model_path) as temporary:
             model.save(temporary)
 
-    def load_model(self) -> keras.Model:
+    def load_model(self) -> "keras.Model":
         """Loads the best model.
 
         Raises:
@@ -251,6 +249,12 @@ class Run:
                 f"{self.model_path} is missing: the run was stopped before its first epoch "
                 f"ended; train it again."
             )
+        import keras
+
+        # Registers the layers that model.keras names.
+        from deepfashion_tf.models import attribute_model, backbones, ensemble  # noqa: F401
+        from deepfashion_tf.models.weights import check_hdf5, check_values
+
         check_hdf5(self.model_path)
         try:
             model = keras.models.load_model(self.model_path, compile=False)
@@ -278,11 +282,13 @@ class Run:
         check_values(str(self.model_path), {v.path: np.asarray(v) for v in model.variables})
         return model
 
-    def _check_backbone(self, model: keras.Model) -> None:
+    def _check_backbone(self, model: "keras.Model") -> None:
         """Refuses a model of another network than the configuration names.
 
         Its images would be normalized for the other one, and its answers be certain and wrong.
         """
+        from deepfashion_tf.models.backbones import fitting_variants
+
         name, variant = layer_name(self.config.backbone), self.config.variant
         known = {layer.name: layer for layer in model.layers}
         found = fitting_variants(self.config.backbone, known[name]) if name in known else []

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from deepfashion_tf.data.images import renormalization
+from deepfashion_tf.data.normalization import renormalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deepfashion_tf.colours import colours
 from deepfashion_tf.data.table_options import CsvDialect
 from deepfashion_tf.errors import InputError, counted
 from deepfashion_tf.escaping import cell_text, read_cell
@@ -27,7 +26,6 @@ from deepfashion_tf.inference.items import (
     items_of,
     kept_columns,
 )
-from deepfashion_tf.inference.montage import draw_montage
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.inference.tally import Tally
 from deepfashion_tf.outputs import check_outputs, is_within
@@ -36,7 +34,6 @@ from deepfashion_tf.runs.config import CONFIG_FILE
 from deepfashion_tf.runs.run import MODEL_FILE, Run
 from deepfashion_tf.serving.answer_files import Terminal, Writer, check_output, open_writer
 from deepfashion_tf.serving.products import Products, grouped
-from deepfashion_tf.serving.similar import EmbeddingsWriter
 
 _SHOWN = 20  # faults that the terminal names
 
@@ -97,6 +94,8 @@ def predict_command(options: Options) -> int:
         others.append(Montages(predictor, wanted, options.explain))
     if options.embed is None:
         return predict(predictor, items, wanted, _output(options), others)
+    from deepfashion_tf.serving.similar import EmbeddingsWriter
+
     with EmbeddingsWriter(_run_of(options.run), options.embed) as embeddings:
         code = predict(predictor, items, wanted, _output(options), [*others, embeddings])
     console.print(f"Features: {options.embed}", soft_wrap=True)
@@ -198,6 +197,8 @@ class Montages:
     """
 
     def __init__(self, predictor: Predictor, wanted: Wanted, folder: Path) -> None:
+        from deepfashion_tf.colours import colours
+
         self._explainer = predictor.explainer()
         self._wanted, self._folder, self._count = wanted, folder, 0
         self._colours = colours(list(wanted.schema.groups))
@@ -205,6 +206,8 @@ class Montages:
 
     def write(self, batch: Batch) -> None:
         """Takes a batch: ``000012-NAME.jpg`` is of the 12th image that was answered."""
+        from deepfashion_tf.inference.montage import draw_montage
+
         heats, looks = {}, {}
         if len(batch.crops):
             given = {

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import softmax
 
 from deepfashion_tf.inference.answers import Wanted, free_names
 from deepfashion_tf.inference.batch import Batch
@@ -93,6 +92,8 @@ class Products:
         counts = np.array([product.count for product in products])
         sums = self._split(np.stack([product.sums for product in products]) / counts[:, None])
         votes = self._split(np.stack([product.votes for product in products]))
+        from scipy.special import softmax  # takes a while to import
+
         means = {name: softmax(values, axis=1) for name, values in sums.items()}
         agreement = self._agreement(means, votes, counts)
         items = [

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.images import Normalization
+from deepfashion_tf.data.normalization import Normalization
 from deepfashion_tf.data.reading import AT_ONCE, Batching, Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json

@@ -10,7 +10,8 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.images import Normalization, normalize
+from deepfashion_tf.data.images import normalize
+from deepfashion_tf.data.normalization import Normalization
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json

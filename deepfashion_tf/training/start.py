@@ -8,7 +8,7 @@ import numpy as np
 
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.check import SkippedImages
-from deepfashion_tf.data.images import Normalization
+from deepfashion_tf.data.normalization import Normalization
 from deepfashion_tf.data.reading import Reader
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.models.attribute_model import WHOLE_BACKBONE
