@@ -31,6 +31,7 @@ from deepfashion_tf.inference.engines import Running
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.service.server import GracefulServer, make_app
+from deepfashion_tf.serving.web.listening import listen
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "service.md").read_text()
@@ -274,6 +275,13 @@ def test_images_of_several_requests_are_answered_together(serve):
     assert sum(service.predictor.batches) == 9 and max(service.predictor.batches) == 4
     shares = [value / 256 for value in range(1, 10)]
     assert [row["probability"] for row in rows] == [round(1 - share, 6) for share in shares]
+
+
+def test_small_packets_are_sent_at_once():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_who_asks_alone_does_not_wait(serve):
