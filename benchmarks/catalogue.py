@@ -28,6 +28,7 @@ class Tagged:
     """What one `deepfashion tag` took.
 
     Attributes:
+        rows: of the table.
         seconds: from its start to its end.
         command: the most memory of its own process, MiB.
         worker: the most memory of one worker, MiB.
@@ -35,6 +36,7 @@ class Tagged:
             killed.
     """
 
+    rows: int
     seconds: float = 0.0
     command: float = 0.0
     worker: float = 0.0
@@ -75,14 +77,14 @@ def benchmark_catalogue(run: Path, rows: int, workers: int) -> Iterator[tuple[st
         command = [sys.executable, "-m", "deepfashion_tf", "tag", str(run)]
         command += ["--shard-size", str(SHARD), "--workers", str(workers)]
         first = [*command, "--input", str(table), "--output", str(output)]
-        yield f"{rows} rows", _watch(first, output)
-        yield "again, nothing to do", _watch(first, output)
+        yield f"{rows} rows", _watch(first, output, rows)
+        yield "again, nothing to do", _watch(first, output, rows)
         fewer = min(rows, _KILLED)
         write_pictures(table, fewer)
         output = folder / "again"
         second = [*command, "--input", str(table), "--output", str(output)]
         kill_at = max(1, fewer // SHARD // 3)
-        yield f"{fewer} rows, a worker killed", _watch(second, output, kill_at)
+        yield f"{fewer} rows, a worker killed", _watch(second, output, fewer, kill_at)
 
 
 def write_pictures(path: Path, rows: int) -> None:
@@ -99,8 +101,8 @@ def write_pictures(path: Path, rows: int) -> None:
             writer.write_table(pa.table([images, [f"S{n}" for n in numbers]], schema))
 
 
-def _watch(command: list[str], output: Path, kill_at: int | None = None) -> Tagged:
-    found, began, done, killed = Tagged(), time.monotonic(), 0, None
+def _watch(command: list[str], output: Path, rows: int, kill_at: int | None = None) -> Tagged:
+    found, began, done, killed = Tagged(rows), time.monotonic(), 0, None
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -70,7 +70,7 @@ def contest_catalogue(options: Options) -> None:
     for name in ("seconds", "rows/s", "main MiB", "worker MiB", "after kill"):
         table.add_column(name, justify="right")
     for name, found in catalogue.benchmark_catalogue(run, options.images, workers=1):
-        rate = options.images / found.seconds
+        rate = found.rows / found.seconds
         lost = "" if found.lost is None else f"{found.lost:.1f} s"
         table.add_row(
             name,
