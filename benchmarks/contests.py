@@ -99,7 +99,7 @@ def contest_step(options: Options) -> None:
     config = _config(options)
     found = training.benchmark_training(config, options.rounds, options.peer_python)
     others = training.PEER, training.PEER_BFLOAT16, limit.BFLOAT16
-    print_rounds(_title(config), found, options.rounds, *others)
+    print_rounds(_title(config), found, options.rounds, *others, peers="PyTorch")
 
 
 def contest_first_step(options: Options) -> None:
@@ -174,7 +174,7 @@ def contest_inference(options: Options) -> None:
     others = engines.PLAIN, "timm, OpenVINO", limit.BFLOAT16
     for batch, found in engines.benchmark_engines(run, options.rounds, options.peer_python):
         title = f"{about}, batches of {batch}"
-        print_rounds(title, found, options.rounds, *others)
+        print_rounds(title, found, options.rounds, *others, peers="timm, PyTorch")
 
 
 def contest_service(options: Options) -> None:

@@ -18,6 +18,8 @@ PLAIN = "SavedModel"
 PEERS = {
     "timm, PyTorch": ("pytorch", "float32"),
     "timm, PyTorch bfloat16": ("pytorch", "bfloat16"),
+    "timm, PyTorch, compiled": ("compiled", "float32"),
+    "timm, PyTorch bfloat16, compiled": ("compiled", "bfloat16"),
     "timm, OpenVINO": ("openvino", "any"),
     "timm, ONNX Runtime": ("onnxruntime", "float32"),
 }

@@ -51,7 +51,9 @@ def race(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> Iterator
             yield [Rate(name, tuple(rates)) for name, rates in values.items()]
 
 
-def print_rounds(title: str, found: Iterable[list[Rate]], rounds: int, *others: str) -> None:
+def print_rounds(
+    title: str, found: Iterable[list[Rate]], rounds: int, *others: str, peers: str | None = None
+) -> None:
     """Prints the table anew after each round, so that no end, however sudden, loses the others.
 
     Args:
@@ -59,9 +61,10 @@ def print_rounds(title: str, found: Iterable[list[Rate]], rounds: int, *others: 
         found: the rates after each round.
         rounds: how many there shall be.
         others: as `print_rates` takes them.
+        peers: as `print_rates` takes it.
     """
     for number, rates in enumerate(found, start=1):
-        print_rates(of_rounds(title, number, rounds), rates, *others)
+        print_rates(of_rounds(title, number, rounds), rates, *others, peers=peers)
 
 
 def of_rounds(title: str, number: int, rounds: int) -> str:
@@ -69,10 +72,21 @@ def of_rounds(title: str, number: int, rounds: int) -> str:
     return f"{title} ({number} of {rounds} {'round' if rounds == 1 else 'rounds'})"
 
 
-def print_rates(title: str, rates: list[Rate], *others: str) -> None:
-    """Prints medians, their spread, and how they stand to those of others that took part."""
+def print_rates(title: str, rates: list[Rate], *others: str, peers: str | None = None) -> None:
+    """Prints medians, their spread, and how they stand to those of others that took part.
+
+    Args:
+        title: of the table.
+        rates: of all that took part.
+        others: names of some of them.
+        peers: how the names of peers begin, of which the fastest one has a column, too.
+    """
     medians = {rate.name: rate.median for rate in rates}
     others = [other for other in others if other in medians]
+    of_peers = [value for name, value in medians.items() if peers and name.startswith(peers)]
+    if of_peers:
+        medians["fastest peer"] = max(of_peers)
+        others.append("fastest peer")
     table = Table(title=title, caption=f"medians; {machine()}", title_justify="left")
     table.add_column("")
     for heading in ("images/s", "lowest", "highest", *(f"/ {other}" for other in others)):

@@ -19,6 +19,7 @@ OWN, OWN_BFLOAT16 = "deepfashion_tf, float32", "deepfashion_tf, bfloat16"
 LOOKING = "deepfashion_tf, bfloat16, --heads attention"
 PLAIN = "Keras' own layers and Adam"
 PEER, PEER_BFLOAT16 = "PyTorch, float32", "PyTorch, bfloat16"
+COMPILED, COMPILED_BFLOAT16 = f"{PEER}, compiled", f"{PEER_BFLOAT16}, compiled"
 _SECONDS = 2.0  # that a contestant works in a round, about
 
 
@@ -45,7 +46,8 @@ def benchmark_training(
     jobs |= limits(cost, _steps(config) * config.batch_size)
     with ExitStack() as stack:
         own = {name: stack.enter_context(Worker(name, job, own=True)) for name, job in jobs.items()}
-        workers = own | open_peers(stack, _peer_jobs(config), peer_python, ["timm"])
+        peers = _peer_jobs(config) | _compiled_jobs(config)
+        workers = own | open_peers(stack, peers, peer_python, ["timm"])
         yield from race({name: worker.work for name, worker in workers.items()}, rounds)
 
 
@@ -93,7 +95,7 @@ def benchmark_memory(
     for name, job in jobs.items():
         with Worker(name, job, own=True) as worker:
             found[name] = _peak_memory(name, worker)
-    for name, job in _peer_jobs(config).items():
+    for name, job in (_peer_jobs(config) | _compiled_jobs(config)).items():
         with ExitStack() as stack:
             for worker in open_peers(stack, {name: job}, peer_python, ["timm"]).values():
                 found[f"training: {name}"] = _peak_memory(f"training: {name}", worker)
@@ -120,9 +122,18 @@ def _jobs(config: TrainConfig) -> dict[str, dict]:
 
 def _peer_jobs(config: TrainConfig) -> dict[str, dict]:
     job = {**_job(config), "classes": [len(values) for values in builtin_schema().values()]}
+    job["compiled"] = False
     return {
         PEER: {**job, "precision": "float32"},
         PEER_BFLOAT16: {**job, "precision": "bfloat16"},
+    }
+
+
+def _compiled_jobs(config: TrainConfig) -> dict[str, dict]:
+    jobs = _peer_jobs(config)
+    return {
+        COMPILED: {**jobs[PEER], "compiled": True},
+        COMPILED_BFLOAT16: {**jobs[PEER_BFLOAT16], "compiled": True},
     }
 
 
