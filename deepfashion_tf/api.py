@@ -24,7 +24,6 @@ from deepfashion_tf.inference.predictions import Prediction, Predictions, predic
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.variants import find_variant, known_backbone, published_variant
 from deepfashion_tf.progress import console
-from deepfashion_tf.runs import hub
 from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.options import recipe_for
 from deepfashion_tf.runs.run import Run
@@ -200,6 +199,8 @@ class Model:
         Raises:
             InputError: the model is an export, or the hub refuses or cannot be reached.
         """
+        from deepfashion_tf.runs import hub
+
         return hub.push(self._run, repo_id, private=private, token=token)
 
     @cached_property
@@ -259,6 +260,8 @@ def load(path: str | PathLike[str], *, engine: EngineChoice = "auto", exact: boo
     """
     text = fspath(path)
     if not Path(text).exists() and _HUB_ID.fullmatch(text):
+        from deepfashion_tf.runs import hub
+
         return Model(hub.fetch(text), engine, exact)
     return Model(Path(text), engine, exact)
 

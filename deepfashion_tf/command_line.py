@@ -54,6 +54,13 @@ def _run(main: Callable[[], int | None]) -> int | str | None:
         raise
     except OSError as error:
         code = _fail(_explain(error))
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("deepfashion_tf"):
+            raise
+        code = _fail(
+            f"{error.name} is not installed: pip install deepfashion_tf. (requirements-answer.txt "
+            f"installs only what predictions by OpenVINO need.)"
+        )
     except UnicodeEncodeError as error:
         # The bytes of a file's name, which Python keeps as half of a pair.
         if not 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:

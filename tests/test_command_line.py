@@ -83,3 +83,12 @@ def test_predict(trained, tmp_path, where):
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     if where == "| head -1":
         assert done.stdout.count("\n") == 1 and code == "141" and not told
+
+
+def test_a_package_that_is_missing_is_named():
+    program = "import sys; sys.modules['matplotlib'] = None\n"
+    program += "from deepfashion_tf import command_line\n"
+    program += "def main():\n    import matplotlib\ncommand_line.run(main)"
+    done = shell('"$0" -c "$1"', program)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: matplotlib is not installed: pip install deepfashion_tf")

@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deepfashion_tf.inference.engines import ENGINES
 
@@ -21,6 +23,8 @@ ROOMS = [
 ]
 # Programs on top of the rooms. All other modules outside the rooms import no room.
 TOP = {"__init__", "__main__", "api", "cli", "job_process", "registration"}
+ANSWER = "requirements-answer.txt"
+ANSWERING = ("api", "serving.predict", "serving.service.server", "serving.catalogue.command")
 ABOVE = ("scripts", "benchmarks", "notebooks", "tests")
 
 
@@ -187,3 +191,38 @@ def test_messages_name_extras_that_exist():
     named |= {engine.export_extra for engine in ENGINES.values() if engine.export_extra}
     assert {"demo", "heic", "openvino-int8"} <= named
     assert named <= set(project["optional-dependencies"])
+
+
+def test_what_answers_alone_is_installed_by_requirements_answer():
+    """Answering imports nothing else, and the versions are those of the other files."""
+    pinned = {one.name: version_pinned_by(one) for one in requirements_in(ANSWER)}
+    elsewhere = {
+        one.name: version_pinned_by(one)
+        for file in ("requirements.txt", "requirements-dev.txt")
+        for one in requirements_in(file)
+    }
+    assert pinned == {name: elsewhere[name] for name in pinned}
+    allowed = closure_of(pinned) | {"deepfashion-tf"}
+    others = [
+        module
+        for module, names in metadata.packages_distributions().items()
+        if not allowed & {canonicalize_name(name) for name in names}
+    ]
+    listed = ", ".join(f"deepfashion_tf.{name}" for name in ANSWERING)
+    program = f"import sys; sys.modules.update(dict.fromkeys({others!r})); import {listed}"
+    subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, check=True)
+
+
+def closure_of(names: Iterable[str]) -> set[str]:
+    """Returns distributions with all that they require."""
+    found, waiting = set(), [canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for text in metadata.requires(name) or ():
+            requirement = Requirement(text)
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(requirement.name))
+    return found
