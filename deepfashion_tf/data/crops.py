@@ -4,6 +4,8 @@ JPEGs are decoded by libjpeg-turbo, as TensorFlow does, other kinds by Pillow. S
 another order may change a pixel by one grey level.
 """
 
+import functools
+
 import numpy as np
 import simplejpeg
 
@@ -163,24 +165,36 @@ def squash(pixels: np.ndarray, place: Place, side: int) -> np.ndarray:
 
 
 def _resize(rows: np.ndarray, start: float, length: float, side: int) -> np.ndarray:
-    """Resizes the first axis of ``[n, columns]``: the triangle filter of ScaleAndTranslate.
+    """Resizes the first axis of ``[n, columns]``: the triangle filter of ScaleAndTranslate."""
+    found = np.empty((side, rows.shape[1]), np.float32)
+    for first, low, weights in _bands(start, length, side, len(rows)):
+        some = rows[low : low + weights.shape[1]].astype(np.float32)
+        band = found[first : first + len(weights)]
+        width = (_PRODUCTS - 1) // weights.size or 1
+        for left in range(0, rows.shape[1], width):
+            part = slice(left, left + width)
+            np.matmul(weights, some[:, part], out=band[:, part])
+    return found
 
-    Each row of the result is a weighted mean of few rows, so that it is computed in bands.
+
+@functools.lru_cache(maxsize=256)  # many photographs of a shop have the same size
+def _bands(start: float, length: float, side: int, count: int) -> list[tuple[int, int, np.ndarray]]:
+    """Returns the weights of a resizing in bands, since each result is a mean of few rows.
+
+    Returns:
+        For each band its first row in the result, its first row in what is resized, and weights
+        ``[rows of the result, rows of what is resized]``.
     """
     step = np.float32(length) / np.float32(side)
     reach = max(step, np.float32(1))
     centres = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * step + np.float32(start)
-    found = np.empty((side, rows.shape[1]), np.float32)
+    found = []
     for first in range(0, side, _ROWS):
         some = centres[first : first + _ROWS]
         low = max(int(np.ceil(some[0] - reach - 0.5)), 0)
-        high = min(int(np.floor(some[-1] + reach - 0.5)) + 1, len(rows))
+        high = min(int(np.floor(some[-1] + reach - 0.5)) + 1, count)
         distance = np.abs(np.arange(low, high, dtype=np.float32) + np.float32(0.5) - some[:, None])
         weights = np.maximum(1 - distance / reach, 0, dtype=np.float32)
         weights /= weights.sum(axis=1, keepdims=True)
-        some_rows = rows[low:high].astype(np.float32)
-        width = (_PRODUCTS - 1) // weights.size or 1
-        for left in range(0, rows.shape[1], width):
-            part = slice(left, left + width)
-            np.matmul(weights, some_rows[:, part], out=found[first : first + _ROWS, part])
+        found.append((first, low, weights))
     return found
