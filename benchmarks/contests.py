@@ -49,7 +49,7 @@ def contest_input(options: Options) -> None:
     size = options.image_size or 224
     found = reading.benchmark_input(split, size, options.rounds, options.peer_python)
     title = f"Input: {len(split)} images to {size} px"
-    print_rounds(title, found, options.rounds, reading.PEER, reading.LIMIT)
+    print_rounds(title, found, options.rounds, reading.LIMIT, peers="torchvision")
 
 
 def contest_table(options: Options) -> None:

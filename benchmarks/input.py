@@ -18,7 +18,7 @@ from deepfashion_tf.data.reading import PARALLEL, DirectReader, cached_reader, o
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.errors import InputError
 
-PEER = "torchvision"
+PEER, PEER_TENSORS = "torchvision, Pillow", "torchvision, v2 on bytes"
 LIMIT = "bare decoding"
 BATCH_SIZE = 16
 PASSES = 4  # a measurement: training is one stream of epochs, which begins but once
@@ -31,8 +31,9 @@ def benchmark_input(
     """Measures the pipeline from files and from both caches, its limits, and the peer.
 
     The limits are decoding alone, and decoding with the resize: without these nobody can do.
-    The peer is torchvision with a DataLoader of two workers and Pillow, doing the same:
-    crop, antialiased resize, flip, normalize, batch. It runs in a process of its own.
+    The peers are torchvision with a DataLoader of two workers, by Pillow and by version 2 on
+    tensors, doing the same: crop, antialiased resize, flip, normalize, batch. Each runs in a
+    process of its own.
 
     Args:
         split: JPEG files with boxes.
@@ -50,7 +51,9 @@ def benchmark_input(
         "boxes": split.boxes.tolist(),
         "image_size": image_size,
         "batch_size": BATCH_SIZE,
+        "tensors": False,
     }
+    jobs = {PEER: job, PEER_TENSORS: {**job, "tensors": True}}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         readers = {
@@ -71,7 +74,7 @@ def benchmark_input(
             split, readers["files"], _NORMALIZATION, batch_size=BATCH_SIZE
         )
         contestants["evaluation, files"] = _run(evaluation.repeat(PASSES), PASSES * len(split))
-        peers = open_peers(stack, {PEER: job}, peer_python, ["torchvision"])
+        peers = open_peers(stack, jobs, peer_python, ["torchvision"])
         yield from race(contestants | {name: peer.work for name, peer in peers.items()}, rounds)
 
 
