@@ -116,7 +116,7 @@ _FINETUNE = {
 }
 STUDIES: dict[str, Study] = {
     "strong": Study(
-        "What the recipe strong is made of",
+        "Ablation of the recipe strong",
         "strong",
         {name: options for name, (_, options) in _STRONG.items()},
         {name: label for name, (label, _) in _STRONG.items()},
@@ -126,7 +126,7 @@ STUDIES: dict[str, Study] = {
         contrast="report",
     ),
     "pretrained": Study(
-        "What ImageNet weights give",
+        "Recipes with ImageNet weights",
         "finetune",
         {name: options for name, (_, options) in _PRETRAINED.items()},
         {name: label for name, (label, _) in _PRETRAINED.items()},
@@ -134,7 +134,7 @@ STUDIES: dict[str, Study] = {
         recipe=lambda: finetune(_LITE),
     ),
     "finetune": Study(
-        "What the recipe finetune is made of",
+        "Ablation of the recipe finetune",
         "finetune",
         {name: options for name, (_, options) in _FINETUNE.items()},
         {name: label for name, (label, _) in _FINETUNE.items()},

@@ -80,8 +80,8 @@ def write_study(
             _rows(results, study, gains, "recall", "mean class recall"),
             _rows(results, study, gains, "accuracy", "mean accuracy"),
             f"Majority baseline: mean class recall {baseline.majority_class_recall:.4f}, mean "
-            f"accuracy {baseline.majority_baseline:.4f}. A gain is real where both of its "
-            f"intervals lie on one side of 0.",
+            f"accuracy {baseline.majority_baseline:.4f}. A gain is significant "
+            f"where both of its intervals exclude 0.",
             f"![{study.title}: gains ({markdown_text(results.source)})](figures/gains.png)",
         ]
         if study.contrast in gains:

@@ -39,7 +39,7 @@ def write_results(
     # Curves as curves: a page may be enlarged.
     drawn = {f"figures/{name}.svg": directory / "figures" / f"{name}.svg" for name in figures}
     pictures = {name: file.read_bytes() for name, file in drawn.items()}
-    html = page.render_page("The report, run again", text.replace(".png)", ".svg)"), pictures)
+    html = page.render_page("The report reproduced", text.replace(".png)", ".svg)"), pictures)
     write_atomically(directory / "report.html", html)
 
 
@@ -91,7 +91,7 @@ def _markdown(
     command: str,
 ) -> str:
     parts = [
-        "# The report, run again",
+        "# The report reproduced",
         introduction(results, command),
         *failures_text(failures),
     ]
@@ -124,7 +124,7 @@ def introduction(results: Results, command: str) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in results.images.items())
     seeds = f"{results.seeds} {'seed' if results.seeds == 1 else 'seeds'}"
     if grid.study:
-        what = f"One recipe beside the same with one thing changed, with {seeds} and intervals."
+        what = f"One recipe, and variants that change one part of it, with {seeds} and intervals."
     else:
         what = f"The tables and figures of {REPORT}, with {seeds}, intervals and verdicts."
     lines = [
@@ -137,8 +137,8 @@ def introduction(results: Results, command: str) -> str:
     ]
     if base.is_wardrobe:
         lines.append(
-            "**These are drawings.** What holds on them, at this size, says nothing about "
-            "DeepFashion's photographs."
+            "**These are drawings.** Results at this size do not transfer to the photographs of "
+            "DeepFashion."
         )
     elif grid.scale == "quick":
         lines.append(
@@ -147,13 +147,13 @@ def introduction(results: Results, command: str) -> str:
     if TOGETHER in results.split:
         lines.append(
             "Validation and test images are scored together, since few are labelled; validation "
-            "images chose the best epochs, which makes their scores a little too high, in all "
-            "cells alike."
+            "images select the best epochs, so their scores are slightly too high, in all rows "
+            "alike."
         )
     elif results.split != "test":
         lines.append(
-            "The test split has no labels, so scores are those of the split that chose the best "
-            "epochs: a little too high, in all cells alike."
+            "The test split has no labels, so scores are those of the split that selects the best "
+            "epochs: slightly too high, in all rows alike."
         )
     return "\n\n".join([*lines, "Made by:", f"    {printable(command)}"])
 
@@ -331,7 +331,7 @@ def method(results: Results) -> str:
     last = results.split.split(TOGETHER)[-1]
     own = [
         "- **Mean class recall**: mean over the attributes that the split has images of, of the "
-        "share of their images answered rightly."
+        "share of their images predicted correctly."
     ]
     if not results.grid.study:
         own = [
@@ -345,8 +345,8 @@ def method(results: Results) -> str:
             f"- Each run is a directory, `cells/CELL/seed-N/`, with `config.json`, `history.csv`, "
             f"`metrics.json` (validation), `metrics-{last}.json` and `answers-{last}.csv` (every "
             "image's answer and label). All numbers above come from these files.",
-            "- **Mean accuracy**: mean over categories of the share of labelled images answered "
-            "rightly, by the epoch that is best in validation.",
+            "- **Mean accuracy**: mean over categories of the share of labelled images "
+            "predicted correctly, at the best epoch in validation.",
             "- **Over seeds**: mean ± t(0.975, n − 1) · s / √n over the seeds; of a difference, "
             "over the differences of runs with the same seed.",
             f"- **Over images**: percentiles of {RESAMPLES} bootstrap samples of the images; of a "
