@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.table import Table
 from benchmarks import (
     catalogue,
     engines,
+    frozen,
     limit,
     precision,
     prediction,
@@ -144,6 +146,14 @@ def contest_precision(options: Options) -> None:
     print_rounds(_title(config), found, options.rounds, precision.PLAIN)
 
 
+def contest_frozen(options: Options) -> None:
+    """Training steps with frozen stages, and the most that another engine could gain."""
+    config = replace(_config(options), freeze_stages=options.freeze_stages, precision="auto")
+    found = frozen.benchmark_frozen(config, options.rounds)
+    title = f"{_title(config)}, {options.freeze_stages} frozen stages"
+    print_rounds(title, found, options.rounds, frozen.STEP)
+
+
 def contest_workers(options: Options) -> None:
     """A training by two workers beside one process."""
     config = _config(options)
@@ -276,6 +286,7 @@ CONTESTS = {
     "first-step": contest_first_step,
     "memory": contest_memory,
     "precision": contest_precision,
+    "frozen": contest_frozen,
     "predict": contest_predict,
     "inference": contest_inference,
     "service": contest_service,

@@ -22,6 +22,7 @@ class Options:
             "first-step",
             "memory",
             "precision",
+            "frozen",
             "workers",
             "saving",
             "explanations",
@@ -36,7 +37,8 @@ class Options:
     engine alone and a service without batches. catalogue: rows of tiny pictures a second, memory,
     and the cost of restarts. step: of training steps, beside Keras' own layers
     and PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
-    training and answering. precision: of training steps, in each precision. workers: of a training
+    training and answering. precision: of training steps, in each precision. frozen: of steps whose
+    lower stages are frozen, and what another engine for these could gain. workers: of a training
     by two processes beside one. saving: what a checkpoint costs. And no speed, but on drawings:
     explanations: whether the heat for sleeves and necklines lies on them. noise: whether swapped
     labels are found."""
@@ -63,6 +65,8 @@ class Options:
     """Network that is trained."""
     freeze_batch_norm: bool = False
     """step, first-step, memory: keep the statistics of batch norm, as fine-tuning does."""
+    freeze_stages: int = 3
+    """frozen: stages that are not trained."""
     batch_size: int = 32
     """Images in one step."""
     images: int = 640
