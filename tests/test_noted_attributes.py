@@ -62,9 +62,9 @@ def test_a_run_whose_schema_was_reordered_is_refused(trained, tmp_path):
     assert changed != text
     (copy / "schema.yaml").write_text(changed)
     for load in (Run.load, Predictor.load):
-        with pytest.raises(InputError, match="of fit as loose, tight, .* wrong names"):
+        with pytest.raises(InputError, match=r"of fit as loose, tight, .* wrong names"):
             load(copy)
-    with pytest.raises(InputError, match="of fit as loose, tight, .* wrong names"):
+    with pytest.raises(InputError, match=r"of fit as loose, tight, .* wrong names"):
         Predictor.load(copy / "model.keras")
     (copy / "schema.yaml").write_text(text)
     Run.load(copy).load_model()
