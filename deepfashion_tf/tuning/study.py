@@ -13,6 +13,7 @@ import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from deepfashion_tf import files
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
@@ -205,7 +206,7 @@ def locked(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(directory / ".lock", timeout=0):
+        with files.locked(directory / ".lock"):
             yield
     except filelock.Timeout as error:
         raise InputError(
