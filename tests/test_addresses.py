@@ -20,7 +20,9 @@ from deepfashion_tf.data.table import read_table, write_table
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.items import fetched, find_items
+from deepfashion_tf.outputs import check_outputs
 from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.run import Run
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.catalogue.places import place_of
 
@@ -187,6 +189,22 @@ def test_folders_at_addresses_are_no_data():
         open_splits(TrainConfig(data="s3://shop/photos/", schema=None), ["train"])
 
 
+def test_outputs_at_addresses_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="--output-dir s3:/shop/run is an address"):
+        Run.check_output(TrainConfig(output_dir=Path("s3://shop/run")))
+    with pytest.raises(InputError, match="--html gs:/shop/a.html is an address"):
+        check_outputs({"--html": Path("gs://shop/a.html")}, [])
+    for address, words in {
+        "memory://tags": "cannot be written to: name a folder",
+        "https://shop/tags": "cannot be written to: name a folder",
+        "file:///tmp/tags": "is an address",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            place_of(address)
+    assert not list(tmp_path.iterdir())
+
+
 def test_addresses_are_answered_in_order(shop, tmp_path):
     (tmp_path / "t.csv").write_text(f"image\n{shop}/1.png\n{shop}/missing\nnone.png\n")
     found = find_items([str(tmp_path / "t.csv"), f"{shop}/2.png"])
@@ -224,6 +242,60 @@ def test_members_of_archives(kind, tmp_path, monkeypatch):
     path.write_bytes(b"no archive")
     _, bad = fetched(find_items([str(tmp_path / "t.csv")]))
     assert bad.fault
+
+
+def tar_of(path: Path, **kinds: tuple[bytes, str]) -> None:
+    """Writes an archive with a.png, and members of other kinds: name -> kind, and its target."""
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(picture())
+        archive.addfile(member, io.BytesIO(picture()))
+        for name, (kind, target) in kinds.items():
+            member = tarfile.TarInfo(f"{name}.png")
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+
+
+def test_each_kind_of_bad_member_gets_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFASHION_IMAGES", str(tmp_path / "cache"))
+    monkeypatch.setattr(addresses, "MOST_BYTES", 4000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.png", "[x] ü.png", "../up.png", "#h.png", "b.zip/c.png"):
+            archive.writestr(name, picture())
+        archive.writestr("bomb.png", b"\0" * 5000)
+        archive.writestr("folder/", b"")
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    locked = bytearray(whole)
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        locked[locked.find(mark) + place] |= 1  # the bit of encrypted members
+    (tmp_path / "locked.zip").write_bytes(locked)
+    kinds = {"hard": (tarfile.LNKTYPE, "a.png"), "soft": (tarfile.SYMTYPE, "a.png")}
+    kinds |= {"out": (tarfile.SYMTYPE, "/etc/passwd"), "loop": (tarfile.SYMTYPE, "loop.png")}
+    tar_of(tmp_path / "b.tar", **kinds, pipe=(tarfile.FIFOTYPE, ""))
+    whole = (tmp_path / "b.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[:700])
+    with tarfile.open(tmp_path / "outer.tar", "w") as archive:
+        archive.add(tmp_path / "a.zip", "a.zip")
+    for member in ("a.zip/[x] ü.png", "a.zip/../up.png", "a.zip/#h.png", "a.zip/b.zip/c.png",
+                   "b.tar/hard.png", "b.tar/soft.png"):  # fmt: skip
+        assert Path(fetch(str(tmp_path / member))).read_bytes() == picture()
+    for member, words in {
+        "a.zip/none.png": "is missing in",
+        "a.zip/folder": "is missing in",
+        "a.zip/bomb.png": "has more than",
+        "locked.zip/a.png": "is encrypted in .*: unpack it",
+        "cut.zip/a.png": "cannot be read in .*: fetch or pack the archive again",
+        "cut.tar/a.png": "cannot be read in .*: fetch or pack the archive again",
+        "b.tar/out.png": "is missing in",
+        "b.tar/loop.png": "is no file in",
+        "b.tar/pipe.png": "is no file in",
+        "outer.tar/a.zip/a.png": "is missing in",
+    }.items():
+        with pytest.raises(AddressFault, match=words):
+            fetch(str(tmp_path / member))
+    # Nothing half read is kept.
+    assert all(p.stat().st_size == len(picture()) for p in (tmp_path / "cache").glob("*/*"))
 
 
 @pytest.fixture

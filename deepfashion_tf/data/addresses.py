@@ -275,14 +275,23 @@ def _read_member(archive: str, member: str) -> bytes:
             if opened.info(member)["size"] > MOST_BYTES:
                 raise AddressFault(f"has more than {MOST_BYTES / 2**20:.0f} MiB")
             return opened.cat_file(member)
-    except (FileNotFoundError, KeyError, IsADirectoryError):
-        raise AddressFault(f"is missing in {archive}") from None
     except AddressFault:
         raise
     # Archives of all kinds, broken in all ways.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise AddressFault(f"cannot be read ({reason})") from None
+        raise AddressFault(_why_no_member(error, archive)) from None
+
+
+def _why_no_member(error: Exception, archive: str) -> str:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    if isinstance(error, FileNotFoundError | KeyError | IsADirectoryError):
+        return f"is missing in {archive}"
+    if isinstance(error, AttributeError | RecursionError):
+        # A pipe, or a link to itself.
+        return f"is no file in {archive}: pack the image itself"
+    if isinstance(error, RuntimeError) and "encrypted" in reason:
+        return f"is encrypted in {archive}: unpack it with its password"
+    return f"cannot be read in {archive} ({reason}): fetch or pack the archive again"
 
 
 @lru_cache(maxsize=8)

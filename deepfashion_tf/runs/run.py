@@ -24,6 +24,7 @@ from deepfashion_tf.files import (
     whole_or_nothing,
 )
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
+from deepfashion_tf.outputs import check_local
 from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.runs.noted_attributes import check_attributes, note_attributes
 from deepfashion_tf.schema import Schema, builtin_schema
@@ -57,6 +58,7 @@ class Run:
         directory = config.output_dir
         if directory:
             check_utf8(directory, "--output-dir")
+            check_local("--output-dir", directory)
         if directory and os.path.lexists(directory) and not _is_empty_folder(directory):
             unfinished = (directory / CONFIG_FILE).is_file()
             advice = f", or go on with it by --resume {directory}" if unfinished else ""

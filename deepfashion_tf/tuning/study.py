@@ -17,6 +17,7 @@ from deepfashion_tf import files
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.outputs import check_local
 from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.tuning.space import Space
 
@@ -204,6 +205,7 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         InputError: one does.
     """
+    check_local("--output-dir", directory)
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with files.locked(directory / ".lock"):

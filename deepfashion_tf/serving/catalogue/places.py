@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 from deepfashion_tf.data.addresses import SCHEMES, cache_folder, is_address
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import locked, remove_unfinished, whole_or_nothing
+from deepfashion_tf.outputs import check_local
 
 
 class Place(Protocol):
@@ -148,6 +149,7 @@ def place_of(text: str) -> Disk | Store:
         InputError: an address of a kind that is not written to.
     """
     if not is_address(text):
+        check_local("--output", Path(text))  # file://
         return Disk(Path(text))
     scheme = text.split("://")[0].lower()
     if scheme in ("http", "https") or scheme not in SCHEMES:
