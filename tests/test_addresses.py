@@ -193,7 +193,7 @@ def test_outputs_at_addresses_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="--output-dir s3:/shop/run is an address"):
         Run.check_output(TrainConfig(output_dir=Path("s3://shop/run")))
-    with pytest.raises(InputError, match="--html gs:/shop/a.html is an address"):
+    with pytest.raises(InputError, match=r"--html gs:/shop/a.html is an address"):
         check_outputs({"--html": Path("gs://shop/a.html")}, [])
     for address, words in {
         "memory://tags": "cannot be written to: name a folder",
