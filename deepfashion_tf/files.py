@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+
 from deepfashion_tf.errors import InputError
 
 _UNFINISHED = ".unfinished-"
@@ -88,6 +90,21 @@ def _remove_if_unlocked(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock file, without waiting for others, and removes it at the end.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
+    with filelock.FileLock(path, timeout=0):
+        try:
+            yield
+        finally:
+            # While it is held: filelock drops a lock whose file is gone, and tries again.
+            path.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -1,12 +1,14 @@
 """No command writes onto what it reads."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 from deepfashion_tf.errors import InputError
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # What later commands read of a run directory or an export; scores and pages are its own, too.
 _OF_A_RUN = (
     *("config.json", "schema.yaml", "model.keras", "calibration.json", "ensemble.json"),
@@ -29,10 +31,11 @@ def check_outputs(
         runs: run directories, or files and exports in them: what they hold of their own is read.
 
     Raises:
-        InputError: an output is an input, a file of a run, or another output.
+        InputError: an output is an address, an input, a file of a run, or another output.
     """
     named = {option: path for option, path in outputs.items() if path is not None}
     for option, path in named.items():
+        check_local(option, path)
         for other in inputs:
             if other is not None and is_same(path, other):
                 raise InputError(
@@ -49,6 +52,19 @@ def check_outputs(
                 raise InputError(
                     f"{option} and {other_option} both name {path}: give each a file of its own."
                 )
+
+
+def check_local(option: str, path: Path) -> None:
+    """Checks that an output is a file or folder of this machine.
+
+    Raises:
+        InputError: it is an address, of which a path keeps one slash.
+    """
+    if _ADDRESS.match(str(path)):
+        raise InputError(
+            f"{option} {path} is an address, and is written on this machine alone: name a file or "
+            f"folder, and copy it afterwards."
+        )
 
 
 def check_ending(option: str, path: Path, kind: str, *endings: str) -> None:

@@ -2,11 +2,13 @@
 
 import io
 
+import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import tensorflow as tf
 from image_files import jpeg, refused, supported
-from PIL import Image
+from PIL import Image, ImageCms
 from test_mutated_images import FILES, mutate
 
 from deepfashion_tf.data.crops import CropFault, crop_of
@@ -14,6 +16,8 @@ from deepfashion_tf.data.damage import jpeg_damage
 from deepfashion_tf.data.decode import image_fault
 from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.data.split import WHOLE_IMAGE
+from deepfashion_tf.inference.items import Item
+from deepfashion_tf.inference.tensorflow_engine import cropper
 
 BOX = (5, 3, 17, 26)
 SUPPORTED, REFUSED = supported(), refused()
@@ -66,6 +70,64 @@ def test_refusals_are_those_of_tensorflow(name):
     with pytest.raises(CropFault) as fault:
         crop_of(encoded, WHOLE_IMAGE, 32)
     assert str(fault.value) == image_fault(encoded)
+
+
+def hostile(tmp_path) -> dict[str, bytes]:
+    """Images of the kinds that phones, scanners and design programs leave behind."""
+    rng = np.random.default_rng(0)
+    rgb = Image.fromarray(
+        np.kron(rng.integers(0, 256, (9, 7, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    )
+    deep = np.asarray(rgb)[..., ::-1].astype(np.uint16) * 257
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    other = rgb.transpose(Image.Transpose.ROTATE_90)
+    moving = {"save_all": True, "append_images": [other.resize(rgb.size)]}
+    pillow_heif.register_heif_opener()
+    files: dict[str, bytes] = {}
+    for name, image, options in (
+        ("palette.bmp", rgb.quantize(16), {}),
+        ("one_bit.bmp", rgb.convert("1"), {}),
+        ("palette.png", rgb.quantize(200), {}),
+        ("one_bit.png", rgb.convert("1"), {}),
+        ("cmyk.jpg", rgb.convert("CMYK"), {"quality": 92}),
+        ("cmyk.tif", rgb.convert("CMYK"), {}),
+        ("moving.gif", rgb, moving),
+        ("moving.webp", rgb, moving),
+        ("moving.png", rgb, moving),
+        ("lab.jpg", rgb, {"icc_profile": lab}),
+        *((f"turned.{kind}", rgb, {"exif": turned}) for kind in ("png", "webp", "tif")),
+        *((f"a.{kind}", rgb, {}) for kind in ("avif", "heic", "jp2", "tif", "ico", "ppm")),
+        ("float.tif", Image.fromarray(np.asarray(rgb)[..., 0].astype(np.float32)), {}),
+        ("thin.png", rgb.resize((1, 3000)), {}),
+    ):
+        image.save(tmp_path / name, **options)
+        files[name] = (tmp_path / name).read_bytes()
+    adobe = files["cmyk.jpg"].index(b"\xff\xee")
+    end = adobe + 2 + int.from_bytes(files["cmyk.jpg"][adobe + 2 : adobe + 4], "big")
+    files["cmyk_plain.jpg"] = files["cmyk.jpg"][:adobe] + files["cmyk.jpg"][end:]
+    files["deep.png"] = cv2.imencode(".png", deep)[1].tobytes()
+    files["deep_alpha.png"] = cv2.imencode(".png", np.dstack([deep, deep[..., :1]]))[1].tobytes()
+    files["deep.tif"] = cv2.imencode(".tif", deep)[1].tobytes()
+    cut = ("palette.bmp", "moving.gif", "turned.webp", "a.tif", "a.avif", "a.heic", "a.jp2")
+    return files | {f"cut_{name}": files[name][: len(files[name]) * 2 // 3] for name in cut}
+
+
+def test_both_engines_judge_hostile_images_alike(tmp_path):
+    """The same pixels, or the same sentence, damage accepted or not."""
+    crop_some = cropper(32)
+    for name, encoded in hostile(tmp_path).items():
+        for accepts in (False, True):
+            items = [Item(name, encoded=encoded)]
+            (expected,) = crop_some(items, 0.0, accepts)
+            try:
+                found = crop_of(encoded, WHOLE_IMAGE, 32, accept_damaged=accepts)
+            except CropFault as fault:
+                assert str(fault) == expected, name
+            else:
+                assert not isinstance(expected, str), (name, expected)
+                assert np.abs(found - expected.astype(int)).max() <= 1, name
 
 
 def test_a_box_outside_is_told():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 
 import deepfashion_tf.files
@@ -13,10 +14,46 @@ from deepfashion_tf.files import (
     expand_user,
     is_file,
     is_folder,
+    locked,
     read_small_text,
     whole_or_nothing,
     write_atomically,
 )
+
+
+def test_a_lock_is_held_once_and_leaves_no_file(tmp_path):
+    path = tmp_path / ".lock"
+    with locked(path):
+        assert path.exists()
+        with pytest.raises(filelock.Timeout), locked(path):
+            pass
+        # Whoever comes in vain removes nothing.
+        assert path.exists()
+    assert not path.exists()
+
+
+def test_one_process_at_a_time_holds_a_lock_that_is_removed(tmp_path):
+    """Four processes add one to a number, each under the lock, and none is lost."""
+    number = tmp_path / "number"
+    number.write_text("0")
+    script = (
+        "import sys, time, pathlib, filelock\n"
+        "from deepfashion_tf.files import locked\n"
+        "folder, left = pathlib.Path(sys.argv[1]), 40\n"
+        "while left:\n"
+        "    try:\n"
+        "        with locked(folder / '.lock'):\n"
+        "            n = int((folder / 'number').read_text())\n"
+        "            time.sleep(0.001)\n"
+        "            (folder / 'number').write_text(str(n + 1))\n"
+        "            left -= 1\n"
+        "    except filelock.Timeout:\n"
+        "        time.sleep(0.001)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    for process in [subprocess.Popen(command) for _ in range(4)]:
+        assert process.wait(60) == 0
+    assert number.read_text() == "160"
 
 
 def test_a_text_file_is_replaced(tmp_path):

@@ -180,10 +180,30 @@ def test_the_command_of_the_page(run_here, tmp_path, challenge):
 def test_the_command(run_here, challenge):
     (challenge / "coco.json").write_text(json.dumps(coco()))
     code, out, _ = run_here("make_table", "coco.json", "--images", "img", cwd=challenge)
-    assert code == 0
+    assert code == 1  # something was left out
     assert "14 annotations: 12 rows, 2 left out" in out
     assert "several words in sleeve, of which none is taken: 1 row" in out
     assert (challenge / "table.csv").is_file() and (challenge / "schema.yaml").is_file()
+
+
+def test_names_that_are_no_utf8_are_left_out(run_here, tmp_path, challenge):
+    image = (challenge / "img" / "00000.jpg").read_bytes()
+    good = [f"{kind}/{number}.jpg" for kind in ("coat", "dress") for number in range(3)]
+    for name in (*map(os.fsencode, good), b"dress/b\xff.jpg", b"co\xfet/a.jpg"):
+        path = tmp_path / "photos" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+    code, out, _ = run_here("make_table", "photos", "--output", "t.csv", cwd=tmp_path)
+    assert code == 1 and "8 annotations: 6 rows, 2 left out" in out
+    assert r"photos/dress/b\udcff.jpg has a name that is no UTF-8: rename it" in out
+    text = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert [line.split(",")[0] for line in text.splitlines()[1:]] == [f"photos/{n}" for n in good]
+    # JSON can spell half of a pair, which is no text either.
+    content = coco()
+    content["images"][0]["file_name"] = "a\udcff.jpg"
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    found = read_annotations(tmp_path / "coco.json")
+    assert any("no UTF-8" in why for _, why in found.left_out)
 
 
 def converted(

@@ -1,9 +1,11 @@
 """Features of a catalogue, and the photographs that are nearest to a picture."""
 
+import os
 import shutil
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -14,7 +16,8 @@ from deepfashion_tf.inference.embedding import embedder
 from deepfashion_tf.inference.items import Item
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.runs.run import Run
-from deepfashion_tf.serving.similar import draw_sheet, find_similar
+from deepfashion_tf.serving import predict
+from deepfashion_tf.serving.similar import Neighbour, draw_sheet, find_similar
 
 pytest.importorskip("usearch")
 
@@ -98,6 +101,51 @@ def test_the_sheet_takes_no_photographs_place(trained, wardrobe, run_module, tmp
 def test_a_picture_without_a_file_is_grey():
     sheet = draw_sheet([(Item("a", encoded=b""), [])])
     assert sheet.getpixel((100, 100)) == (221, 221, 221)
+
+
+def test_a_sheet_shows_grey_where_a_file_has_changed(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "text.png").write_text("no picture")
+    places = [("a.png", (5, 5, 2, 2)), ("pipe.png", None), ("text.png", None), ("a\0b", None)]
+    found = [Neighbour(name, str(tmp_path / name), box, 1.0) for name, box in places]
+    sheet = draw_sheet([(Item("a", path=str(tmp_path)), found)])
+    assert all(sheet.getpixel((100 + 210 * n, 100)) == (221, 221, 221) for n in range(5))
+
+
+def test_tables_that_the_command_did_not_write(table, trained, tmp_path):
+    rows = pq.read_table(table)
+    width = rows.schema.field("features").type.list_size
+
+    def changed(name: str, values: list, kind=None) -> pa.Table:
+        column = pa.array(values, kind or rows.schema.field(name).type)
+        return rows.set_column(rows.column_names.index(name), name, column)
+
+    count = len(rows)
+    path = tmp_path / "t.parquet"
+    for other, words in (
+        (rows.slice(0, 0), "has no row"),
+        (changed("features", [[1.0]] * count, pa.list_(pa.float16(), 1)), "features of 1 numbers"),
+        (changed("features", [[1.0]] * count, pa.list_(pa.float16())), "of other types"),
+        (changed("features", [[np.nan] * width] * count), "NaN or infinite"),
+        (changed("image", [None] * count), "are missing"),
+        (changed("path", [5] * count, pa.int64()), "of other types"),
+        (changed("box", [[1, 2]] * count), "has not four numbers"),
+    ):
+        pq.write_table(other, path)
+        with pytest.raises(InputError, match=f"cannot be read as a table of features.*{words}"):
+            find_similar(trained.run, path, [Item("a", path=rows["path"][0].as_py())], 3)
+
+
+def test_features_need_tensorflow_without_its_first_lines(
+    trained, wardrobe, run_module, tmp_path, monkeypatch
+):
+    """Another engine may answer, which leaves TensorFlow to be imported for the features."""
+    imported = []
+    monkeypatch.setattr(predict, "import_tensorflow", lambda: imported.append(1))
+    image = next((wardrobe / "img").glob("*.jpg"))
+    run_module("predict", trained.run.directory, image, "--embed", tmp_path / "f.parquet")
+    assert imported
 
 
 def test_bad_input(table, trained, run_module, tmp_path, wardrobe):

@@ -322,6 +322,15 @@ def test_data_may_move(base, pretend, wardrobe, tmp_path):
     assert len(pretend.started) == 1
 
 
+def test_no_lock_is_left_behind(base, pretend):
+    tune(base, 1)
+    assert not [path for path in base.output_dir.iterdir() if "lock" in path.name]
+    # A killed search leaves its file, which keeps nobody out and goes at the next end.
+    (base.output_dir / ".lock").touch()
+    tune(base, 2)
+    assert not (base.output_dir / ".lock").exists()
+
+
 def test_a_folder_that_is_no_search_is_refused(base, pretend):
     base.output_dir.mkdir()
     (base.output_dir / "mine.txt").write_text("mine")

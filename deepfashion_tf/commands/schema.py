@@ -13,8 +13,8 @@ from deepfashion_tf.outputs import check_ending, check_outputs
 
 @dataclass(frozen=True)
 class Options(TableOptions):
-    table: Annotated[Path, tyro.conf.Positional]
-    """Table: CSV, a spreadsheet (.xlsx, .ods) or Parquet."""
+    table: Annotated[str, tyro.conf.Positional]
+    """Table: CSV, a spreadsheet (.xlsx, .ods) or Parquet, also at s3:// or gs://."""
     columns: tuple[str, ...] = ()
     """Columns that are categories. None: all with 2 to 60 repeated values."""
     output: Path = Path("schema.yaml")

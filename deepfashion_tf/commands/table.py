@@ -26,7 +26,7 @@ class Options:
     """Schema to write. Check it before training."""
 
 
-def main() -> None:
+def main() -> int:
     options = tyro.cli(Options, description=__doc__)
     check_ending("--output", options.output, "table", ".csv")
     check_ending("--schema", options.schema, "schema", ".yaml", ".yml")
@@ -48,3 +48,4 @@ def main() -> None:
     for warning in proposal.warnings:
         print(f"look at {warning}")
     print(f"Schema: {options.schema}")
+    return int(bool(left_out or several))

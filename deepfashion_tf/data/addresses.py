@@ -36,10 +36,13 @@ class AddressFault(Exception):
 
 def is_address(text: str) -> bool:
     """Whether a text is an address with a scheme, or a member of an archive that is there."""
+    return has_scheme(text) or (_SCHEME.match(text) is None and archive_member(text) is not None)
+
+
+def has_scheme(text: str) -> bool:
+    """Whether a text begins as ``https://`` and ``s3://`` do; ``file://`` is no address."""
     found = _SCHEME.match(text)
-    if found:
-        return found[1].lower() != "file"
-    return archive_member(text) is not None
+    return found is not None and found[1].lower() != "file"
 
 
 def archive_member(text: str) -> tuple[str, str] | None:
@@ -79,19 +82,41 @@ def fetch(address: str, offline: bool = False) -> str:
     return str(path)
 
 
-def fetch_table(address: str) -> str:
+def fetch_table(address: str, offline: bool = False) -> str:
     """Fetches a table anew, whatever its size, and returns the path of the file.
+
+    Args:
+        address: with a scheme.
+        offline: fetch nothing from a network; the table that was fetched last is used.
 
     Raises:
         AddressFault: it cannot be fetched.
     """
+    if not (found := _SCHEME.match(address)):
+        raise AddressFault("lies in an archive: unpack the table, its images may stay there")
+    if found[1].lower() not in SCHEMES:
+        raise AddressFault(f"is an address of a kind that is not read: {', '.join(SCHEMES)}")
     suffix = Path(address).suffix.lower()
     path = cache_folder() / "tables" / f"{hashlib.sha256(address.encode()).hexdigest()}{suffix}"
+    if offline:
+        if path.is_file():
+            return str(path)
+        raise AddressFault("is not in the cache, and --offline forbids to fetch it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _explained(), whole_or_nothing(path) as temporary, temporary.open("wb") as file:
-        for part in _parts(address):
+    parts = _parts(address)
+    with whole_or_nothing(path) as temporary, temporary.open("wb") as file:
+        while part := _next(parts):
             file.write(part)
     return str(path)
+
+
+def _next(parts: Iterator[bytes]) -> bytes:
+    try:
+        # A full disk is no fault of the address.
+        with _explained():
+            return next(parts, b"")
+    except _Passing as fault:
+        raise AddressFault(f"cannot be fetched ({fault})") from None
 
 
 def files_at(address: str) -> Iterator[str]:
@@ -108,7 +133,8 @@ def files_at(address: str) -> Iterator[str]:
         for place, folders, names in files.walk(prefix):
             folders.sort()  # where to go next
             for name in sorted(names):
-                yield f"{scheme}://{place.lstrip('/')}/{name}"
+                # Some stores keep the slash at the end of a prefix.
+                yield f"{scheme}://{place.strip('/')}/{name}"
 
 
 def fetch_all(
@@ -249,14 +275,23 @@ def _read_member(archive: str, member: str) -> bytes:
             if opened.info(member)["size"] > MOST_BYTES:
                 raise AddressFault(f"has more than {MOST_BYTES / 2**20:.0f} MiB")
             return opened.cat_file(member)
-    except (FileNotFoundError, KeyError, IsADirectoryError):
-        raise AddressFault(f"is missing in {archive}") from None
     except AddressFault:
         raise
     # Archives of all kinds, broken in all ways.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise AddressFault(f"cannot be read ({reason})") from None
+        raise AddressFault(_why_no_member(error, archive)) from None
+
+
+def _why_no_member(error: Exception, archive: str) -> str:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    if isinstance(error, FileNotFoundError | KeyError | IsADirectoryError):
+        return f"is missing in {archive}"
+    if isinstance(error, AttributeError | RecursionError):
+        # A pipe, or a link to itself.
+        return f"is no file in {archive}: pack the image itself"
+    if isinstance(error, RuntimeError) and "encrypted" in reason:
+        return f"is encrypted in {archive}: unpack it with its password"
+    return f"cannot be read in {archive} ({reason}): fetch or pack the archive again"
 
 
 @lru_cache(maxsize=8)

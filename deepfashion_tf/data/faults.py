@@ -24,7 +24,7 @@ class Faults:
         else:
             self.add_at(path, ("line", line), text)
 
-    def add_at(self, path: Path, place: tuple[str, int], text: str) -> None:
+    def add_at(self, path: Path | str, place: tuple[str, int], text: str) -> None:
         """Adds one fault at a place such as ``("row", 7)``."""
         self._faults.append(printable(f"{path}, {place[0]} {place[1]}: {text}"))
 

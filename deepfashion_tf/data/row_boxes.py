@@ -124,11 +124,13 @@ class BoxReader:
             )
         return None
 
-    def outside(self, path: Path, boxes: list[Pixels], sizes: list[tuple[int, int]]) -> list[int]:
+    def outside(
+        self, name: str | Path, boxes: list[Pixels], sizes: list[tuple[int, int]]
+    ) -> list[int]:
         """Finds the boxes that do not lie inside their images.
 
         Args:
-            path: of the table, for the message.
+            name: of the table, for the message.
             boxes: x1 y1 x2 y2 in half-open pixels.
             sizes: width and height of each box's image.
 
@@ -150,7 +152,7 @@ class BoxReader:
                 )
                 if inside >= _ENOUGH * len(boxes):
                     raise InputError(
-                        f"{path}: {len(outside)} of {len(boxes)} boxes lie outside their images, "
+                        f"{name}: {len(outside)} of {len(boxes)} boxes lie outside their images, "
                         f"as if {words}."
                     )
         tiny = sum(
@@ -159,7 +161,7 @@ class BoxReader:
         )
         if len(boxes) >= _RULE and tiny >= _ENOUGH * len(boxes):
             raise InputError(
-                f"{path}: {tiny} of {len(boxes)} boxes cover less than a hundredth of their "
+                f"{name}: {tiny} of {len(boxes)} boxes cover less than a hundredth of their "
                 f"images, so they are no pixels of these images. For shares of the sides say "
                 f"--boxes normalised, for x, y, width and height --boxes xywh."
             )

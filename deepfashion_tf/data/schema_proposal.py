@@ -12,6 +12,7 @@ from deepfashion_tf.data.labels import split_words
 from deepfashion_tf.data.split import split_id
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.table_place import TablePlace
 from deepfashion_tf.errors import InputError, counted, list_some
 from deepfashion_tf.schema import NOT_LABELLED, Category, Schema
 from deepfashion_tf.usage import command
@@ -57,8 +58,10 @@ def propose_schema(
         InputError: a column is missing, or none looks like a category.
     """
     wanted = {name: name for name in columns} if columns else None
-    table = TableFile(path, options, wanted)
-    counts = _count(table, own=() if columns else _OWN)
+    place = TablePlace.of(path)
+    with place.named():
+        table = TableFile(place.path, options, wanted)
+        counts = _count(table, own=() if columns else _OWN)
     nested = getattr(table.format, "left_out", {})
     known = getattr(table.format, "labels", {})
     taken: list[Category] = []

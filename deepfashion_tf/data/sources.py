@@ -7,6 +7,7 @@ from typing import Protocol
 
 import filelock
 
+from deepfashion_tf.data.addresses import is_address
 from deepfashion_tf.data.clothing import NAME as CLOTHING
 from deepfashion_tf.data.clothing import TABLE, fetch_clothing
 from deepfashion_tf.data.deepfashion import read_split
@@ -75,11 +76,16 @@ def open_splits(
             check_images=check_images,
         )
     elif Path(data).suffix.lower() in SUFFIXES and not is_folder(data):
-        path = absolute(expand_user(Path(data), "--data"))
-        found = read_table(path, names, schema, check_images, source, source.offline)
+        table = data if is_address(data) else absolute(expand_user(Path(data), "--data"))
+        found = read_table(table, names, schema, check_images, source, source.offline)
     else:
         if data == "wardrobe":
             _check_drawable(schema)
+        if is_address(data):
+            raise InputError(
+                f"--data {data} is no table: name one at an address (.csv, .xlsx, .parquet), or a "
+                f"folder of this machine."
+            )
         folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
         found = [read_split(folder, name, schema, check_images) for name in names]
     found = [replace(split, accepts_damage=source.accept_damaged) for split in found]
@@ -109,6 +115,8 @@ def located(source: Source) -> dict[str, str | Path | None]:
     if data.startswith(PREFIX):
         folder = Path(data.removeprefix(PREFIX))
         return {"data": f"{PREFIX}{absolute(folder)}"} if folder.is_dir() else {}
+    if is_address(data):
+        return {"data": data, "data_dir": None}
     return {"data": str(absolute(expand_user(Path(data), "--data"))), "data_dir": None}
 
 

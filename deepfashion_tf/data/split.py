@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,17 +138,26 @@ def whole_images(count: int) -> np.ndarray:
 
 
 class FileReader:
-    """The `Split.encoded` of image files, which knows them again without reading them."""
+    """The `Split.encoded` of image files, which knows them again without reading them.
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = paths
+    Args:
+        paths: of the files.
+        faults: position -> why there is no file.
+    """
+
+    def __init__(self, paths: Sequence[str], faults: Mapping[int, str] | None = None) -> None:
+        self._paths, self._faults = paths, faults or {}
 
     def __call__(self, row: int) -> bytes:
+        if row in self._faults:
+            raise OSError(self._faults[row])
         return read_file(self._paths[row])
 
     def take(self, rows: np.ndarray) -> "FileReader":
         """Returns the reader of some of the files."""
-        return FileReader([self._paths[row] for row in rows.tolist()])
+        chosen = rows.tolist()
+        faults = {n: self._faults[row] for n, row in enumerate(chosen) if row in self._faults}
+        return FileReader([self._paths[row] for row in chosen], faults)
 
     def stamp(self, row: int) -> str:
         """Returns a file's size in bytes and the time of its last change in nanoseconds."""

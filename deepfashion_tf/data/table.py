@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from deepfashion_tf.category import NOT_APPLICABLE
+from deepfashion_tf.data.addresses import has_scheme, is_address
 from deepfashion_tf.data.division import divide
 from deepfashion_tf.data.labels import join_attributes
 from deepfashion_tf.data.split import SPLITS, Split
 from deepfashion_tf.data.table_file import BOX
 from deepfashion_tf.data.table_options import RowOptions
+from deepfashion_tf.data.table_place import TablePlace
 from deepfashion_tf.data.table_rows import TableRows
 from deepfashion_tf.errors import InputError, MissingSplit
 from deepfashion_tf.escaping import cell_text
@@ -23,7 +25,7 @@ from deepfashion_tf.schema import UNLABELLED, Schema, builtin_schema
 
 
 def read_table(
-    path: Path,
+    path: str | Path,
     names: Sequence[str],
     schema: Schema | None = None,
     check_images: bool = True,
@@ -33,7 +35,8 @@ def read_table(
     """Reads splits of a table, and prints how many rows it has and how many are read.
 
     Args:
-        path: CSV, a spreadsheet, or Parquet, of which a pattern may name several files.
+        path: CSV, a spreadsheet, or Parquet, of which a pattern may name several files; or its
+            address.
         names: "train", "val", "test".
         schema: the categories; None = the built-in ones.
         check_images: also looks at every image's header.
@@ -47,9 +50,20 @@ def read_table(
     Raises:
         InputError: names every fault by file and line: the first ten and a count.
     """
-    options = options or RowOptions()
-    schema = schema or builtin_schema()
-    rows = TableRows(path, schema, options, offline)
+    place = TablePlace.of(path, offline)
+    with place.named():
+        rows = TableRows(place, schema or builtin_schema(), options or RowOptions(), offline)
+        whole, split_of = _read(rows, options or RowOptions(), check_images)
+    if rows.has_splits:
+        what = "groups" if rows.has_groups else "images"
+        _warn_of_cut_groups(place.name, what, whole.groups, split_of)
+    else:
+        split_of = divide(whole.labels, whole.groups)
+    return [_split(whole, name, split_of) for name in names]
+
+
+def _read(rows: TableRows, options: RowOptions, check_images: bool) -> tuple[Split, np.ndarray]:
+    """Returns the sound rows of a table as one split, and the split that each is in."""
     skips = options.on_bad_row == "skip"
     if not skips:
         rows.raise_if_faulty()
@@ -64,13 +78,13 @@ def read_table(
         rows.raise_if_faulty()
     rows.report(len(sound))
     whole = Split(
-        schema,
+        rows.schema,
         "",
         rows.encoded(),
         rows.keys,
         rows.boxes(),
         rows.labels(),
-        str(path),
+        rows.name,
         rows.groups(),
         left_out=rows.left_out(),
         rows=np.arange(len(rows)),
@@ -79,11 +93,7 @@ def read_table(
     split_of = rows.split_ids()
     if len(sound) < len(whole):
         whole, split_of = whole.take(sound, ""), split_of[sound]
-    if rows.has_splits:
-        _warn_of_cut_groups(path, "groups" if rows.has_groups else "images", whole.groups, split_of)
-    else:
-        split_of = divide(whole.labels, whole.groups)
-    return [_split(whole, name, split_of) for name in names]
+    return whole, split_of
 
 
 def write_table(
@@ -100,9 +110,9 @@ def write_table(
         kept: further columns -> one cell a row of the table that the splits are of.
 
     Raises:
-        InputError: the images are no files.
+        InputError: the images are neither files nor at addresses.
     """
-    if not all(Path(split.keys[0]).is_absolute() for split in splits):
+    if not all(is_address(k := str(split.keys[0])) or Path(k).is_absolute() for split in splits):
         raise InputError(
             f"The images of {splits[0].source} are no files of their own, which a table could name."
         )
@@ -119,8 +129,9 @@ def write_table(
         ):
             names = map(cell_text, label_cells(split.schema, labels))
             corners = ["" if value < 0 else value for value in box]
-            image = Path(key)
+            image = Path(key).absolute()
             image = image.relative_to(folder) if image.is_relative_to(folder) else image
+            image = key if has_scheme(str(key)) else image
             others = [cell_text(cells[split.rows[number]] or "") for cells in kept.values()]
             row = [cell_text(image), *corners, *([split.name] * several), *names, *others]
             writer.writerow(row)
@@ -162,12 +173,12 @@ def _split(whole: Split, name: str, split_of: np.ndarray) -> Split:
     return whole.take(rows, name)
 
 
-def _warn_of_cut_groups(path: Path, what: str, groups: np.ndarray, split_of: np.ndarray) -> None:
+def _warn_of_cut_groups(table: str, what: str, groups: np.ndarray, split_of: np.ndarray) -> None:
     pairs = np.unique(groups * len(SPLITS) + split_of)
     cut = int((np.bincount(pairs // len(SPLITS)) > 1).sum())
     if cut:
         console.print(
-            f"{cut} {what} of {path} stand in several splits: scores will be too good, since the "
+            f"{cut} {what} of {table} stand in several splits: scores will be too good, since the "
             f"model is asked what it was taught.",
             style="yellow",
             soft_wrap=True,

@@ -58,6 +58,7 @@ class TableFile:
 
     Attributes:
         path: as given.
+        name: what messages call it; the path, unless somebody changes it.
         columns: of the file.
         places: name -> position of each wanted column.
         names: of these, in the order of `Entry.values`.
@@ -76,7 +77,8 @@ class TableFile:
         wanted: Mapping[str, str] | None = None,
         optional: Mapping[str, str] | None = None,
     ) -> None:
-        self.path, self._options = path, options or TableOptions()
+        self.path, self.name = path, str(path)
+        self._options = options or TableOptions()
         self.format = open_rows(path)
         self.columns = Columns(path, self.format.names)
         self._image, self._literals = self._name_image()
@@ -117,7 +119,7 @@ class TableFile:
             notes.append(f"has boxes with decimals, rounded outwards ({self.boxes.rounded})")
         if self.boxes is None and self.columns.find("bbox") is not None:
             notes.append("has a column bbox, which is not read: say --boxes coco, xywh or xyxy")
-        return [f"{self.path} {note}" for note in notes]
+        return [f"{self.name} {note}" for note in notes]
 
     def _entry(self, row: Row, first: int, last: int) -> Entry:
         number, cells, fault = row

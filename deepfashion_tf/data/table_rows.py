@@ -17,6 +17,7 @@ from deepfashion_tf.data.split import WHOLE_IMAGE, FileReader, split_id
 from deepfashion_tf.data.spool import Spool
 from deepfashion_tf.data.table_file import Entry, TableFile
 from deepfashion_tf.data.table_options import RowOptions
+from deepfashion_tf.data.table_place import TablePlace
 from deepfashion_tf.errors import InputError, counted, list_some, printable
 from deepfashion_tf.progress import console, progress_bar
 from deepfashion_tf.schema import Schema
@@ -28,7 +29,7 @@ class TableRows:
     """All rows of a table.
 
     Args:
-        path: of the table.
+        place: of the table.
         schema: categories that are columns of it.
         options: names of its other columns, and the convention of its boxes.
         offline: fetch no image from a network.
@@ -42,12 +43,12 @@ class TableRows:
     """
 
     def __init__(
-        self, path: Path, schema: Schema, options: RowOptions, offline: bool = False
+        self, place: TablePlace, schema: Schema, options: RowOptions, offline: bool = False
     ) -> None:
         names = {"split": options.split_column, "group": options.group_column}
-        self.path, self.schema, self._offline = path, schema, offline
+        self.name, self.schema, self._offline = place.name, schema, offline
         self.table = TableFile(
-            path,
+            place.path,
             options,
             {
                 **{name: parts[0].column or name for name, parts in schema.groups.items()},
@@ -55,9 +56,10 @@ class TableRows:
             },
             {name: name for name, column in names.items() if not column},
         )
+        self.table.name, self._at = place.name, place
         self._readers = [LabelReader(name, schema) for name in schema.groups]
-        self._repaired, self._missing = 0, {}
-        self._folder = path.resolve().parent
+        self._repaired, self._missing, self._not_fetched = 0, {}, {}
+        self._folder = place.path.resolve().parent
         self._numbers: list[int] = []
         self.keys: list[str] = []
         self._paths: list[str] = []
@@ -73,9 +75,9 @@ class TableRows:
             self._add(entry)
         self._spool.flush()
         if not self._numbers:
-            raise InputError(f"{path} has no row below its header.")
+            raise InputError(f"{place.name} has no row below its header.")
         if self.table.boxes and (contradiction := self.table.boxes.contradiction()):
-            raise InputError(f"{path}: {contradiction}.")
+            raise InputError(f"{place.name}: {contradiction}.")
         self._boxes = [WHOLE_IMAGE] * len(self)
         if not (self.table.boxes and self.table.boxes.is_share):
             for row, corners in enumerate(self._corners):
@@ -122,12 +124,14 @@ class TableRows:
         return next(filter(is_address, (self._texts[row], self._paths[row])), None)
 
     def _fetch(self, addresses: dict[int, str]) -> None:
-        with progress_bar(f"fetching images of {self.path.name}", len(addresses)) as on_progress:
+        with progress_bar(
+            f"fetching images of {Path(self.name).name}", len(addresses)
+        ) as on_progress:
             found = fetch_all(addresses.values(), self._offline)
             for done, (row, (path, fault)) in enumerate(zip(addresses, found, strict=True), 1):
                 self.keys[row] = addresses[row]
                 if fault:
-                    self._missing[row] = fault
+                    self._missing[row] = self._not_fetched[row] = fault
                 else:
                     self._paths[row] = path
                 on_progress(done, len(addresses))
@@ -144,7 +148,7 @@ class TableRows:
         some = [row for row in some if isinstance(sizes[row], tuple)]
         if some:
             boxes = [self.table.boxes.pixels(self._corners[row], sizes[row]) for row in some]
-            self.table.boxes.outside(self.path, boxes, [sizes[row] for row in some])
+            self.table.boxes.outside(self.name, boxes, [sizes[row] for row in some])
 
     def check_images(self, reports: bool) -> None:
         """Checks the header of every image.
@@ -181,8 +185,8 @@ class TableRows:
             listed.append((rows[0], self._readers[column].fault(word, len(rows))))
         faults = Faults()
         for row, text in sorted(listed, key=lambda one: one[0]):
-            faults.add_at(self.path, self.table.place(self._numbers[row]), text)
-        faults.raise_if_any(f"{self.path} cannot be used")
+            faults.add_at(self.name, self.table.place(self._numbers[row]), text)
+        faults.raise_if_any(f"{self.name} cannot be used")
 
     def left_out(self) -> list[tuple[str, str]]:
         """Lists the rows that have a fault: the place in the table, and what is wrong there."""
@@ -199,7 +203,7 @@ class TableRows:
 
     def encoded(self) -> Callable[[int], bytes]:
         """Returns what reads the bytes of a row's image."""
-        files = FileReader(self._paths)
+        files = FileReader(self._paths, self._not_fetched)
         if all(place < 0 for place in self._spooled):
             return files
         return lambda row: (
@@ -234,12 +238,12 @@ class TableRows:
 
     def report(self, used: int) -> None:
         """Prints how many rows there are, how many are used, and what was read otherwise."""
-        notes = [f"{self.path} reads {note}" for reader in self._readers for note in reader.notes()]
+        notes = [f"{self.name} reads {note}" for reader in self._readers for note in reader.notes()]
         for note in [*self.table.notes(), *notes]:
             console.print(note, style="dim", soft_wrap=True)
         repaired = f"; {self._repaired} of the paths repaired" * (self._repaired > 0)
         console.print(
-            f"{self.path}: {counted(len(self), 'row')}, {used} read, "
+            f"{self.name}: {counted(len(self), 'row')}, {used} read, "
             f"{len(self) - used} left out{repaired}",
             style="dim",
             soft_wrap=True,
@@ -262,8 +266,9 @@ class TableRows:
             self._paths.append("")
         else:
             self._spooled.append(-1)
-            self._texts.append(entry.image)
-            self._paths.append(joined(self._folder, entry.image or ""))
+            text = entry.image and self._at.image(entry.image)
+            self._texts.append(text)
+            self._paths.append(joined(self._folder, text or ""))
             self.keys.append(self._paths[row])
         values = dict(zip(self.table.names, entry.values, strict=False))
         self._groups.append(values.get("group"))
@@ -297,4 +302,4 @@ class TableRows:
 
     def _place(self, row: int) -> str:
         unit, number = self.table.place(self._numbers[row])
-        return f"{self.path}, {unit} {number}"
+        return f"{self.name}, {unit} {number}"

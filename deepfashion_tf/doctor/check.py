@@ -1,7 +1,6 @@
 """What `deepfashion check` does: looks, tells, draws, mends."""
 
 from dataclasses import fields
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -9,6 +8,7 @@ from rich.text import Text
 from deepfashion_tf.data.table import write_table
 from deepfashion_tf.data.table_file import TableFile
 from deepfashion_tf.data.table_options import RowOptions
+from deepfashion_tf.data.table_place import TablePlace
 from deepfashion_tf.doctor import page
 from deepfashion_tf.doctor.examination import Examined, describe, examine, existing_splits, notes
 from deepfashion_tf.doctor.findings import KINDS, RARE, Rows, count_labels
@@ -76,7 +76,8 @@ def _kept_cells(options: Options) -> dict[str, list[str | None]]:
     names = kept_columns([options.data], options.keep_columns, options)
     if not names:
         return {}
-    table = TableFile(Path(options.data), options, {}, {name: name for name in names})
+    path = TablePlace.of(options.data, options.offline).path
+    table = TableFile(path, options, {}, {name: name for name in names})
     cells: dict[str, list[str | None]] = {name: [] for name in table.names}
     for entry in table:
         for place, name in enumerate(table.names):

@@ -16,7 +16,6 @@ from deepfashion_tf.data.addresses import (
     ahead,
     fetch,
     fetch_all,
-    fetch_table,
     files_at,
     is_address,
 )
@@ -26,6 +25,7 @@ from deepfashion_tf.data.image_paths import find_image, joined
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split, read_file
 from deepfashion_tf.data.table_file import SUFFIXES, Entry, TableFile
 from deepfashion_tf.data.table_options import TableOptions
+from deepfashion_tf.data.table_place import TablePlace
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import is_file, is_folder
 from deepfashion_tf.inference.tally import Tally
@@ -110,7 +110,7 @@ class Found:
         elif is_folder(text):
             yield from self._in_folder(text, tally)
         elif _is_table(text):
-            yield from self._in_table(Path(text), tally)
+            yield from self._in_table(text, tally)
         elif not is_file(text) and glob.has_magic(text):
             paths = sorted(glob.iglob(text, recursive=True))  # noqa: PTH207
             files = [path for path in paths if is_file(path) and not self._is_outside(path)]
@@ -148,8 +148,7 @@ class Found:
         """Finds the images below a prefix of an object store, or in a table at an address."""
         try:
             if _is_table(address):
-                base = address.rsplit("/", 1)[0]
-                yield from self._in_table(_path_of(address), tally, base)
+                yield from self._in_table(address, tally)
                 return
             for found in files_at(address):
                 name = found.rsplit("/", 1)[1]
@@ -165,21 +164,27 @@ class Found:
             tally.files += 1
             yield Item(address, fault=str(fault))
 
-    def _in_table(self, path: Path, tally: Tally, base: str | None = None) -> Iterator[Item]:
-        if not is_file(path):
+    def _in_table(self, text: str, tally: Tally) -> Iterator[Item]:
+        place = TablePlace.of(text)
+        if not is_file(place.path):
             tally.files += 1
-            yield Item(str(path), fault="is missing")
+            yield Item(text, fault="is missing")
             return
+        with place.named():
+            yield from self._rows(place, tally)
+
+    def _rows(self, place: TablePlace, tally: Tally) -> Iterator[Item]:
         names = {*self._kept, *filter(None, [self._group_by])}
-        table = TableFile(path, self._options, {}, {name: name for name in names})
-        if base is None:
+        table = TableFile(place.path, self._options, {}, {name: name for name in names})
+        table.name = place.name
+        if place.base is None:
             _check_convention(table)
         # Looked up once: Path.resolve asks the disk.
-        folder = path.resolve().parent
+        folder = place.path.resolve().parent
         for entry in table:
             tally.rows += 1
-            if base and isinstance(entry.image, str) and not is_address(entry.image):
-                entry = entry._replace(image=f"{base}/{entry.image}")
+            if isinstance(entry.image, str):
+                entry = entry._replace(image=place.image(entry.image))
             item = _item_of(table, folder, entry)
             if names and entry.values:
                 cells = dict(zip(table.names, entry.values, strict=True))
@@ -246,7 +251,7 @@ def kept_columns(
     if not asked and not is_all:
         return []
     option = asked[0][0] if asked else "--keep-columns"
-    tables = [TableFile(_path_of(text), options) for text in inputs if _is_table(text)]
+    tables = [_opened(TablePlace.of(text), options) for text in inputs if _is_table(text)]
     if not tables:
         raise InputError(f"{option} needs a table of images: name one, or leave it out.")
     known = list(dict.fromkeys(name for table in tables for name in table.names))
@@ -274,18 +279,9 @@ def has_boxes(inputs: Sequence[str]) -> bool:
     return any(map(_is_table, inputs))
 
 
-def _path_of(text: str) -> Path:
-    """Returns the path of a table, which is fetched where it has an address.
-
-    Raises:
-        InputError: it cannot be fetched.
-    """
-    if not is_address(text):
-        return Path(text)
-    try:
-        return Path(fetch_table(text))
-    except AddressFault as fault:
-        raise InputError(f"The table {text} {fault}.") from fault
+def _opened(place: TablePlace, options: TableOptions) -> TableFile:
+    with place.named():
+        return TableFile(place.path, options)
 
 
 def _is_table(text: str) -> bool:
@@ -318,7 +314,7 @@ def _size(folder: Path, entry: Entry) -> tuple[int, int] | str:
 
 
 def _item_of(table: TableFile, folder: Path, entry: Entry) -> Item:
-    place = f"{table.path}, {' '.join(map(str, table.place(entry.number)))}"
+    place = f"{table.name}, {' '.join(map(str, table.place(entry.number)))}"
     embedded = entry.image if isinstance(entry.image, bytes) else None
     image = place if embedded is not None or entry.image is None else entry.image
     if entry.fault:

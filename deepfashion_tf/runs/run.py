@@ -24,7 +24,9 @@ from deepfashion_tf.files import (
     whole_or_nothing,
 )
 from deepfashion_tf.models.variants import find_variant, layer_name, published_variant
+from deepfashion_tf.outputs import check_local
 from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
+from deepfashion_tf.runs.noted_attributes import check_attributes, note_attributes
 from deepfashion_tf.schema import Schema, builtin_schema
 from deepfashion_tf.usage import command
 
@@ -56,6 +58,7 @@ class Run:
         directory = config.output_dir
         if directory:
             check_utf8(directory, "--output-dir")
+            check_local("--output-dir", directory)
         if directory and os.path.lexists(directory) and not _is_empty_folder(directory):
             unfinished = (directory / CONFIG_FILE).is_file()
             advice = f", or go on with it by --resume {directory}" if unfinished else ""
@@ -108,7 +111,7 @@ class Run:
         """Opens an existing run directory. Without ``schema.yaml`` it has the built-in schema.
 
         Raises:
-            InputError: it is none.
+            InputError: it is none, or its schema is not the one of its model.
         """
         directory = expand_user(Path(directory), "the run directory")
         if not is_folder(directory):
@@ -126,6 +129,7 @@ class Run:
                     f"categories are {', '.join(schema)}: mend it, or put the files of one run "
                     f"together again."
                 )
+        check_attributes(directory / MODEL_FILE, directory / SCHEMA_FILE, schema)
         return cls(directory, config, schema)
 
     @staticmethod
@@ -237,6 +241,7 @@ class Run:
         """Saves the best model so far; the one before stays if this fails."""
         with whole_or_nothing(self.model_path) as temporary:
             model.save(temporary)
+            note_attributes(temporary, self.schema)
 
     def load_model(self) -> "keras.Model":
         """Loads the best model.

@@ -6,6 +6,7 @@ all.
 
 import contextlib
 import csv
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from deepfashion_tf.escaping import cell_text
 from deepfashion_tf.files import whole_or_nothing
 from deepfashion_tf.inference.answers import UNSURE, Answer, Wanted, answers_of, columns, rows
 from deepfashion_tf.inference.batch import Batch
+from deepfashion_tf.outputs import check_local
 from deepfashion_tf.progress import console
 from deepfashion_tf.serving.submission import SUBMISSION, zip_submission
 
@@ -85,8 +87,16 @@ class _Excel:
         cell.data_type = "s"  # never a formula
         return cell
 
+    def drop(self) -> None:
+        """Closes what is not saved, which complains at the end of Python otherwise."""
+        with contextlib.suppress(OSError, ValueError):
+            self._sheet.close()
+
     def close(self) -> None:
-        self._book.save(self._path)
+        # In memory first: on a full disk, a ZIP file that cannot be closed complains at its end.
+        content = io.BytesIO()
+        self._book.save(content)
+        self._path.write_bytes(content.getbuffer())
 
 
 def json_rows(batch: Batch, wanted: Wanted) -> Iterator[dict]:
@@ -236,8 +246,9 @@ def check_output(path: Path) -> None:
     """Checks a name for `open_writer` before anything is computed.
 
     Raises:
-        InputError: another ending, or the folder does not exist.
+        InputError: another ending, an address, or the folder does not exist.
     """
+    check_local("--output", path)
     if path.is_dir():
         raise InputError(f"--output {path} is a folder: name a file in it; {_HELP}.")
     if path.suffix not in FORMATS or (path.suffix == ".txt" and path.name != SUBMISSION):
@@ -258,7 +269,11 @@ def open_writer(path: Path, wanted: Wanted, dialect: CsvDialect = "comma") -> It
     with whole_or_nothing(path) as temporary, contextlib.ExitStack() as stack:
         if path.suffix == ".xlsx":
             writer = _Excel(temporary, wanted)
-            yield writer
+            try:
+                yield writer
+            except BaseException:
+                writer.drop()
+                raise
             writer.close()
             return
         if path.suffix == ".parquet":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from deepfashion_tf.command_line import import_tensorflow
 from deepfashion_tf.data.table_options import CsvDialect
 from deepfashion_tf.errors import InputError, counted
 from deepfashion_tf.escaping import cell_text, read_cell
@@ -94,6 +95,7 @@ def predict_command(options: Options) -> int:
         others.append(Montages(predictor, wanted, options.explain))
     if options.embed is None:
         return predict(predictor, items, wanted, _output(options), others)
+    import_tensorflow()  # another engine answers without it
     from deepfashion_tf.serving.similar import EmbeddingsWriter
 
     with EmbeddingsWriter(_run_of(options.run), options.embed) as embeddings:

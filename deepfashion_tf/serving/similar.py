@@ -9,13 +9,14 @@ from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 from PIL import Image, ImageDraw, ImageOps
 
 from deepfashion_tf.data.split import WHOLE_IMAGE
 from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.escaping import encodable
-from deepfashion_tf.files import whole_or_nothing
+from deepfashion_tf.files import is_file, whole_or_nothing
 from deepfashion_tf.inference.batch import Batch
 from deepfashion_tf.inference.embedding import embedder
 from deepfashion_tf.inference.items import Item
@@ -85,15 +86,7 @@ class EmbeddingsWriter:
         if not len(batch.crops):
             return
         features = self._embed(batch.crops).astype(np.float16)
-        schema = pa.schema(
-            [
-                ("image", pa.string()),
-                ("path", pa.string()),
-                ("box", pa.list_(pa.int32())),
-                ("features", pa.list_(pa.float16(), features.shape[1])),
-            ],
-            metadata={_MODEL: self._digest},
-        )
+        schema = _columns(features.shape[1]).with_metadata({_MODEL: self._digest})
         if self._writer is None:
             self._writer = pa.parquet.ParquetWriter(self._temporary, schema)
         items = batch.answered
@@ -129,8 +122,7 @@ def find_similar(
         raise InputError(
             "Finding similar photographs needs usearch: pip install 'deepfashion_tf[similar]'."
         ) from error
-    rows = _read(table, _digest(run))
-    features = np.stack(rows["features"].to_numpy(zero_copy_only=False)).astype(np.float32)
+    rows, features = _read(table, _digest(run))
     index = Index(ndim=features.shape[1], metric="cos", dtype="f16")
     index.add(np.arange(len(features)), features)
     model = run.load_model()
@@ -141,6 +133,12 @@ def find_similar(
             found.append(crop)
             continue
         query = embed(crop[None])[0]
+        if len(query) != features.shape[1]:
+            raise InputError(
+                f"{table} cannot be read as a table of features (it has features of "
+                f"{features.shape[1]} numbers, and the run {len(query)}): make it with "
+                f"{command('predict')} --embed."
+            )
         matches = index.search(query, min(top, len(features)), exact=len(features) <= _EXACT)
         found.append([_neighbour(rows, int(m.key), 1.0 - float(m.distance)) for m in matches])
     return found
@@ -167,16 +165,33 @@ def _thumbnail(path: str | None, box: tuple[int, int, int, int] | None) -> Image
     """Returns the crop on a square tile; grey where there is no file that Pillow reads."""
     tile = Image.new("RGB", (_TILE, _TILE), "#dddddd")
     try:
-        with Image.open(path or "") as file:
+        if path is None or not is_file(path):  # a pipe would wait for its writer
+            return tile
+        with Image.open(path) as file:
             image = ImageOps.exif_transpose(file).convert("RGB")
-    except OSError:
+            image = ImageOps.contain(image.crop(box) if box else image, tile.size)
+    # Files change after a table is made, and decoders raise what they like on broken ones.
+    except Exception:
         return tile
-    image = ImageOps.contain(image.crop(box) if box else image, tile.size)
     tile.paste(image, ((_TILE - image.width) // 2, (_TILE - image.height) // 2))
     return tile
 
 
-def _read(table: Path, digest: bytes) -> pa.Table:
+def _columns(width: int) -> pa.Schema:
+    """Returns the columns of a table of features of some width."""
+    return pa.schema(
+        [
+            ("image", pa.string()),
+            ("path", pa.string()),
+            ("box", pa.list_(pa.int32())),
+            ("features", pa.list_(pa.float16(), width)),
+        ]
+    )
+
+
+def _read(table: Path, digest: bytes) -> tuple[pa.Table, np.ndarray]:
+    """Returns the rows of a table, and their features, float32 ``[rows, width]``."""
+    again = f"make it with {command('predict')} --embed"
     try:
         rows = pa.parquet.read_table(table)
         known = (rows.schema.metadata or {}).get(_MODEL)
@@ -184,15 +199,34 @@ def _read(table: Path, digest: bytes) -> pa.Table:
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{table} cannot be read as a table of features ({printable(reason)}): make it with "
-            f"{command('predict')} --embed."
+            f"{table} cannot be read as a table of features ({printable(reason)}): {again}."
         ) from error
     if known != digest:
         raise InputError(
             f"{table} holds features of another model: make it again with this run and "
             f"{command('predict')} --embed."
         )
-    return rows
+    features = _features(rows)
+    if isinstance(features, str):
+        raise InputError(f"{table} cannot be read as a table of features ({features}): {again}.")
+    return rows, features
+
+
+def _features(rows: pa.Table) -> np.ndarray | str:
+    """Returns the features of a table, or why it is none that `EmbeddingsWriter` wrote."""
+    kind = rows.schema.field("features").type
+    width = kind.list_size if pa.types.is_fixed_size_list(kind) else 1
+    if not rows.schema.equals(_columns(width)):
+        return "its columns are of other types"
+    if not len(rows):
+        return "it has no row"
+    lengths = pa.compute.list_value_length(rows["box"]).drop_null()
+    if not pa.compute.all(pa.compute.equal(lengths, 4), min_count=0).as_py():
+        return "a box has not four numbers"
+    if any(rows[name].null_count for name in ("image", "features")):
+        return "an image or its features are missing"
+    found = np.stack(rows["features"].to_numpy(zero_copy_only=False)).astype(np.float32)
+    return found if np.isfinite(found).all() else "features are NaN or infinite"
 
 
 def _neighbour(rows: pa.Table, row: int, similarity: float) -> Neighbour:

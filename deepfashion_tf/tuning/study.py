@@ -13,9 +13,11 @@ import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from deepfashion_tf import files
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
+from deepfashion_tf.outputs import check_local
 from deepfashion_tf.runs.config import TrainConfig, without_removed
 from deepfashion_tf.tuning.space import Space
 
@@ -203,9 +205,10 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         InputError: one does.
     """
+    check_local("--output-dir", directory)
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(directory / ".lock", timeout=0):
+        with files.locked(directory / ".lock"):
             yield
     except filelock.Timeout as error:
         raise InputError(

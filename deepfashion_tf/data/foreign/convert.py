@@ -37,16 +37,35 @@ def read_annotations(path: Path, levels: Sequence[str] = ()) -> Records:
     Raises:
         InputError: it is missing, broken or of another kind.
     """
-    if is_folder(path):
-        return read_class_folders(path, levels)
+    found = read_class_folders(path, levels) if is_folder(path) else _read_file(path)
+    odd = [record.image for record in found.records if not _is_text(record)]
+    if odd:
+        found.records = [record for record in found.records if _is_text(record)]
+        found.left_out += [(image, "has a name that is no UTF-8: rename it") for image in odd]
+    if not found.records:
+        first = next((f" ({place} {why})" for place, why in found.left_out), "")
+        raise InputError(f"{path} holds no annotated image{first}: name {_KINDS}.")
+    return found
+
+
+def _is_text(record: Record) -> bool:
+    """Whether a table, which is UTF-8, can hold what a record says."""
+    words = (word for column, found in record.values.items() for word in (column, *found))
+    try:
+        "".join([record.image, record.split or "", record.group or "", *words]).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_file(path: Path) -> Records:
     if path.exists() and not is_file(path):
         raise InputError(f"{path} is neither a file nor a folder: name {_KINDS}.")
     try:
         if path.suffix.lower() == ".xml":
-            found = read_cvat(path)
-        else:
-            content = json.loads(path.read_bytes())
-            found = read_label_studio(content) if isinstance(content, list) else read_coco(content)
+            return read_cvat(path)
+        content = json.loads(path.read_bytes())
+        return read_label_studio(content) if isinstance(content, list) else read_coco(content)
     except FileNotFoundError as error:
         raise InputError(f"There is no {path}: name {_KINDS}.") from error
     except (
@@ -57,10 +76,6 @@ def read_annotations(path: Path, levels: Sequence[str] = ()) -> Records:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}: {reason}): name {_KINDS}."
         ) from error
-    if not found.records:
-        first = next((f" ({place} {why})" for place, why in found.left_out), "")
-        raise InputError(f"{path} holds no annotated image{first}: name {_KINDS}.")
-    return found
 
 
 def write_records(path: Path, found: Records, images: Path | None = None) -> Counter:

@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-import filelock
-
 from deepfashion_tf.data.addresses import SCHEMES, cache_folder, is_address
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.files import remove_unfinished, whole_or_nothing
+from deepfashion_tf.files import locked, remove_unfinished, whole_or_nothing
+from deepfashion_tf.outputs import check_local
 
 
 class Place(Protocol):
@@ -36,7 +35,7 @@ class Place(Protocol):
     def clean(self) -> None:
         """Removes what workers that were killed have left unfinished."""
 
-    def lock(self) -> filelock.BaseFileLock:
+    def lock(self) -> AbstractContextManager[None]:
         """Returns what one process of this machine holds at a time."""
 
 
@@ -70,8 +69,8 @@ class Disk:
     def clean(self) -> None:
         remove_unfinished(self.folder)
 
-    def lock(self) -> filelock.BaseFileLock:
-        return filelock.FileLock(self.folder / ".lock", timeout=0)
+    def lock(self) -> AbstractContextManager[None]:
+        return locked(self.folder / ".lock")
 
 
 class Store:
@@ -136,11 +135,11 @@ class Store:
     def clean(self) -> None:
         """Does nothing: nothing unfinished has a name in an object store."""
 
-    def lock(self) -> filelock.BaseFileLock:
+    def lock(self) -> AbstractContextManager[None]:
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:24]
         folder = cache_folder().with_name("locks")
         folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / digest, timeout=0)
+        return locked(folder / digest)
 
 
 def place_of(text: str) -> Disk | Store:
@@ -150,6 +149,7 @@ def place_of(text: str) -> Disk | Store:
         InputError: an address of a kind that is not written to.
     """
     if not is_address(text):
+        check_local("--output", Path(text))  # file://
         return Disk(Path(text))
     scheme = text.split("://")[0].lower()
     if scheme in ("http", "https") or scheme not in SCHEMES:

@@ -64,5 +64,6 @@ def size_fault(encoded: bytes) -> str | None:
     if not encoded:
         return "is an empty file"
     if memory_of(encoded) > MOST_BYTES:
-        return "has too many pixels: make it smaller, or save it as JPEG"
+        other = "" if encoded.startswith(b"\xff\xd8\xff") else ", or save it as JPEG"
+        return f"has too many pixels: make it smaller{other}"
     return None
