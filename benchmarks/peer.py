@@ -6,6 +6,7 @@ what its memory has been at the most, in MiB.
 """
 
 import json
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -148,6 +149,35 @@ def train(job: dict) -> Callable[[], int]:
     return work
 
 
+def train_keras(job: dict) -> Callable[[], int]:
+    """keras.applications' ResNet50 with six heads, by Keras on another backend than TensorFlow."""
+    os.environ["KERAS_BACKEND"] = job["backend"]
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(0)
+    count, size = job["batch_size"], job["image_size"]
+    shape = (size, size, 3)
+    base = keras.applications.ResNet50(False, None, input_shape=shape, pooling="avg")
+    heads = [keras.layers.Dense(classes, "softmax")(base.output) for classes in job["classes"]]
+    model = keras.Model(base.input, heads)
+    model.compile(
+        keras.optimizers.Adam(1e-3), ["sparse_categorical_crossentropy"] * len(job["classes"])
+    )
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(count, *shape)).astype(np.float32)
+    labels = [rng.integers(0, classes, count) for classes in job["classes"]]
+    steps = iter([1])
+
+    def work() -> int:
+        number = next(steps, job["steps"])
+        for _ in range(number):
+            model.train_on_batch(images, labels)
+        return number * count
+
+    return work
+
+
 def infer(job: dict) -> Callable[[], int]:
     """timm's network by an engine, from normalized images."""
     import timm
@@ -221,4 +251,4 @@ def _by_onnx(network, images, precision: str) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    serve({"input": read_input, "training": train, "inference": infer})
+    serve({"input": read_input, "training": train, "keras": train_keras, "inference": infer})

@@ -48,6 +48,11 @@ def benchmark_training(
         own = {name: stack.enter_context(Worker(name, job, own=True)) for name, job in jobs.items()}
         peers = _peer_jobs(config) | _compiled_jobs(config)
         workers = own | open_peers(stack, peers, peer_python, ["timm"])
+        if config.backbone == "resnet50":
+            for backend in ("torch", "jax"):
+                job = {**peers[PEER], "what": "keras", "backend": backend}
+                jobs = {f"Keras with {backend}": job}
+                workers |= open_peers(stack, jobs, peer_python, ["keras", backend])
         yield from race({name: worker.work for name, worker in workers.items()}, rounds)
 
 
