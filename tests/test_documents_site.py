@@ -1,7 +1,8 @@
-"""The README and the documentation: their size, English, commands and links."""
+"""The README, the documentation and the notebooks: their size, English, commands and links."""
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -27,6 +28,7 @@ from deepfashion_tf.usage import SCRIPTS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MOST_WORDS = 25
 # Phrases with a standard term instead: CONTRIBUTING.md lists some.
 UNWANTED = re.compile(
@@ -34,6 +36,15 @@ UNWANTED = re.compile(
     r"|gives?|gave|hangs? on|from chance|same bytes|not begun|runs? out of time)\b",
     re.IGNORECASE,
 )
+
+
+def text_of(path: Path) -> str:
+    """Reads a page, or the markdown cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells) + "\n"
 
 
 def prose(text: str) -> Iterator[str]:
@@ -87,16 +98,15 @@ def test_the_readme_is_short():
     assert len((DOCS / "benchmarks.md").read_bytes()) <= 12_000
 
 
-@pytest.mark.parametrize("path", PAGES, ids=shown)
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=shown)
 def test_sentences_are_short(path):
-    for sentence in sentences(path.read_text(encoding="utf-8")):
+    for sentence in sentences(text_of(path)):
         assert len(words(sentence)) <= MOST_WORDS, sentence
 
 
-@pytest.mark.parametrize("path", PAGES, ids=shown)
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=shown)
 def test_terms_are_standard(path):
-    text = path.read_text(encoding="utf-8")
-    text = re.sub(r"^```.*?^```$|`[^`]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```$|`[^`]*`", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
     assert not UNWANTED.findall(text)
 
 
@@ -108,13 +118,15 @@ def docstrings() -> Iterator[str]:
 
 
 def test_spelling_and_style_are_clean(tmp_path):
-    """codespell for all texts and code; proselint for pages and docstrings."""
+    """codespell for all texts and code; proselint for pages, notebooks and docstrings."""
     (tmp_path / "docstrings.md").write_text("\n\n".join(docstrings()), encoding="utf-8")
+    for path in NOTEBOOKS:
+        (tmp_path / f"{path.stem}.md").write_text(text_of(path), encoding="utf-8")
     tools = Path(sys.executable).parent
     folders = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "deepfashion_tf"]
-    pages = [*PAGES, ROOT / "CONTRIBUTING.md", tmp_path / "docstrings.md"]
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(tmp_path.glob("*.md"))]
     for command in (
-        [tools / "codespell", *folders],
+        [tools / "codespell", *folders, tmp_path],
         [tools / "proselint", "check", "--config", ".proselintrc.json", *pages],
     ):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -174,9 +186,9 @@ def known_options() -> set[str]:
     return names | {"help", "help-all", "version", "strict"}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=shown)
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=shown)
 def test_options_in_sentences_exist(path):
-    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```$", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
     for code in re.findall(r"`([^`]+)`", text):
         if "tests/" in code or "saved_model_cli" in code:
             continue
@@ -204,9 +216,9 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings}
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=shown)
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md", *NOTEBOOKS], ids=shown)
 def test_links_lead_to_files(path):
-    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```$", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if link.startswith(("http://", "https://")):
             continue
