@@ -1,6 +1,7 @@
 """What all scripts share: quiet starts, and one clear sentence where something is wrong."""
 
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,8 @@ def run(main: Callable[[], int | None]) -> None:
     a folder that may not be written; both are told in one sentence on stderr.
     """
     _replace_closed_streams()
+    # Its advice on tracing is for whoever writes code with it.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # A file name in another encoding is shown with its bytes in numbers.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -1,6 +1,7 @@
 """Several runs as one: a model that answers with the mean of their probabilities."""
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from deepfashion_tf.data.normalization import renormalization
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
-from deepfashion_tf.errors import InputError
+from deepfashion_tf.errors import InputError, printable
 from deepfashion_tf.evaluation.evaluate import answer_labelled
 from deepfashion_tf.evaluation.finish import finish_run
 from deepfashion_tf.evaluation.scores import Scores
@@ -172,8 +173,12 @@ def members_table(alone: Sequence[Member], others: Sequence[Member]) -> Table:
     """
     scores = alone[0].scores
     names = [name for name in _SCORES if getattr(scores, name) is not None]
-    table = Table(title=f"{scores.images} {scores.split} images")
-    table.add_column("", overflow="fold")
+    paths = {m.name: absolute(Path(m.name)) for m in (*alone, *others)}
+    common = Path(os.path.commonpath([path.parent for path in paths.values()]))
+    short = {name: printable(str(path.relative_to(common))) for name, path in paths.items()}
+    caption = f"runs in {printable(str(common))}"
+    table = Table(title=f"{scores.images} {scores.split} images", caption=caption)
+    table.add_column("", overflow="fold", min_width=min(26, max(map(len, short.values()))))
     for title in (*(name.replace("_", " ") for name in names), "seconds", "times"):
         table.add_column(title, justify="right", min_width=7)
     means = [float(np.mean([getattr(member.scores, name) for member in alone])) for name in names]
@@ -183,13 +188,19 @@ def members_table(alone: Sequence[Member], others: Sequence[Member]) -> Table:
         table.add_row(title, *(f"{value:.4f}" for value in values), f"{taken:.1f}", times)
 
     for member in alone:
-        add_row(member.name, [getattr(member.scores, name) for name in names], member.seconds)
+        values = [getattr(member.scores, name) for name in names]
+        add_row(short[member.name], values, member.seconds)
     table.add_section()
     add_row("their mean", means, seconds)
     for member in others:
         table.add_section()
         values = [getattr(member.scores, name) for name in names]
-        add_row(member.name, values, member.seconds, f"{member.seconds / seconds:.1f}")
+        add_row(
+            short[member.name],
+            values,
+            member.seconds,
+            f"{member.seconds / seconds:.1f}",
+        )
         gains = (f"{value - mean:+.4f}" for value, mean in zip(values, means, strict=True))
         table.add_row("gain", *gains)
     return table
