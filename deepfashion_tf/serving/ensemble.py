@@ -178,9 +178,9 @@ def members_table(alone: Sequence[Member], others: Sequence[Member]) -> Table:
     short = {name: printable(str(path.relative_to(common))) for name, path in paths.items()}
     caption = f"runs in {printable(str(common))}"
     table = Table(title=f"{scores.images} {scores.split} images", caption=caption)
-    table.add_column("", overflow="fold", min_width=min(26, max(map(len, short.values()))))
+    table.add_column("", overflow="fold")
     for title in (*(name.replace("_", " ") for name in names), "seconds", "times"):
-        table.add_column(title, justify="right", min_width=7)
+        table.add_column(title, justify="right", min_width=7, max_width=8)
     means = [float(np.mean([getattr(member.scores, name) for member in alone])) for name in names]
     seconds = float(np.mean([member.seconds for member in alone]))
 
