@@ -1,7 +1,8 @@
 """Crops without TensorFlow, whose import takes seconds: the same pixels as `images.read_crop`.
 
 JPEGs are decoded by libjpeg-turbo, as TensorFlow does, other kinds by Pillow. Sums of float32 in
-another order may change a pixel by one grey level.
+another order may change a pixel by one grey level. At the rim of a box in a JPEG it may be some
+more: TensorFlow decodes the box alone, without the colours beside it.
 """
 
 import functools
