@@ -46,7 +46,8 @@ def benchmark_engines(
     for name, engine in ENGINES.items():
         if engine.is_exportable:
             EXPORTERS[engine.format](run)
-            words = str(Predictor.load(run.directory, name).engine)
+            found = Predictor.load(run.directory, name).engine
+            words = f"{found.name} {found.version}, {found.precision}"
             paths[words] = (str(run.directory), name)
         else:
             console.print(f"{name} is not installed: {engine.export_install}", style="dim")
