@@ -61,7 +61,8 @@ def make_progress(unit: str = "images") -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         _PlainColumn("{task.fields[rate]}") if unit == "steps" else _PlainColumn(unit, "dim"),
-        TimeElapsedColumn(),
+        # What a step has beside it leaves no room for it in a narrow terminal.
+        *([] if unit == "steps" else [TimeElapsedColumn()]),
         _PlainColumn("left", "dim"),
         TimeRemainingColumn(),
         console=console,

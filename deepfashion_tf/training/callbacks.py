@@ -270,7 +270,8 @@ class EpochLines(keras.callbacks.Callback):
         self.trained = time.monotonic()
         self.steps += 1
         self.losses += float(np.mean(logs["loss"]))
-        rate = f"loss {self.losses / self.steps:.3f}"
+        speed = self.steps * self.images_a_step / max(self.trained - self.began, 1e-6)
+        rate = f"{speed:.0f} images/s, loss {self.losses / self.steps:.2f}"
         self.progress.update(self.task, advance=1, rate=rate)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
