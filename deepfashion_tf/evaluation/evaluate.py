@@ -279,7 +279,8 @@ def answer(
         InputError: an image cannot be decoded.
     """
     if engine != "tensorflow":
-        return _answer_by(Predictor.load(run.directory, engine), run, split, skipped)
+        predictor = Predictor.load(run.directory, engine).crop_as_training()
+        return _answer_by(predictor, run, split, skipped)
     task, reader = f"evaluating {split.name} images", None
     if run.config.on_bad_image == "skip":
         skipped = SkippedImages() if skipped is None else skipped

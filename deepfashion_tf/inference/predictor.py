@@ -213,6 +213,11 @@ class Predictor:
             crop_some,
         )
 
+    def crop_as_training(self) -> "Predictor":
+        """Takes TensorFlow's crops, whatever answers: scores of engines are of the same pixels."""
+        self._crop_some = self._crop_some or _tensorflow().cropper(self.image_size)
+        return self
+
     @property
     def batch_size(self) -> int:
         """Images that the network is given at once: of small ones it takes many to be fast."""

@@ -53,7 +53,7 @@ def _noted(path: Path) -> dict[str, list[str]]:
             return {name: list(map(str, attributes)) for name, attributes in found.items()}
     # Whoever loads the model says what is wrong with the file.
     except (
-        *(OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError),
-        *(EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile),
+        *(OSError, KeyError, ValueError, TypeError, AttributeError),
+        *(EOFError, RuntimeError, zipfile.BadZipFile),
     ):
         return {}
