@@ -25,8 +25,8 @@ from deepfashion_tf.data.headers import (
 )
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
-_ENOUGH = 4  # times the crop's side, as of JPEGs without a profile
-_RATIOS = (8, 4, 2)  # what a JPEG can be made smaller by
+ENOUGH = 4  # times the crop's side that a smaller JPEG still has
+RATIOS = (8, 4, 2)  # what a JPEG can be made smaller by
 _PATCHES = np.array([0, 64, 128, 192, 255], np.uint8)
 _SAME = 3  # grey levels that nobody sees
 _PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")
@@ -101,7 +101,7 @@ def _by_pillow(encoded: bytes, box: Box, size: tuple[int, int], side: int | None
     with Image.open(io.BytesIO(encoded)) as image:
         if side and image.format == "JPEG":
             least = min(box[2] - box[0], box[3] - box[1])
-            ratio = next((r for r in _RATIOS if least >= r * _ENOUGH * side), 1)
+            ratio = next((r for r in RATIOS if least >= r * ENOUGH * side), 1)
             image.draft(image.mode, (-(-image.width // ratio), -(-image.height // ratio)))
         image.load()
         upright = ImageOps.exif_transpose(image)

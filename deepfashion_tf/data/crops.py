@@ -11,14 +11,12 @@ import numpy as np
 import simplejpeg
 
 from deepfashion_tf.data.boxes import Box, box_fault, enlarged_box
-from deepfashion_tf.data.conversion import converted, needs_conversion
+from deepfashion_tf.data.conversion import ENOUGH, RATIOS, converted, needs_conversion
 from deepfashion_tf.data.damage import loss_in
 from deepfashion_tf.data.headers import UNREADABLE, exif_orientation, image_size
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
-_RATIOS = (8, 4, 2)  # what a JPEG is made smaller by
-_ENOUGH = 4  # times the crop's side
-_LARGE = 1e6  # pixels
+LARGE = 1e6  # pixels above which a JPEG is made smaller
 _ROWS = 8  # of the crop that are computed at once
 # Multiplications above which OpenBLAS wakes threads, which then wait for those of other images:
 # crops took forty times as long.
@@ -87,8 +85,8 @@ def _from_jpeg(
     if space in ("CMYK", "YCCK"):
         return _whole(converted(encoded, box))
     across, down = box[2] - box[0], box[3] - box[1]
-    is_large = across * down > _LARGE
-    enough = (r for r in _RATIOS if is_large and min(across, down) >= r * _ENOUGH * side)
+    is_large = across * down > LARGE
+    enough = (r for r in RATIOS if is_large and min(across, down) >= r * ENOUGH * side)
     ratio = next(enough, 1)
     pixels = _decode(encoded, -(-height // ratio), -(-width // ratio), accept_damaged)
     if pixels is None:

@@ -18,7 +18,8 @@ from deepfashion_tf.data.byte_ops import (
     part,
     where64,
 )
-from deepfashion_tf.data.conversion import convert, needs_conversion
+from deepfashion_tf.data.conversion import ENOUGH, RATIOS, convert, needs_conversion
+from deepfashion_tf.data.crops import LARGE
 from deepfashion_tf.data.gif import first_frame
 from deepfashion_tf.data.headers import (
     ANIMATED_WEBP,
@@ -41,9 +42,6 @@ from deepfashion_tf.data.orientation import (
 )
 from deepfashion_tf.data.split import WHOLE_IMAGE
 
-_RATIOS = (1, 2, 4, 8)  # what a JPEG can be made smaller by
-_ENOUGH = 4  # times the crop's side
-_LARGE = 1e6  # pixels
 _HEAD = 64  # bytes that hold all that is asked of a header at a fixed place
 
 
@@ -196,9 +194,11 @@ def decode_jpeg(
     if size is None:
         return decode(1)
     sides = tf.cast(window[2:], tf.float32)
-    fit = tf.reduce_min(sides) >= _ENOUGH * size * tf.constant(_RATIOS[1:], tf.float32)
-    steps = tf.reduce_sum(tf.cast(fit & (tf.reduce_prod(sides) > _LARGE), tf.int32))
-    return tf.switch_case(steps, [lambda ratio=ratio: decode(ratio) for ratio in _RATIOS])
+    fit = tf.reduce_min(sides) >= ENOUGH * size * tf.constant(RATIOS, tf.float32)
+    steps = tf.reduce_sum(tf.cast(fit & (tf.reduce_prod(sides) > LARGE), tf.int32))
+    return tf.switch_case(
+        steps, [lambda ratio=ratio: decode(ratio) for ratio in (1, *RATIOS[::-1])]
+    )
 
 
 @_kept_apart
