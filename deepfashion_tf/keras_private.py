@@ -50,7 +50,8 @@ class PrivateTrainer(keras.Model):
         """Makes the variables of metrics from the model's own inputs, unless they are there."""
         if self._compile_metrics.built:
             return
-        images = keras.KerasTensor(self.inputs[0].shape, "float32")
+        given = [keras.KerasTensor(each.shape, "float32") for each in self.inputs]
+        images = given if len(given) > 1 else given[0]
         labels = {name: keras.KerasTensor([None], "int32") for name in self.output_names}
         # Keras would trace the network for the shapes of its outputs, a second or more.
         outputs = self.compute_output_spec(images)
@@ -60,7 +61,7 @@ class PrivateTrainer(keras.Model):
 
     def count_loss(self, loss, images) -> None:
         """Adds a batch's loss to the mean of the epoch."""
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(images)[0])[0])
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         self.build_metrics()

@@ -14,7 +14,9 @@ PACKAGE = "deepfashion_tf"
 # A test holds this list to the classes that the modules register.
 MODULES = {
     "AttentionPooling": "models.attention",
+    "ChannelConv2D": "models.depthwise_convolution",
     "Conv2D": "models.convolution",
+    "DepthwiseConv2D": "models.depthwise_convolution",
     "FocalLoss": "training.losses",
     "FusedAdam": "training.optimizers",
     "FusedBatchNormalization": "models.batch_norm",

@@ -10,6 +10,7 @@ from keras import layers
 from deepfashion_tf.errors import list_some
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
+from deepfashion_tf.models.depthwise_convolution import ChannelConv2D, DepthwiseConv2D
 from deepfashion_tf.models.senet import BATCH_NORM_MOMENTUM
 
 Replace = Callable[[keras.Layer, dict], keras.Layer | None]
@@ -66,6 +67,10 @@ def clone_network(
             kind = FusedBatchNormalization
         elif kind is layers.GlobalAveragePooling2D and layer.data_format == "channels_last":
             kind = MapAverage
+        elif kind is layers.DepthwiseConv2D:
+            kind = DepthwiseConv2D
+        elif kind is layers.Conv2D and layer.groups > 1:
+            kind = ChannelConv2D
         return kind.from_config(config)
 
     images = keras.Input((image_size, image_size, 3), name="images")

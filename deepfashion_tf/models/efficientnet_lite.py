@@ -14,6 +14,7 @@ from keras import layers
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
+from deepfashion_tf.models.depthwise_convolution import DepthwiseConv2D
 from deepfashion_tf.models.senet import BATCH_NORM_MOMENTUM
 from deepfashion_tf.models.variants import LiteVariant
 
@@ -75,6 +76,6 @@ def _replace(layer: keras.Layer) -> keras.Layer:
         # TensorFlow's own padding of strided convolutions is the same.
         return layers.Identity(name=config["name"])
     elif kind in (layers.Conv2D, layers.DepthwiseConv2D):
-        kind = Conv2D if kind is layers.Conv2D else kind
+        kind = Conv2D if kind is layers.Conv2D else DepthwiseConv2D
         config["padding"] = "same"
     return kind.from_config(config)

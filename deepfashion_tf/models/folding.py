@@ -14,6 +14,7 @@ from keras import layers
 
 from deepfashion_tf.models.batch_norm import FusedBatchNormalization
 from deepfashion_tf.models.convolution import Conv2D
+from deepfashion_tf.models.depthwise_convolution import DepthwiseConv2D, depthwise_conv2d
 from deepfashion_tf.models.graph import calls_of
 
 
@@ -47,11 +48,11 @@ class FoldedConvolution(keras.Layer):
         kernel, convolve = convolution.kernel, tf.nn.conv2d
         if isinstance(convolution, layers.DepthwiseConv2D):
             # [rows, columns, channels, multiplier]: those of one channel are side by side.
-            scale, convolve = tf.reshape(scale, kernel.shape[2:]), tf.nn.depthwise_conv2d
+            scale, convolve = tf.reshape(scale, kernel.shape[2:]), depthwise_conv2d
         maps = convolve(
             images,
             tf.cast(kernel * scale, images.dtype),
-            [1, *convolution.strides, 1],
+            convolution.strides,
             convolution.padding.upper(),
             dilations=convolution.dilation_rate,
         )
@@ -78,7 +79,7 @@ def fold_model(model: keras.Model) -> keras.Model:
 def _can_fold(layer: keras.Operation) -> bool:
     """Whether a layer is a convolution and nothing else, in no groups."""
     return (
-        type(layer) in (Conv2D, layers.Conv2D, layers.DepthwiseConv2D)
+        type(layer) in (Conv2D, DepthwiseConv2D, layers.Conv2D, layers.DepthwiseConv2D)
         and (isinstance(layer, layers.DepthwiseConv2D) or layer.groups == 1)
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
