@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from deepfashion_tf.models.gradients import with_gradient
+
 KERNEL_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -84,7 +86,7 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
         total = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(vectors, axis=0))
         return tf.split(total, [vector.shape[0] for vector in vectors])
 
-    @tf.custom_gradient
+    @with_gradient
     def normalize(images, gamma, beta):
         _, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             images, gamma, beta, epsilon=epsilon, is_training=True

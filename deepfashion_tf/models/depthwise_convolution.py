@@ -2,7 +2,8 @@
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager import record
+
+from deepfashion_tf.models.gradients import with_gradient
 
 _WIDTH = 3  # of the widest kernel that oneDNN has a fast gradient for
 
@@ -64,26 +65,24 @@ def depthwise_conv2d(
         padding: "same" or "valid".
         dilations: as `strides`.
     """
-    images, kernel = tf.convert_to_tensor(images), tf.convert_to_tensor(kernel)
-    settings = {"strides": [1, *strides, 1], "padding": padding.upper()}
+    padding = padding.upper()
 
-    def compute() -> tf.Tensor:
-        return tf.nn.depthwise_conv2d(images, kernel, **settings, dilations=dilations)
+    def compute(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depthwise_conv2d(images, kernel, [1, *strides, 1], padding, None, dilations)
 
     on_gpu = tf.config.list_logical_devices("GPU")
     if on_gpu or max(dilations) > 1 or None in images.shape[1:]:
-        return compute()
+        return compute(images, kernel)
 
-    def gradient(of_outputs: tf.Tensor) -> list[tf.Tensor]:
-        of_kernel = _gradient_of_kernel(images, kernel, of_outputs, **settings)
-        return [_gradient_of_images(images, kernel, of_outputs, **settings), of_kernel]
+    @with_gradient
+    def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple:
+        def gradient(of_outputs: tf.Tensor) -> list[tf.Tensor]:
+            given = (images, kernel, of_outputs, [1, *strides, 1], padding)
+            return [_gradient_of_images(*given), _gradient_of_kernel(*given)]
 
-    with record.stop_recording():
-        outputs = compute()
-    # As `tf.custom_gradient`, after which TensorFlow keeps the graph for good: hundreds of MB with
-    # each training of a process.
-    record.record_operation("DepthwiseConv2D", [outputs], [images, kernel], gradient)
-    return outputs
+        return compute(images, kernel), gradient
+
+    return convolve(images, kernel)
 
 
 def _gradient_of_images(images, kernel, of_outputs, strides, padding: str) -> tf.Tensor:

@@ -10,6 +10,7 @@ from keras import ops
 
 from deepfashion_tf.models.average import MapAverage
 from deepfashion_tf.models.convolution import trains_bfloat16_on_cpu
+from deepfashion_tf.models.gradients import with_gradient
 
 
 @keras.saving.register_keras_serializable("deepfashion_tf")
@@ -25,7 +26,7 @@ class Squeeze(MapAverage):
         if None in inputs.shape[1:3] or not trains_bfloat16_on_cpu(self, training):
             return tf.identity(inputs), average(inputs, training=training)
 
-        @tf.custom_gradient
+        @with_gradient
         def fork(images):
             def gradient(of_images, of_average):
                 height, width, channels = images.shape[1:]
@@ -58,7 +59,7 @@ class Residual(keras.layers.Layer):
         return tuple(input_shape[0])
 
 
-@tf.custom_gradient
+@with_gradient
 def _end(shortcut, branch):
     outputs = _add_and_rectify(shortcut, branch)
 
@@ -69,7 +70,7 @@ def _end(shortcut, branch):
     return outputs, gradient
 
 
-@tf.custom_gradient
+@with_gradient
 def _end_scaled(shortcut, branch, factors):
     outputs = _scale_add_and_rectify(shortcut, branch, factors)
 
