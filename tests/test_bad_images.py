@@ -223,17 +223,6 @@ def test_a_lost_folder_ends_even_a_run_that_skips(config, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [False], indirect=True)
-def test_without_the_check_a_run_finds_out_as_it_goes(config):
-    spoil(image(config, 3))
-    with pytest.raises(BadImages, match="1 of the 6 train"):
-        train(dataclasses.replace(config, check_images=False))
-    assert config.output_dir.exists()
-    result = train(skipping(config, check_images=False, output_dir=config.output_dir / "second"))
-    assert bad_lines(result.run) == [[str(image(config, 3)), f"while training: {UNREADABLE}"]]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("config", [False], indirect=True)
 def test_a_run_that_skips_goes_on_with_the_images_it_had(config, monkeypatch):
     damaged = image(config, 1)
     damaged.write_bytes(b"")

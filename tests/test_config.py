@@ -144,7 +144,7 @@ def test_recipes_bear_their_names_and_documents():
 def test_the_report_recipe_is_the_reports():
     config = RECIPES["report"]()
     assert (config.image_size, config.batch_size, config.epochs) == (224, 32, 30)
-    assert (config.loss, config.gamma, config.alpha) == ("focal", 2.0, 1.0)
+    assert (config.loss, config.gamma) == ("focal", 2.0)
     assert (config.learning_rate, config.schedule, config.dropout) == (1e-3, "constant", 0.1)
     assert (config.representation, config.fc_layers, config.flip, config.crop) == (
         "logits",
@@ -217,9 +217,9 @@ def test_names_that_the_schema_does_not_have_are_refused():
 
 
 def test_attributes_weighted_on_the_command_line():
-    config = parse_config(["--alpha", "0.5", "--class-alpha", "leather", "4", "faux", "6"])
-    assert config.alpha_of(SCHEMA, "sleeve") == 0.5
-    assert config.alpha_of(SCHEMA, "fabric") == (0.5, 0.5, 0.5, 2.0, 3.0, 0.5)
+    config = parse_config(["--class-alpha", "leather", "4", "faux", "6"])
+    assert config.alpha_of(SCHEMA, "sleeve") == 1.0
+    assert config.alpha_of(SCHEMA, "fabric") == (1.0, 1.0, 1.0, 4.0, 6.0, 1.0)
 
 
 @pytest.mark.parametrize("options", [["--epochs", "many"], ["--recipe", "none"], ["--wrong"]])

@@ -22,13 +22,13 @@ SCHEMA = builtin_schema()
 @pytest.fixture
 def config(tiny, challenge, tmp_path, monkeypatch):
     monkeypatch.setattr(head_start, "EPOCHS", 1)
+    monkeypatch.setattr(head_start, "DRAWINGS", 40)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.chdir(tmp_path)
     return small_config(
         challenge,
         tmp_path,
         weights="wardrobe",
-        start_drawings=40,
         heads="attention",
         representation="pooled",
     )
@@ -98,7 +98,6 @@ def test_what_decides_the_start_names_its_folder(config):
         {"backbone": "seresnet50"},
         {"image_size": 48},
         {"representation": "logits"},
-        {"start_drawings": 50},
         {"box_padding": 0.1},
     ):
         assert head_start_config(dataclasses.replace(config, **other)).output_dir != one

@@ -42,10 +42,12 @@ REMOVED: dict[str, object] = {
     "ema": 0.0,
     "drop_path": 0.0,
     "box_jitter": 0.0,
+    "alpha": 1.0,
+    "start_drawings": 10_000,
+    "check_images": True,
 }
 # Option -> the least and the largest value.
 _RANGES = {
-    "start_drawings": (1, 10_000_000),
     "dropout": (0.0, 0.999),
     "image_size": (32, 4096),
     "box_padding": (0.0, 1.0),
@@ -55,7 +57,6 @@ _RANGES = {
     "grow_epochs": (0, 10_000),
     "weight_decay": (0.0, 100.0),
     "gamma": (0.0, 100.0),
-    "alpha": (1e-6, 1e6),
     "recall_price": (0.0, 100.0),
     "batch_size": (1, 65536),
     "epochs": (1, 100_000),
@@ -101,8 +102,6 @@ class TrainConfig(RowOptions):
     """Initial weights: imagenet, timm:MODEL, a file, wardrobe (synthetic pretraining on
     drawings) or none (random). Files: .safetensors, .pth, .h5, .weights.h5 or .keras. None:
     imagenet with data, none without."""
-    start_drawings: int = 10_000
-    """Number of drawings for --weights wardrobe."""
     variant: str | None = None
     """Member of the backbone's family, such as timm.seresnet50 (docs/weights.md). None: the
     variant that the weights name."""
@@ -148,21 +147,16 @@ class TrainConfig(RowOptions):
     on_bad_image: Literal["error", "skip"] = "error"
     """Unreadable images: error ends the run; skip leaves them out and lists them in
     bad_images.txt."""
-    check_images: bool = True
-    """Decode every image once before an uncached training. Reading into the cache checks images
-    anyway."""
 
     loss: Literal["focal", "cross_entropy"] = "focal"
     """Focal loss (Lin et al. 2017) or cross-entropy (the report's eq. 6)."""
     gamma: float = 2.0
     """Focusing parameter of the focal loss, >= 0."""
-    alpha: float = 1.0
-    """Weight of the loss, the same for all attributes."""
     teacher: Path | None = None
     """Run or ensemble whose predictions are distilled into the model (Hinton et al. 2015). Its
     image size may differ."""
     class_alpha: dict[str, float] = field(default_factory=dict)
-    """Weights of single attributes, multiplied with alpha, such as: leather 4 fabric.faux 6."""
+    """Weights of single attributes in the loss, such as: leather 4 fabric.faux 6."""
     recall_price: float = 0.0
     """Points of mean accuracy on validation images that mean class recall may cost, 0 to 100.
     After training, probabilities shift towards rare attributes within this price. 0: no
@@ -329,8 +323,8 @@ class TrainConfig(RowOptions):
         weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
         found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
         if set(found) == {1.0}:
-            return self.alpha
-        return tuple(self.alpha * weight for weight in found)
+            return 1.0
+        return tuple(found)
 
     def save(self, path: Path, only_new: bool = False) -> None:
         """Writes the config as JSON.

@@ -21,6 +21,7 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
 SOURCE = "wardrobe"  # as --weights
+DRAWINGS = 10_000
 EPOCHS = 4
 SIZE = 64  # pixels, at most: the weights serve at any size
 _HASH_FILE = "model.sha256"
@@ -46,7 +47,7 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         box_padding=config.box_padding if config.crop else 0.0,
         jitter=0.5,
         epochs=EPOCHS,
-        wardrobe_train=config.start_drawings,
+        wardrobe_train=DRAWINGS,
         wardrobe_test=1,
     )
     return replace(wanted, output_dir=_directory(wanted))

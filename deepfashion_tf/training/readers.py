@@ -97,11 +97,10 @@ def _open_cached(split: Split, config: TrainConfig, skipped: SkippedImages) -> t
 
 
 def _open_direct(split: Split, config: TrainConfig, skipped: SkippedImages) -> tuple[Split, Reader]:
-    if config.check_images:
-        with progress_bar(f"checking {split.name} images", len(split)) as on_progress:
-            faults = bad_images(split, on_progress)
-        if not skipped.goes_on or config.on_bad_image == "error":
-            split = _without(split, faults, config, skipped)
+    with progress_bar(f"checking {split.name} images", len(split)) as on_progress:
+        faults = bad_images(split, on_progress)
+    if not skipped.goes_on or config.on_bad_image == "error":
+        split = _without(split, faults, config, skipped)
     if config.on_bad_image == "skip":
         return split, SkippingReader(split, config.image_size, skipped.note_later)
     return split, DirectReader(split, config.image_size)

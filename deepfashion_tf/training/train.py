@@ -153,9 +153,8 @@ def _train(
     if not options.resume:
         Run.check_output(config)
     known = Run.schema_of(options.resume) if options.resume else None
-    # Where every image is decoded at the start, that tells all faults at once.
-    headers = config.on_bad_image == "error" and not (config.cache or config.check_images)
-    splits = open_splits(config, ["train", "val"], known, check_images=headers)
+    # Every image is decoded at the start, which tells all faults at once.
+    splits = open_splits(config, ["train", "val"], known, check_images=False)
     schema = splits[0].schema
     config = check_labels(*splits, config.for_schema(schema))
     skipped = SkippedImages(options.resume and options.resume / BAD_IMAGES_FILE)
