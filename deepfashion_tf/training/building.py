@@ -69,7 +69,7 @@ def build_initial_model(
                 f"{config.weights_sha256}: this is another file than the one that was meant."
             )
         config = replace(config, variant=weights.variant, weights_sha256=sha256)
-    precision, why = choose_precision(config.precision, config.backbone)
+    precision, why = choose_precision(config.precision)
     if why:
         console.print(f"precision: {precision}, {why}", style="dim", soft_wrap=True)
     variant = config.variant or default_variant(config.backbone)

@@ -4,18 +4,16 @@ import os
 
 import tensorflow as tf
 
-from deepfashion_tf.models.variants import KERAS
 from deepfashion_tf.processor import bfloat16_units
 
 _AMPERE = (8, 0)  # compute capability of the first GPUs with bfloat16
 
 
-def choose_precision(asked: str, backbone: str = "") -> tuple[str, str]:
+def choose_precision(asked: str) -> tuple[str, str]:
     """Decides what the network computes in.
 
     Args:
         asked: a precision of `TrainConfig`, or auto.
-        backbone: as `build_backbone` takes it.
 
     Returns:
         The name of a Keras dtype policy, and why it is that; empty where it was asked for.
@@ -28,12 +26,6 @@ def choose_precision(asked: str, backbone: str = "") -> tuple[str, str]:
         if all(found.get("compute_capability", (0, 0)) >= _AMPERE for found in details):
             return "mixed_bfloat16", "which these GPUs have units for"
         return "float32", "since not all of these GPUs have units for bfloat16"
-    if backbone.startswith("efficientnet"):
-        # Measured at 224 px with AVX512-BF16: 67 images/s, 31 in bfloat16.
-        return "float32", "in which a CPU is faster at depthwise convolutions"
-    if backbone.startswith(KERAS):
-        # Keras' own convolutions and averages train slowly in it: see models/convolution.py.
-        return "float32", "in which a CPU is faster at the convolutions of keras.applications"
     # Without oneDNN, TensorFlow computes bfloat16 number by number.
     units = bfloat16_units() if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" else None
     if units:
