@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks import (
     catalogue,
+    depthwise,
     engines,
     frozen,
     limit,
@@ -154,6 +155,20 @@ def contest_frozen(options: Options) -> None:
     print_rounds(title, found, options.rounds, frozen.STEP)
 
 
+def contest_depthwise(options: Options) -> None:
+    """Gradients of depthwise convolutions beside TensorFlow's own."""
+    title = f"Depthwise convolutions with their gradients, batches of {options.batch_size}"
+    table = Table(title=title, caption=f"milliseconds, medians; {machine()}", title_justify="left")
+    table.add_column("")
+    for heading in ("TensorFlow", "deepfashion_tf", "ratio"):
+        table.add_column(heading, justify="right", min_width=5)
+    for name, *rates in depthwise.benchmark_depthwise(options.batch_size, options.rounds):
+        theirs, ours = (1000 * options.batch_size / rate.median for rate in rates)
+        table.add_row(name, f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.1f}")
+        console.print(name, style="dim")
+    console.print(table)
+
+
 def contest_workers(options: Options) -> None:
     """A training by two workers beside one process."""
     config = _config(options)
@@ -287,6 +302,7 @@ CONTESTS = {
     "memory": contest_memory,
     "precision": contest_precision,
     "frozen": contest_frozen,
+    "depthwise": contest_depthwise,
     "predict": contest_predict,
     "inference": contest_inference,
     "service": contest_service,

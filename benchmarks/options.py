@@ -23,6 +23,7 @@ class Options:
             "memory",
             "precision",
             "frozen",
+            "depthwise",
             "workers",
             "saving",
             "explanations",
@@ -38,7 +39,8 @@ class Options:
     and the cost of restarts. step: of training steps, beside Keras' own layers
     and PyTorch. first-step: seconds from a process' start to the end of its first step. memory: of
     training and answering. precision: of training steps, in each precision. frozen: of steps whose
-    lower stages are frozen, and what another engine for these could gain. workers: of a training
+    lower stages are frozen, and what another engine for these could gain. depthwise: of the
+    gradients of depthwise convolutions, beside TensorFlow's own. workers: of a training
     by two processes beside one. saving: what a checkpoint costs. And no speed, but on drawings:
     explanations: whether the heat for sleeves and necklines lies on them. noise: whether swapped
     labels are found."""

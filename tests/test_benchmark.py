@@ -78,6 +78,29 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
     assert names[:2] == [precision.PLAIN, "mixed_bfloat16"]
 
 
+def test_gradients_are_measured_beside_tensorflows(monkeypatch):
+    from benchmarks import depthwise
+
+    monkeypatch.setattr(depthwise, "LAYERS", [(8, 4, 5, 2)])
+    found = list(depthwise.benchmark_depthwise(batch_size=2, rounds=1))
+    assert [name.rpartition(", ")[2] for name, *_ in found] == ["float32", "bfloat16"]
+    assert all(rate.median > 0 for _, *rates in found for rate in rates)
+
+
+@pytest.mark.slow
+def test_frozen_stages_are_measured_alone(monkeypatch):
+    from benchmarks import frozen
+    from deepfashion_tf.runs.config import TrainConfig
+
+    pytest.importorskip("openvino")
+    make_narrow(monkeypatch, "resnet50")
+    config = TrainConfig(
+        backbone="resnet50", weights="none", image_size=32, batch_size=2, freeze_stages=3
+    )
+    (rates,) = frozen.benchmark_frozen(config, rounds=1)
+    assert [rate.name for rate in rates][-1] == frozen.BOUND
+
+
 @pytest.mark.slow
 def test_what_a_checkpoint_costs_is_told(monkeypatch, capsys, tmp_path):
     from benchmarks import precision, scaling

@@ -85,6 +85,7 @@ def _instead(recipe: TrainConfig) -> dict:
 _STRONG_SIZED = replace(strong(), epochs=15)
 _PRETRAINED = {
     "finetune": ("finetune, EfficientNet-Lite0", {}),
+    "float32": ("finetune, EfficientNet-Lite0, float32", {"precision": "float32"}),
     "probe": ("probe, EfficientNet-Lite0", _instead(probe(_LITE))),
     # As many epochs as Lite0, so that both see the same images as often.
     "finetune-lite2": (
