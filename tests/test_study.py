@@ -285,16 +285,16 @@ def test_the_recipes_have_the_gain_of_imagenet_weights():
     root = Path(__file__).parents[1]
     page = (root / "docs" / "recipes.md").read_text()
 
-    def cells_of(name: str) -> dict:
-        path = root / "docs" / name / "photographs" / "results.json"
-        return json.loads(path.read_text())["cells"]
-
-    found, strong = cells_of("pretrained"), cells_of("strong")["strong"]["seeds"]
+    path = root / "docs" / "pretrained" / "photographs" / "results.json"
+    found = json.loads(path.read_text())["cells"]
+    strong = found["strong"]["seeds"]
     for name, label in (
         ("finetune-lite2", "`finetune`, EfficientNet-Lite2, 260 px"),
         ("finetune", "`finetune`, EfficientNet-Lite0, 224 px"),
+        ("float32", "`finetune`, EfficientNet-Lite0, float32"),
         ("probe-lite2", "`probe`, EfficientNet-Lite2, 260 px"),
         ("probe", "`probe`, EfficientNet-Lite0, 224 px"),
+        ("report", "`report`, SE-ResNet-50, 64 px, random weights"),
     ):
         row, seeds = f"| {label} |", found[name]["seeds"]
         assert len(seeds) == 3
@@ -303,4 +303,4 @@ def test_the_recipes_have_the_gain_of_imagenet_weights():
             row += f" {np.mean([run[score] for run in seeds.values()]):.4f} |"
             told = f" {gain.mean:+.1f} ({gain.low:+.1f} … {gain.high:+.1f}) |"
             row += told.replace("-", "−")
-        assert f"{row}\n" in page, row
+        assert f"\n{row}" in page, row

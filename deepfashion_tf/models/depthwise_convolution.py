@@ -53,10 +53,10 @@ def depthwise_conv2d(
 ) -> tf.Tensor:
     """Computes `tf.nn.depthwise_conv2d`, with gradients that are faster on a CPU.
 
-    oneDNN's gradient of a kernel wider than 3 takes twice as long as it need in float32, and nine
-    times in bfloat16. Its gradient of images in bfloat16 takes 15 to 40 times as long where strides
-    are above 1 (docs/benchmarks.md). This computes the former in columns of 3 and the latter in
-    float32. Dilated convolutions and GPUs have TensorFlow's own gradients.
+    oneDNN has no fast gradient of kernels wider than 3. In bfloat16 it has none of images with
+    strides above 1 either. This computes the former in columns of 3 and the latter in float32:
+    1.7 to 1.9 times as fast in float32 and 5 to 9 times in bfloat16 (docs/benchmarks.md).
+    Dilated convolutions and GPUs have TensorFlow's own gradients.
 
     Args:
         images: float ``[batch, height, width, channels]``.
