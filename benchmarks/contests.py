@@ -149,7 +149,7 @@ def contest_precision(options: Options) -> None:
 
 def contest_frozen(options: Options) -> None:
     """Training steps with frozen stages, and the most that another engine could gain."""
-    config = replace(_config(options), freeze_stages=options.freeze_stages, precision="auto")
+    config = replace(_config(options), freeze_stages=options.freeze_stages)
     found = frozen.benchmark_frozen(config, options.rounds)
     title = f"{_title(config)}, {options.freeze_stages} frozen stages"
     print_rounds(title, found, options.rounds, frozen.STEP)

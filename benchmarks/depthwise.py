@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.rates import Rate, race
+from benchmarks.rates import Rate, race, repeated
 from deepfashion_tf.models.depthwise_convolution import depthwise_conv2d
 
 # Of EfficientNet-Lite0 at 224 px: side, channels, side of the kernel, stride.
 LAYERS = [(56, 144, 5, 2), (28, 240, 5, 1), (28, 240, 3, 2), (14, 672, 5, 1), (7, 1152, 5, 1)]
-_TIMES = 4
 
 
 def benchmark_depthwise(batch_size: int, rounds: int) -> Iterator[tuple[str, Rate, Rate]]:
@@ -29,12 +28,12 @@ def benchmark_depthwise(batch_size: int, rounds: int) -> Iterator[tuple[str, Rat
             images = tf.cast(rng.normal(size=(batch_size, side, side, channels)), dtype)
             kernel = tf.cast(rng.normal(size=(size, size, channels, 1)), dtype)
             strides = [1, stride, stride, 1]
-            theirs = _repeat(
+            theirs = _gradients_by(
                 lambda i, k, strides=strides: tf.nn.depthwise_conv2d(i, k, strides, "SAME"),
                 images,
                 kernel,
             )
-            ours = _repeat(
+            ours = _gradients_by(
                 lambda i, k, s=stride: depthwise_conv2d(i, k, (s, s), "same"), images, kernel
             )
             *_, rates = race({"TensorFlow": theirs, "deepfashion_tf": ours}, rounds)
@@ -42,7 +41,7 @@ def benchmark_depthwise(batch_size: int, rounds: int) -> Iterator[tuple[str, Rat
             yield f"{size} x {size}, stride {stride}, {places}, {dtype.name}", *rates
 
 
-def _repeat(convolve: Callable, images: tf.Tensor, kernel: tf.Tensor) -> Callable[[], int]:
+def _gradients_by(convolve: Callable, images: tf.Tensor, kernel: tf.Tensor) -> Callable[[], int]:
     @tf.function
     def gradients(images: tf.Tensor, kernel: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -50,9 +49,4 @@ def _repeat(convolve: Callable, images: tf.Tensor, kernel: tf.Tensor) -> Callabl
             maps = convolve(images, kernel)
         return tape.gradient(maps, [images, kernel])
 
-    def run() -> int:
-        for _ in range(_TIMES):
-            gradients(images, kernel)[1].numpy()
-        return _TIMES * len(images)
-
-    return run
+    return repeated(lambda: gradients(images, kernel)[1].numpy(), len(images))

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.precision import steps_of
-from benchmarks.rates import Rate, race
+from benchmarks.rates import Rate, race, repeated
 from deepfashion_tf.models.attribute_model import build_model, freeze
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.stages import stage_output
@@ -19,7 +19,6 @@ from deepfashion_tf.schema import builtin_schema
 FLOAT32, STEP = "training step, float32", "training step, bfloat16"
 BY_TENSORFLOW, BY_OPENVINO = "frozen stages, TensorFlow", "frozen stages, OpenVINO"
 BOUND = "training step, bfloat16, frozen stages by OpenVINO (computed)"
-_TIMES = 4
 
 
 def benchmark_frozen(config: TrainConfig, rounds: int) -> Iterator[list[Rate]]:
@@ -39,8 +38,8 @@ def benchmark_frozen(config: TrainConfig, rounds: int) -> Iterator[list[Rate]]:
     shape = (config.batch_size, config.image_size, config.image_size, 3)
     images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     contestants = {
-        FLOAT32: steps_of(replace(config, precision="float32"), _TIMES)[0],
-        STEP: steps_of(replace(config, precision="mixed_bfloat16"), _TIMES)[0],
+        FLOAT32: steps_of(replace(config, precision="float32"))[0],
+        STEP: steps_of(replace(config, precision="mixed_bfloat16"))[0],
         BY_TENSORFLOW: _by_tensorflow(_frozen_part(config, "mixed_bfloat16"), images),
         # It converts no bfloat16, and computes in it by itself.
         BY_OPENVINO: _by_openvino(_frozen_part(config, "float32"), images),
@@ -68,7 +67,7 @@ def _frozen_part(config: TrainConfig, precision: str) -> keras.Model:
 def _by_tensorflow(frozen: keras.Model, images: np.ndarray) -> Callable[[], int]:
     answer = tf.function(lambda given: tf.reduce_sum(frozen(given, training=False)))
     given = tf.constant(images)
-    return _repeat(lambda: answer(given).numpy(), len(images))
+    return repeated(lambda: answer(given).numpy(), len(images))
 
 
 def _by_openvino(frozen: keras.Model, images: np.ndarray) -> Callable[[], int]:
@@ -79,13 +78,4 @@ def _by_openvino(frozen: keras.Model, images: np.ndarray) -> Callable[[], int]:
     converted = openvino.convert_model(graph)
     compiled = openvino.Core().compile_model(converted, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
-    return _repeat(lambda: request.infer([images], share_inputs=True), len(images))
-
-
-def _repeat(answer: Callable[[], object], images: int) -> Callable[[], int]:
-    def run() -> int:
-        for _ in range(_TIMES):
-            answer()
-        return _TIMES * images
-
-    return run
+    return repeated(lambda: request.infer([images], share_inputs=True), len(images))

@@ -56,15 +56,9 @@ class Options:
     """YAML file of its categories. None: the built-in ones."""
     image_size: int | None = None
     """Side of the crops in pixels. None: 224 for input, and 64."""
-    backbone: Literal[
-        "resnet50",
-        "seresnet50",
-        "seresnext50",
-        "efficientnetlite0",
-        "efficientnetlite1",
-        "efficientnetlite2",
-    ] = "seresnet50"
-    """Network that is trained."""
+    backbone: str = "seresnet50"
+    """Network that is trained, as `deepfashion train` names it. step, first-step, memory: none of
+    keras:NAME."""
     freeze_batch_norm: bool = False
     """step, first-step, memory: keep the statistics of batch norm, as fine-tuning does."""
     freeze_stages: int = 3

@@ -73,15 +73,25 @@ def test_gradients_are_those_of_tensorflow(side, size, stride, padding, dtype):
 
 
 def test_dilated_ones_and_images_of_unknown_sides_are_tensorflows_own():
-    images, kernel = tf.ones([1, 9, 9, 2]), tf.ones([5, 5, 2, 1])
-    _, found = gradients_of(lambda *x: depthwise_conv2d(*x, (1, 1), "same", (2, 2)), images, kernel)
-    assert found[1].shape == kernel.shape
-    signature = [tf.TensorSpec([None, None, None, 2]), tf.TensorSpec(kernel.shape)]
-    traced = tf.function(
-        lambda *x: gradients_of(lambda *y: depthwise_conv2d(*y, (1, 1), "same"), *x)[1],
-        input_signature=signature,
-    )
-    assert traced(images, kernel)[0].shape == images.shape
+    rng = np.random.default_rng(0)
+    shapes = [(1, 9, 9, 2), (5, 5, 2, 1)]
+    given = [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+    signature = [tf.TensorSpec([None, None, None, 2]), tf.TensorSpec(shapes[1])]
+    for dilations in ((1, 1), (2, 2)):
+
+        def convolve(images, kernel, dilations=dilations):
+            return depthwise_conv2d(images, kernel, (1, 1), "same", dilations)
+
+        def reference(images, kernel, dilations=dilations):
+            return tf.nn.depthwise_conv2d(images, kernel, [1] * 4, "SAME", dilations=dilations)
+
+        traced = tf.function(
+            lambda *x, convolve=convolve: gradients_of(convolve, *x)[1], input_signature=signature
+        )
+        _, expected = gradients_of(reference, *given)
+        for found in (traced(*given), gradients_of(convolve, *given)[1]):
+            for gradient, wanted in zip(found, expected, strict=True):
+                assert_near(gradient, wanted, "float32")
 
 
 def test_no_graph_outlives_its_function():

@@ -87,14 +87,15 @@ def test_the_same_seed_repeats_a_run_exactly(trained, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_training_leaves_no_graph_in_memory(challenge, tmp_path, tiny):
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_training_leaves_no_graph_in_memory(challenge, tmp_path, tiny, precision):
     def graphs() -> int:
         gc.collect()
         return sum(isinstance(found, FuncGraph) for found in gc.get_objects())
 
-    train(small_config(challenge, tmp_path / "first"))
+    train(small_config(challenge, tmp_path / "first", precision=precision))
     before = graphs()
-    train(small_config(challenge, tmp_path / "second"))
+    train(small_config(challenge, tmp_path / "second", precision=precision))
     assert graphs() == before
 
 
