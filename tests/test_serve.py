@@ -471,6 +471,25 @@ def test_a_missing_extra_is_named(tmp_path, run_here, monkeypatch):
 # --- its end ---------------------------------------------------------------------------------
 
 
+def test_who_connects_while_the_end_begins_is_answered(serve):
+    service = serve()
+    with socket.socket() as client:
+
+        def ask() -> None:
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+        def end() -> None:
+            service.terminate()
+            # It runs before the server's own next step, which has not accepted the connection yet.
+            service.server._loop.call_soon(ask)
+
+        service.server._loop.call_soon_threadsafe(end)
+        service.thread.join(timeout=20)
+        client.settimeout(10)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_all_that_was_accepted_is_answered_at_the_end(serve):
     service = serve()
     service.predictor.may.clear()

@@ -1,6 +1,8 @@
 """The server of the HTTP API: its routes, its start, and an end at which nothing is lost."""
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -27,11 +29,17 @@ from deepfashion_tf.serving.service.intake import FORM, JSON, ImageRefusal
 from deepfashion_tf.serving.service.metrics import Metrics
 from deepfashion_tf.serving.service.options import Options
 from deepfashion_tf.serving.web.guards import WithHeaders, own_names
-from deepfashion_tf.serving.web.listening import announce, listen, uvicorn_config
+from deepfashion_tf.serving.web.listening import (
+    announce,
+    drop_packets,
+    listen,
+    uvicorn_config,
+)
 from deepfashion_tf.serving.web.options import check_web_options
 from deepfashion_tf.serving.web.uploads import Refusal
 
 _KEEP_ALIVE = 5  # seconds
+_ACCEPTING = 0.05  # seconds in which connections are accepted that were made before the end
 _LINGER = 1.0  # seconds in which connections that are open may still ask, once the server ends
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
@@ -237,8 +245,8 @@ class GracefulServer(uvicorn.Server):
         super().__init__(uvicorn_config(app, keep_alive=_KEEP_ALIVE, grace=None))
         self._state, self._ending = app.state, None
 
-    async def startup(self, sockets=None) -> None:
-        self._loop = asyncio.get_running_loop()
+    async def startup(self, sockets: Sequence[socket.socket] = ()) -> None:
+        self._loop, self._sockets = asyncio.get_running_loop(), sockets
         await super().startup(sockets)
 
     def handle_exit(self, sig, frame) -> None:
@@ -257,6 +265,10 @@ class GracefulServer(uvicorn.Server):
         self._ending = self._loop.create_task(self._drain())
 
     async def _drain(self) -> None:
+        for listening in self._sockets:
+            drop_packets(listening)
+        # A socket that closes resets all connections that it has not accepted yet.
+        await asyncio.sleep(_ACCEPTING)
         for server in self.servers:
             server.close()
         end = self._loop.time() + _LINGER

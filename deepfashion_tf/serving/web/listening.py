@@ -1,6 +1,8 @@
 """The address of a server, and how uvicorn serves there."""
 
+import ctypes
 import socket
+import struct
 import sys
 
 import uvicorn
@@ -9,6 +11,8 @@ from starlette.types import ASGIApp
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.serving.web.guards import PromptProtocol, is_loopback
 
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python does not name it
+_BPF_RETURN = 0x06
 _CONNECTIONS = 500  # open ones, also those on which nobody asks anything
 
 
@@ -30,6 +34,19 @@ def listen(host: str, port: int) -> socket.socket:
     # a response waits for 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def drop_packets(listening: socket.socket) -> None:
+    """Lets no new client connect, while connections that are made can still be accepted.
+
+    Linux drops what its socket filter refuses; other systems know no such filter, and do nothing.
+    """
+    if sys.platform != "linux":
+        return
+    # One instruction of classic BPF (linux/filter.h): return 0, keep no byte of the packet.
+    refuse = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(refuse))
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def announce(what: str, listening: socket.socket, host: str, engine: object) -> None:
