@@ -1,6 +1,7 @@
 """What all scripts share: quiet starts, and one clear sentence where something is wrong."""
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -139,8 +140,25 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hidden_stderr(), _hidden("sklearn", "matplotlib.pyplot"):
+    with _no_garbage_collection(), hidden_stderr(), _hidden("sklearn", "matplotlib.pyplot"):
         import tensorflow  # noqa: F401
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collects no garbage while modules are imported, nor later looks for any among them.
+
+    TensorFlow makes a million objects that stay. Looking at them time and again takes a fifth of
+    its import and a tenth of the tracing of a training step.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
-from keras.src import backend
 from keras.src.applications import resnet
 from keras.src.utils import file_utils
 
@@ -51,13 +50,12 @@ class PrivateTrainer(keras.Model):
         if self._compile_metrics.built:
             return
         given = [keras.KerasTensor(each.shape, "float32") for each in self.inputs]
-        images = given if len(given) > 1 else given[0]
         labels = {name: keras.KerasTensor([None], "int32") for name in self.output_names}
-        # Keras would trace the network for the shapes of its outputs, a second or more.
-        outputs = self.compute_output_spec(images)
+        # Keras would trace network, losses and metrics, which takes a second or more.
+        outputs = self.compute_output_spec(given if len(given) > 1 else given[0])
         with self.distribute_strategy.scope():
-            for made in (self.compute_metrics, self._compute_loss):
-                backend.compute_output_spec(made, images, labels, outputs)
+            self._compile_metrics.build(labels, outputs)
+            self._compile_loss.build(labels, outputs)
 
     def count_loss(self, loss, images) -> None:
         """Adds a batch's loss to the mean of the epoch."""

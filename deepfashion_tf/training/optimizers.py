@@ -27,16 +27,16 @@ class FusedAdam(PrivateAdam):
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad: use keras.optimizers.Adam")
         self._scales: dict[int, float] = {}
-        self._factors: dict[tuple, tuple[tf.Tensor, ...]] = {}
+        self._shared: dict[tuple, dict[str, tf.Tensor]] = {}
 
     def scale_rate(self, variables, scale: float) -> None:
         """Multiplies the learning rate of some of the variables that the optimizer is built for."""
         self._scales |= dict.fromkeys(map(self.index_of, variables), scale)
 
     def apply(self, grads, trainable_variables=None) -> None:
-        self._factors = {}  # those of before may be another graph's
+        self._shared = {}  # those of before may be another graph's
         super().apply(grads, trainable_variables)
-        self._factors = {}
+        self._shared = {}
 
     def decay_of(self, variable) -> tf.Tensor:
         """Returns the share of a variable that a step takes away, at the variable's own rate."""
@@ -46,30 +46,28 @@ class FusedAdam(PrivateAdam):
     def update_step(self, gradient, variable, learning_rate) -> None:
         index = self.index_of(variable)
         first, second = self.moments_of(index)
-        rate, first_power, second_power = self._factors_of(index, variable, learning_rate)
+        shared = self._shared_inputs(index, variable, learning_rate)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_handle(first),
             v=_handle(second),
-            beta1_power=first_power,
-            beta2_power=second_power,
-            lr=rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
+            **shared,
             grad=tf.cast(gradient, variable.dtype),
         )
 
-    def _factors_of(self, index: int, variable, learning_rate) -> tuple[tf.Tensor, ...]:
-        """Returns learning rate and powers of the betas: once for all variables that share them."""
+    def _shared_inputs(self, index: int, variable, learning_rate) -> dict[str, tf.Tensor]:
+        """Returns learning rate, betas and their powers: once for all variables that share them."""
         scale = self._scales.get(index, 1.0)
         key = scale, variable.device, variable.dtype
-        if key not in self._factors:
+        if key not in self._shared:
+            numbers = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon}
+            shared = {name: tf.constant(number, variable.dtype) for name, number in numbers.items()}
             step = tf.cast(self.iterations + 1, variable.dtype)
-            betas = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
-            rate = tf.cast(learning_rate, variable.dtype) * scale
-            self._factors[key] = rate, *(tf.pow(beta, step) for beta in betas)
-        return self._factors[key]
+            for beta in ("beta1", "beta2"):
+                # As Keras does it: of float64, it keeps the rounding of float32.
+                shared[f"{beta}_power"] = tf.pow(tf.cast(numbers[beta], variable.dtype), step)
+            self._shared[key] = {"lr": tf.cast(learning_rate, variable.dtype) * scale, **shared}
+        return self._shared[key]
 
 
 def _handle(variable) -> tf.Tensor:
