@@ -12,7 +12,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from deepfashion_tf.data.reading import Batching, crop_batches
+from deepfashion_tf.data.reading import Batching, as_written, crop_batches
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
@@ -34,6 +34,7 @@ class DiskReader:
         self._shards = shards
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        @as_written
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
             crops = tf.numpy_function(self._gather, [indices], tf.uint8, stateful=False)
             shape = (*indices.shape, *self._shards[0].shape[1:])

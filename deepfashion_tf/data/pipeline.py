@@ -14,7 +14,7 @@ import tensorflow as tf
 from deepfashion_tf.data.augment import Augmentation
 from deepfashion_tf.data.images import normalize
 from deepfashion_tf.data.normalization import Normalization
-from deepfashion_tf.data.reading import AT_ONCE, PREFETCH, Reader, on_own_threads
+from deepfashion_tf.data.reading import AT_ONCE, PREFETCH, Reader, as_written, on_own_threads
 from deepfashion_tf.data.shares import Plan, Share, evaluation_plan, training_plan
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.schema import UNLABELLED
@@ -74,6 +74,7 @@ def training_dataset(
         rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, drawn))
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
 
+    @as_written
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
         return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
@@ -83,7 +84,7 @@ def training_dataset(
         number = functools.partial(
             tf.numpy_function, lambda: np.int64(next(numbers)), [], tf.int64, stateful=True
         )
-        passes = tf.data.Dataset.range(1).map(lambda _: tf.ensure_shape(number(), []))
+        passes = tf.data.Dataset.range(1).map(as_written(lambda _: tf.ensure_shape(number(), [])))
     else:
         passes = tf.data.Dataset.range(first_epoch, epochs)
     batches = passes.flat_map(one_epoch)
@@ -146,6 +147,7 @@ def _finished(
         for category in split.schema
     }
 
+    @as_written
     def finish(indices: tf.Tensor, images: tf.Tensor, counted: tf.Tensor, drawn: dict):
         of_batch = {}
         for category, values in labels.items():

@@ -15,6 +15,9 @@ from deepfashion_tf.data.plain import make_plain, plain_crop
 from deepfashion_tf.data.split import WHOLE_IMAGE, Split
 from deepfashion_tf.errors import InputError
 
+# Of functions without Python's `if` and `for` over tensors: looking for them takes seconds.
+as_written = tf.autograph.experimental.do_not_convert
+
 PARALLEL = 2 * (os.cpu_count() or 1)
 AT_ONCE = os.cpu_count() or 1  # batches
 PREFETCH = 4  # batches
@@ -54,6 +57,7 @@ class DirectReader:
         self._split, self._size = split, image_size
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        @as_written
         def read(index: tf.Tensor, fetched: tuple, counted: tf.Tensor, *others: tf.Tensor) -> tuple:
             image, is_read = self.crop(index, fetched)
             return index, image, counted & is_read, *others
@@ -63,6 +67,7 @@ class DirectReader:
     def fetch(self, rows: tf.data.Dataset) -> tf.data.Dataset:
         """Turns ``(index, *others)`` into ``(index, fetched, *others)``."""
 
+        @as_written
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
             types = [tf.string, tf.int32]
             encoded, boxes = tf.numpy_function(self._read, [indices], types, stateful=False)
@@ -162,6 +167,7 @@ class CachedReader:
         self._crops = tf.convert_to_tensor(crops)
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        @as_written
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
             return indices, tf.gather(self._crops, indices), *others
 
@@ -216,7 +222,7 @@ def crop_batches(
     rows = np.arange(len(split)) if rows is None else rows
     data = tf.data.Dataset.from_tensor_slices((rows, rows >= 0))
     found = DirectReader(split, image_size).batches(data, lambda items: items.batch(batch_size))
-    crops = found.map(lambda indices, images, counted: images)
+    crops = found.map(as_written(lambda indices, images, counted: images))
     crops = on_own_threads(crops.prefetch(PREFETCH))
     try:
         yield from crops.as_numpy_iterator()

@@ -205,6 +205,7 @@ def answer_labelled(
     calibrate: bool = False,
     engine: str = "tensorflow",
     recall_price: float | None = None,
+    model: keras.Model | None = None,
 ) -> Answered:
     """Answers for a split that can be scored, in the categories that the run was trained in.
 
@@ -218,6 +219,7 @@ def answer_labelled(
         engine: as of `answer`; only what TensorFlow answers is fitted on.
         recall_price: as `Calibration.fit` takes it; None = that of the calibration before, or the
             run's ``--recall-price`` where there is none.
+        model: of ``run.load_model()``; None = it is loaded.
 
     Raises:
         InputError: nothing in the split is labelled, or an image cannot be decoded.
@@ -228,7 +230,7 @@ def answer_labelled(
             f"{', '.join(run.trained)}, so there is nothing to score: name another --split, or "
             f"use {command('predict')}."
         )
-    answered = answer(run, split, skipped, engine)
+    answered = answer(run, split, skipped, engine, model)
     if calibrate and engine == "tensorflow":
         labels = {category: answered.split.labels_of(category) for category in answered.raw}
         before = answered.calibration
@@ -262,6 +264,7 @@ def answer(
     split: Split,
     skipped: SkippedImages | None = None,
     engine: str = "tensorflow",
+    model: keras.Model | None = None,
 ) -> Answered:
     """Answers, by a run's best model, for the images of a split, labelled or not.
 
@@ -270,6 +273,7 @@ def answer(
         split: the images.
         skipped: takes what cannot be read, if the run's training skips such.
         engine: tensorflow = the run's model itself; another, or auto = as `Predictor.load`.
+        model: of ``run.load_model()``; None = it is loaded.
 
     Returns:
         The images that could be read, in the categories that the run was trained in, and the
@@ -285,7 +289,7 @@ def answer(
     if run.config.on_bad_image == "skip":
         skipped = SkippedImages() if skipped is None else skipped
         reader = SkippingReader(split, run.config.image_size, skipped.note)
-    probabilities = predict_split(run, run.load_model(), split, task, reader)
+    probabilities = predict_split(run, model or run.load_model(), split, task, reader)
     probabilities = {category: probabilities[category] for category in run.trained}
     known = split.select(run.trained)
     if reader and reader.bad:

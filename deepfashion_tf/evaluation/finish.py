@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
+
 from deepfashion_tf.data.check import SkippedImages
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.tfds import PREFIX
@@ -20,7 +22,7 @@ def finish_run(
     run: Run,
     val: Split,
     is_complete: bool = True,
-    export: Callable[[Run], object] | None = None,
+    export: Callable[[Run, keras.Model], object] | None = None,
 ) -> Scores:
     """Scores and calibrates the best model on the validation split.
 
@@ -40,14 +42,15 @@ def finish_run(
     skipped = SkippedImages(run.bad_images_path)
     skipped.keep_in(run.bad_images_path)
     price = run.config.recall_price
-    answered = answer_labelled(run, val, skipped, calibrate=True, recall_price=price)
+    model = run.load_model()
+    answered = answer_labelled(run, val, skipped, True, recall_price=price, model=model)
     scores = answered.scores()
     scores.save(run.directory / METRICS_FILE)
     title = f"{run.network}, {_source(run)}"
     save_curves(run.directory / "history.csv", scores, title, run.directory / "curves.png")
     save_tradeoff(answered, scores, title, run.directory / TRADEOFF_FILE)
     if export:
-        export(run)
+        export(run, model)
     print_scores(scores, title, run.config.untrained, (len(skipped), str(run.bad_images_path)))
     if is_complete:
         remove_checkpoints(run.directory)

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +24,7 @@ from deepfashion_tf.runs.run import SCHEMA_FILE, Run
 DIFFERENT = 0.2  # between probabilities: more than what bfloat16 rounds
 
 
-def export_run(run: Run) -> Path:
+def export_run(run: Run, model: keras.Model | None = None) -> Path:
     """Writes ``export/`` into a run directory.
 
     The SavedModel has two signatures, both answering one named probability tensor
@@ -39,13 +40,17 @@ def export_run(run: Run) -> Path:
     ``assets/calibration.json`` its offsets, its temperatures and what may be accepted. A category
     that no training image was labelled in gives all of its attributes the same probability.
 
+    Args:
+        run: trained.
+        model: of ``run.load_model()``; None = it is loaded.
+
     Returns:
         The folder.
 
     Raises:
         InputError: the run has no model, or the folder cannot be written.
     """
-    answering = answering_function(run, run.load_model())
+    answering = answering_function(run, model or run.load_model())
     path = run.directory / "export"
     with whole_or_nothing(path) as temporary:
         _save_model(run, answering, "tensorflow", temporary)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from deepfashion_tf.data.normalization import Normalization
-from deepfashion_tf.data.reading import AT_ONCE, Batching, Reader
+from deepfashion_tf.data.reading import AT_ONCE, Batching, Reader, as_written
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.models.attribute_model import backbone_of, feature_extractor
@@ -33,6 +33,7 @@ class FeatureReader:
         self._features = tf.convert_to_tensor(features)
 
     def batches(self, rows: tf.data.Dataset, batch: Batching) -> tf.data.Dataset:
+        @as_written
         def read(indices: tf.Tensor, *others: tf.Tensor) -> tuple:
             return indices, tf.gather(self._features, indices), *others
 
