@@ -32,18 +32,23 @@ _SAME = 3  # grey levels that nobody sees
 _PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")
 
 
-def needs_conversion(encoded: bytes) -> bool:
-    """Whether TensorFlow cannot decode a sound image, or not in its colours."""
-    if kind_of(encoded[:64]) in CONVERTED or is_huge(encoded):
+def needs_conversion(encoded: bytes, sides: tuple[int, int] | None = None) -> bool:
+    """Whether TensorFlow cannot decode a sound image, or not in its colours.
+
+    Args:
+        encoded: a file's contents.
+        sides: its `image_size`; None = it is read once more.
+    """
+    if kind_of(encoded[:64]) in CONVERTED or is_huge(encoded, sides):
         return True
     return any(mark in encoded for mark in _PROFILES) and _foreign_profile(encoded) is not None
 
 
-def is_huge(encoded: bytes) -> bool:
+def is_huge(encoded: bytes, sides: tuple[int, int] | None = None) -> bool:
     """Whether an image is a JPEG with more pixels than other images may have."""
     if not encoded.startswith(b"\xff\xd8\xff"):
         return False
-    size = image_size(encoded)
+    size = sides or image_size(encoded)
     return isinstance(size, tuple) and size[0] * size[1] > MAX_PIXELS
 
 

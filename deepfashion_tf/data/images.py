@@ -107,8 +107,9 @@ def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
         images = tf.reverse(images, axis=[-1])
     std = tf.constant(normalization.std)
     slope, offset = 1.0 / (normalization.scale * std), tf.constant(normalization.mean) / std
-    # Row by row, since TensorFlow takes seven times as long to repeat three numbers.
+    # Row by row, since TensorFlow takes seven times as long to repeat three numbers. `bias_add`
+    # adds a row to each in half of the time of `+`.
     width = images.shape[-2]
     rows = tf.reshape(tf.cast(images, tf.float32), [-1, width * 3])
-    rows = rows * tf.tile(slope, [width]) - tf.tile(offset, [width])
+    rows = tf.nn.bias_add(rows * tf.tile(slope, [width]), -tf.tile(offset, [width]))
     return tf.reshape(rows, [-1 if side is None else side for side in images.shape])

@@ -66,6 +66,7 @@ def training_dataset(
     plan = training_plan(count, batch_size, share)
     done = first_step * share.count  # batches of the first epoch
 
+    @as_written
     def draw_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         key = _epoch_key(seed, epoch)
         order = _draw_order(count, key)
@@ -73,11 +74,6 @@ def training_dataset(
         order, drawn = tf.nest.map_structure(lambda v: tf.gather(v, plan.places), (order, drawn))
         rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, drawn))
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
-
-    @as_written
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        sizes = tf.constant(plan.sizes)[tf.where(epoch == first_epoch, done, 0) :]
-        return reader.batches(draw_epoch(epoch), lambda items: _batched(items, plan, sizes))
 
     if epochs is None:
         numbers = itertools.count(first_epoch)
@@ -87,7 +83,10 @@ def training_dataset(
         passes = tf.data.Dataset.range(1).map(as_written(lambda _: tf.ensure_shape(number(), [])))
     else:
         passes = tf.data.Dataset.range(first_epoch, epochs)
-    batches = passes.flat_map(one_epoch)
+    # One stream of images, so that readers never wait for an epoch's end.
+    sizes = np.roll(plan.sizes, -done)  # `rebatch` begins again at their end
+    rows = passes.flat_map(draw_epoch)
+    batches = reader.batches(rows, lambda items: items.batch(int(sizes[0])).rebatch(sizes))
     return _finished(batches, split, normalization, augmentation, targets)
 
 

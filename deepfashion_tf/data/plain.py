@@ -45,7 +45,15 @@ def make_plain(
         ValueError: the image cannot be used; says why.
         tf.errors.OpError: likewise, found out by decoding.
     """
-    return _plain(encoded, enlarged_box(box, _sides(encoded), padding), size)
+    sides = _sides(encoded)
+    box = enlarged_box(box, sides, padding)
+    if needs_conversion(encoded, sides):
+        return convert(encoded, box, size), WHOLE_IMAGE
+    if _is_stored_plain(encoded):
+        return encoded, box
+    decode = _cropper(size) if size else decode_compiled
+    pixels = decode(tf.constant(encoded), tf.constant(box, tf.int32))
+    return tf.io.encode_png(pixels, compression=1).numpy(), WHOLE_IMAGE
 
 
 def decode_any(encoded: bytes, box: Box = WHOLE_IMAGE) -> np.ndarray:
@@ -70,16 +78,6 @@ def _sides(encoded: bytes) -> tuple[int, int]:
     return found
 
 
-def _plain(encoded: bytes, box: Box, size: int | None) -> tuple[bytes, Box]:
-    if needs_conversion(encoded):
-        return convert(encoded, box, size), WHOLE_IMAGE
-    if is_plain(encoded):
-        return encoded, box
-    decode = _cropper(size) if size else decode_compiled
-    pixels = decode(tf.constant(encoded), tf.constant(box, tf.int32))
-    return tf.io.encode_png(pixels, compression=1).numpy(), WHOLE_IMAGE
-
-
 _orientation = tf.function(
     jpeg_orientation, autograph=False, input_signature=[tf.TensorSpec([], tf.string)]
 )
@@ -96,8 +94,10 @@ def _cropper(size: int) -> tf.types.experimental.ConcreteFunction:
 
 def is_plain(encoded: bytes) -> bool:
     """Whether a sound image is sRGB, upright, opaque and of 8 bits a channel."""
-    if needs_conversion(encoded):
-        return False
+    return not needs_conversion(encoded) and _is_stored_plain(encoded)
+
+
+def _is_stored_plain(encoded: bytes) -> bool:
     if encoded.startswith(b"\xff\xd8\xff"):
         # Most that have EXIF are upright all the same.
         return b"Exif\0\0" not in encoded or int(_orientation(tf.constant(encoded))) == 1
