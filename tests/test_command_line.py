@@ -1,11 +1,14 @@
 """Where standard output goes, and where it does not: every script ends quietly."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from deepfashion_tf import command_line
 
 ROOT = Path(__file__).parents[1]
 # All of them are one program; a test in test_cli.py holds that.
@@ -92,3 +95,21 @@ def test_a_package_that_is_missing_is_named():
     done = shell('"$0" -c "$1"', program)
     assert done.returncode == 2
     assert done.stderr.startswith("error: matplotlib is not installed: pip install deepfashion_tf")
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_garbage_is_collected_after_an_import_as_before_it(is_enabled, monkeypatch):
+    frozen = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.isenabled()))
+    was_enabled = gc.isenabled()
+    (gc.enable if is_enabled else gc.disable)()
+    try:
+        with pytest.raises(ImportError), command_line._no_garbage_collection():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is is_enabled and not frozen
+        with command_line._no_garbage_collection():
+            pass
+        assert gc.isenabled() is is_enabled and frozen == [False]
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
