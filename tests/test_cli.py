@@ -57,6 +57,15 @@ def test_short_help(monkeypatch, capsys, name):
     assert f"deepfashion {name} --help-all" in lines[-1]
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal(monkeypatch, capsys, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = deepfashion(monkeypatch, capsys, name, "--help")
+    # A usage that is longer than a line names every option.
+    lines = [line for line in out.splitlines() if not line.startswith("usage: ")]
+    assert code == 0 and max(map(len, lines)) <= 80
+
+
 def test_help_of_everything(monkeypatch, capsys):
     code, out, _ = deepfashion(monkeypatch, capsys, "train", "--help-all")
     assert code == 0

@@ -1,4 +1,4 @@
-"""Audits images, boxes, splits and labels; exit code 1 on faults that invalidate training."""
+"""Audits images, boxes, splits and labels; exit code 1 on invalidating faults."""
 
 import tyro
 

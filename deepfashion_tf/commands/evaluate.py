@@ -1,5 +1,4 @@
-"""Scores a run on a split; writes metrics-SPLIT.json, answers-SPLIT.csv, report-SPLIT.html and
-relabel-SPLIT.csv."""
+"""Scores a run on a split; writes scores, answers, a report page and mistakes."""
 
 from dataclasses import dataclass
 from pathlib import Path

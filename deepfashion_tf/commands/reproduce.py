@@ -1,4 +1,4 @@
-"""Reproduces the report's tables and figures, or runs a study, with seeds and intervals."""
+"""Reproduces the report's tables and figures, or runs a study with intervals."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Serves predictions over HTTP: images in, attributes as JSON out (docs/service.md)."""
+"""Serves predictions over HTTP: images in, attributes as JSON out."""
 
 import tyro
 

@@ -1,4 +1,4 @@
-"""Converts class folders, COCO, CVAT or Label Studio files to a table and a schema."""
+"""Converts class folders, COCO, CVAT or Label Studio to a table and a schema."""
 
 from dataclasses import dataclass
 from pathlib import Path

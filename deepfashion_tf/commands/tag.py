@@ -1,4 +1,4 @@
-"""Predicts a catalogue of photographs on all cores or on a Ray cluster; resumes after a stop."""
+"""Predicts a catalogue on all cores or on a Ray cluster; resumes after a stop."""
 
 from dataclasses import dataclass
 from pathlib import Path
