@@ -281,11 +281,12 @@ def test_the_results_have_the_gain_of_each_part_of_strong():
         assert line in page, line
 
 
-def test_the_recipes_have_the_gain_of_imagenet_weights():
+@pytest.mark.parametrize("data", ["photographs", "wardrobe"])
+def test_the_recipes_have_the_gain_of_imagenet_weights(data):
     root = Path(__file__).parents[1]
     page = (root / "docs" / "recipes.md").read_text()
 
-    path = root / "docs" / "pretrained" / "photographs" / "results.json"
+    path = root / "docs" / "pretrained" / data / "results.json"
     found = json.loads(path.read_text())["cells"]
     strong = found["strong"]["seeds"]
     for name, label in (
