@@ -290,6 +290,7 @@ def test_the_recipes_have_the_gain_of_imagenet_weights(data):
     found = json.loads(path.read_text())["cells"]
     strong = found["strong"]["seeds"]
     for name, label in (
+        ("epochs16", "`finetune`, EfficientNet-Lite0, 16 epochs"),
         ("finetune-lite2", "`finetune`, EfficientNet-Lite2, 260 px"),
         ("finetune", "`finetune`, EfficientNet-Lite0, 224 px"),
         ("float32", "`finetune`, EfficientNet-Lite0, float32"),

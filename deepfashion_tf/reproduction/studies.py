@@ -74,6 +74,8 @@ _STRONG = {
     "float32": ("in float32", {"precision": "float32"}),
 }
 _LITE = "efficientnetlite0"
+# Fewer epochs than the recipe has, since each study trains dozens of networks.
+_FINETUNE_SIZED = {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 10}
 
 
 def _instead(recipe: TrainConfig) -> dict:
@@ -87,6 +89,7 @@ _PRETRAINED = {
     "finetune": ("finetune, EfficientNet-Lite0", {}),
     "float32": ("finetune, EfficientNet-Lite0, float32", {"precision": "float32"}),
     "probe": ("probe, EfficientNet-Lite0", _instead(probe(_LITE))),
+    "epochs16": ("finetune, EfficientNet-Lite0, 16 epochs", {"epochs": 16}),
     # As many epochs as Lite0, so that both see the same images as often.
     "finetune-lite2": (
         "finetune, EfficientNet-Lite2",
@@ -131,7 +134,7 @@ STUDIES: dict[str, Study] = {
         "finetune",
         {name: options for name, (_, options) in _PRETRAINED.items()},
         {name: label for name, (label, _) in _PRETRAINED.items()},
-        {"wardrobe_train": 300, "wardrobe_test": 1000},
+        _FINETUNE_SIZED,
         recipe=lambda: finetune(_LITE),
     ),
     "finetune": Study(
@@ -139,7 +142,7 @@ STUDIES: dict[str, Study] = {
         "finetune",
         {name: options for name, (_, options) in _FINETUNE.items()},
         {name: label for name, (label, _) in _FINETUNE.items()},
-        {"wardrobe_train": 300, "wardrobe_test": 1000},
+        _FINETUNE_SIZED,
         recipe=lambda: finetune(_LITE),
     ),
 }

@@ -5,7 +5,7 @@ from deepfashion_tf.runs.config import TrainConfig
 
 _RESNETS = ("resnet50", "seresnet50", "seresnext50")
 # Sized for two idle CPU cores and 5,000 images: a quarter of an hour (lite0), an hour (others).
-_FINETUNE_EPOCHS = {"efficientnetlite0": 10, "efficientnetlite1": 16, "efficientnetlite2": 20}
+_FINETUNE_EPOCHS = {"efficientnetlite0": 16, "efficientnetlite1": 16, "efficientnetlite2": 20}
 
 
 def demo(backbone: str = "seresnet50") -> TrainConfig:
