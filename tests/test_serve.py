@@ -31,6 +31,7 @@ from deepfashion_tf.inference.engines import Running
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.serving.service.server import GracefulServer, make_app
+from deepfashion_tf.serving.web import listening
 from deepfashion_tf.serving.web.listening import listen
 
 ROOT = Path(__file__).parents[1]
@@ -488,6 +489,13 @@ def test_who_connects_while_the_end_begins_is_answered(serve):
         service.thread.join(timeout=20)
         client.settimeout(10)
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_the_service_ends_where_sockets_have_no_filters(serve, monkeypatch):
+    service = serve()
+    # No system knows this option.
+    monkeypatch.setattr(listening, "_SO_ATTACH_FILTER", 9999)
+    service.end()
 
 
 def test_all_that_was_accepted_is_answered_at_the_end(serve):

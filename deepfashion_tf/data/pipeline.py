@@ -124,13 +124,13 @@ def evaluation_dataset(
     """Builds one pass over a split, in order: batches as in `training_dataset`."""
     plan = evaluation_plan(len(split), batch_size, share)
     rows = tf.data.Dataset.from_tensor_slices((plan.places, plan.counted, {}))
-    batches = reader.batches(rows, lambda items: _batched(items, plan, plan.sizes))
+    batches = reader.batches(rows, lambda items: _batched(items, plan))
     return _finished(batches, split, normalization, UNCHANGED)
 
 
-def _batched(items: tf.data.Dataset, plan: Plan, sizes: tf.Tensor) -> tf.data.Dataset:
+def _batched(items: tf.data.Dataset, plan: Plan) -> tf.data.Dataset:
     batches = items.batch(int(plan.sizes[0]))
-    return batches if plan.is_even else batches.rebatch(sizes)
+    return batches if plan.is_even else batches.rebatch(plan.sizes)
 
 
 def _finished(

@@ -4,6 +4,7 @@ import ctypes
 import socket
 import struct
 import sys
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -39,14 +40,16 @@ def listen(host: str, port: int) -> socket.socket:
 def drop_packets(listening: socket.socket) -> None:
     """Lets no new client connect, while connections that are made can still be accepted.
 
-    Linux drops what its socket filter refuses; other systems know no such filter, and do nothing.
+    Linux drops what its socket filter refuses. Other systems, and sandboxes that know no such
+    filter, do nothing.
     """
     if sys.platform != "linux":
         return
     # One instruction of classic BPF (linux/filter.h): return 0, keep no byte of the packet.
     refuse = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
     program = struct.pack("HP", 1, ctypes.addressof(refuse))
-    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    with suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def announce(what: str, listening: socket.socket, host: str, engine: object) -> None:
