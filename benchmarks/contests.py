@@ -41,11 +41,8 @@ def contest_input(options: Options) -> None:
     """Images a second from JPEG files into normalized batches."""
     config = TrainConfig(
         data=options.data,
-        data_dir=options.data_dir,
         schema=options.schema,
-        wardrobe_train=512,
-        wardrobe_val=1,
-        wardrobe_test=0,
+        wardrobe_images=(512, 1, 0),
     )
     (split,) = open_splits(config, ["train"])
     reading.check_boxes(split, split.source)
@@ -268,7 +265,7 @@ def _run(options: Options) -> Run:
 def _run_and_images(options: Options) -> tuple[Run, Split]:
     """Opens the run that is named, and --images images of the test split, some twice."""
     run = _run(options)
-    split = run.read_split("test", options.data, options.schema, options.data_dir)
+    split = run.read_split("test", options.data, options.schema)
     return run, split.take(np.arange(options.images) % len(split), "test")
 
 
@@ -276,12 +273,11 @@ def _config(options: Options) -> TrainConfig:
     return TrainConfig(
         backbone=options.backbone,
         weights="none",
-        representation="pooled",
+        heads="pooled",
         image_size=options.image_size or 64,
         batch_size=options.batch_size,
         freeze_batch_norm=options.freeze_batch_norm,
-        wardrobe_train=options.images,
-        wardrobe_val=64,
+        wardrobe_images=(options.images, 64, 0),
     )
 
 

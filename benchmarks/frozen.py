@@ -56,7 +56,7 @@ def _frozen_part(config: TrainConfig, precision: str) -> keras.Model:
         builtin_schema(),
         config.backbone,
         image_size=config.image_size,
-        representation=config.representation,
+        heads=config.heads,
         precision=precision,
     )
     freeze(model, config.freeze_stages, batch_norm=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from deepfashion_tf.data.sources import open_splits, wardrobe_dir
+from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.doctor.noise import find_doubts, out_of_sample
 from deepfashion_tf.runs.config import TrainConfig
@@ -90,6 +90,6 @@ def swapped_table(planted: Sequence[Planted]) -> Table:
 
 def _drawings(config: TrainConfig, images: int) -> Split:
     """Returns all drawings of a wardrobe as one split."""
-    own = replace(config, data=None, wardrobe_train=images, wardrobe_val=1, wardrobe_test=0)
-    (split,) = open_splits(replace(own, wardrobe_dir=wardrobe_dir(own)), ["train"])
+    own = replace(config, data=None, wardrobe_images=(images, 1, 0))
+    (split,) = open_splits(own, ["train"])
     return split

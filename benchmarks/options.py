@@ -47,11 +47,9 @@ class Options:
     run: Path | None = None
     """predict, inference, service, catalogue, explanations: the run that answers. noise: whose
     options are taken."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(aliases=("--data-dir",))] = None
     """input: data set whose training images (JPEG files with boxes) are read: a folder or a
     table. None: 512 drawings."""
-    data_dir: Path | None = None
-    """As --data, for folders."""
     schema: Path | None = None
     """YAML file of its categories. None: the built-in ones."""
     image_size: int | None = None

@@ -66,7 +66,7 @@ def plain_steps_of(config: TrainConfig, steps: int) -> Callable[[], int]:
         schema,
         config.backbone,
         image_size=config.image_size,
-        representation=config.representation,
+        heads=config.heads,
         precision=config.precision,
         variant=config.variant,
     )

@@ -38,11 +38,12 @@ def benchmark_workers(config: TrainConfig, workers: int, rounds: int) -> Iterato
     Yields:
         After each round all rates so far.
     """
+    train, *others = config.wardrobe_images
     together = ["--local-workers", str(workers)]
     share = replace(
         config,
         batch_size=config.batch_size // workers,
-        wardrobe_train=config.wardrobe_train // workers,
+        wardrobe_images=(train // workers, *others),
     )
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     own = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
@@ -87,12 +88,12 @@ def _train(
 
 
 def _command(config: TrainConfig, run: str, more: list[str]) -> list[str]:
-    names = ["backbone", "image_size", "batch_size", "wardrobe_train", "wardrobe_val"]
+    names = ["backbone", "image_size", "batch_size"]
     values = {f"--{name.replace('_', '-')}": str(getattr(config, name)) for name in names}
     return [
         *(sys.executable, "scripts/train.py", "--epochs", str(EPOCHS)),
         *(part for option in values.items() for part in option),
-        *("--wardrobe-test", "0", "--output-dir", run),
+        *("--wardrobe-images", *map(str, config.wardrobe_images), "--output-dir", run),
         *more,
     ]
 

@@ -120,7 +120,7 @@ def _kind(hint: Any) -> str:
     if origin is dict:
         return f"names, each with {_kind(parts[1])}"
     if origin is tuple:
-        return "a list of names"
+        return "a list of names" if parts[0] is str else "a list of whole numbers"
     return _KINDS[hint]
 
 

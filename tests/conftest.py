@@ -90,7 +90,7 @@ def trained(wardrobe, shared_folder, tmp_path_factory):
         if not original.exists():
             train(
                 TrainConfig(
-                    data_dir=wardrobe,
+                    data=str(wardrobe),
                     weights="none",
                     output_dir=original,
                     image_size=32,
@@ -191,7 +191,7 @@ def small_config(data_dir: Path, tmp_path: Path, **options):
     from deepfashion_tf.runs.config import TrainConfig
 
     small = {"backbone": "resnet50", "image_size": 32, "batch_size": 3, "epochs": 1}
-    folders = {"data_dir": data_dir, "output_dir": tmp_path / "run"}
+    folders = {"data": str(data_dir), "output_dir": tmp_path / "run"}
     return TrainConfig(**{**folders, **small, "weights": "none", **options})
 
 

@@ -60,7 +60,6 @@ def train_some_steps(options: Options, runtime: Runtime, order: str = "given") -
         image_size=options.image_size,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
-        representation="pooled",
         dropout=0.0,
         heads=options.heads,
     )

@@ -155,7 +155,7 @@ def test_a_table_at_an_address(shop, tmp_path):
     (again,) = read_table(address, ["train"], SCHEMA, offline=True)
     assert list(again.keys) == list(split.keys)
     # A run finds it again from any folder.
-    assert located(TrainConfig(data=address))["data"] == address
+    assert located(TrainConfig(data=address)) == address
 
 
 def test_faults_of_a_table_at_an_address_name_it(shop):

@@ -235,7 +235,7 @@ def test_a_run_with_a_price_scores_its_adjusted_answers(finished, tmp_path):
 @pytest.mark.slow
 def test_a_price_is_set_without_training_and_stays(finished, capsys):
     run = Run.load(finished.run.directory)
-    names = ("data", "data_dir", "schema", "tta")
+    names = ("data", "schema", "tta")
     usual = {"run": run.directory, **dict.fromkeys(names), "report": False}
     usual |= {"split": "val", "engine": "tensorflow", "recall_price": None}
 

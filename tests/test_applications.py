@@ -92,7 +92,7 @@ def test_recipes():
     config = probe("keras:efficientnetv2b1")
     assert (config.backbone, config.image_size) == ("keras:EfficientNetV2B1", 240)
     assert finetune("keras:NASNetLarge").image_size == 331
-    model = build_model(SCHEMA, SMALL, image_size=64, representation="pooled")
+    model = build_model(SCHEMA, SMALL, image_size=64, heads="pooled")
     freeze(model, -3)
     stages = list(stage_maps(backbone_of(model)).values())
     assert len(stages) == 5
@@ -251,7 +251,7 @@ def test_what_is_no_source_of_weights(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("heads", ["multiscale", "attention"])
 def test_frozen_batch_norm_explanations_and_a_saved_model(tmp_path, heads):
-    model = build_model(SCHEMA, SMALL, heads=heads, image_size=64, representation="pooled")
+    model = build_model(SCHEMA, SMALL, heads=heads, image_size=64)
     freeze(model, batch_norm=True)
     norms = batch_norms(backbone_of(model))
     assert len(norms) == 34 and all(norm.freeze_statistics for norm in norms)

@@ -64,7 +64,7 @@ def test_a_head_can_learn_where_to_look():
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_a_model_with_heads_that_look_is_saved_whole(tiny, tmp_path, precision):
-    options = {"image_size": 64, "representation": "pooled", "heads": "attention"}
+    options = {"image_size": 64, "heads": "attention"}
     model = randomize(build_model(SCHEMA, "resnet50", **options, precision=precision))
     assert model.get_layer("fabric").kernel.shape == (2048 + 512 + 1024, 6)
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype("float32")
@@ -79,7 +79,7 @@ def test_a_model_with_heads_that_look_is_saved_whole(tiny, tmp_path, precision):
 
 def test_what_does_not_go_together_is_refused():
     for options, words in (
-        ({"heads": "eyes"}, "unknown heads 'eyes': one of pooled, multiscale, attention"),
+        ({"heads": "eyes"}, "unknown heads 'eyes': one of logits, pooled, multiscale, attention"),
         ({"heads": "attention", "fc_layers": 2}, "attention heads have none"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -35,16 +35,14 @@ VAL = {9: None}
 UNREADABLE = "is not a readable image"
 
 
-@pytest.fixture(params=[True, False, "on disk"], ids=["cache", "no cache", "cache on disk"])
+@pytest.fixture(params=["memory", "none", "on disk"])
 def config(request, challenge, tmp_path, tiny) -> TrainConfig:
-    kept = {"cache": bool(request.param)}
-    if request.param == "on disk":
-        kept["cache_dir"] = tmp_path / "crops"
-    return small_config(challenge, tmp_path, batch_size=2, epochs=2, **kept)
+    cache = str(tmp_path / "crops") if request.param == "on disk" else request.param
+    return small_config(challenge, tmp_path, batch_size=2, epochs=2, cache=cache)
 
 
 def image(config: TrainConfig, number: int) -> Path:
-    return config.data_dir / "img" / f"{number:05d}.jpg"
+    return Path(config.data) / "img" / f"{number:05d}.jpg"
 
 
 def damage(config: TrainConfig) -> None:
@@ -54,7 +52,7 @@ def damage(config: TrainConfig) -> None:
         if contents is not None:
             image(config, number).write_bytes(contents)
     write_lines(
-        config.data_dir / "split" / "val_bbox.txt",
+        Path(config.data) / "split" / "val_bbox.txt",
         ["001 002 040 060"] * 5 + ["001 002 041 060"],
     )
 
@@ -63,7 +61,7 @@ def take_out(config: TrainConfig) -> None:
     """Takes the rows of what `damage` breaks out of the lists."""
     for split, rows in (("train", {1, 2, 4}), ("val", {3, 5})):
         for suffix in ("", "_attr", "_bbox"):
-            path = config.data_dir / "split" / f"{split}{suffix}.txt"
+            path = Path(config.data) / "split" / f"{split}{suffix}.txt"
             lines = path.read_text().splitlines()
             write_lines(path, [line for row, line in enumerate(lines) if row not in rows])
 
@@ -142,11 +140,11 @@ def test_nothing_left_is_told(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [True], indirect=True)
+@pytest.mark.parametrize("config", ["memory"], indirect=True)
 def test_a_category_that_only_bad_images_are_labelled_in_is_not_learnt(config):
     rows = ["5 0 2 0 2 -1"] * 6
     rows[1] = "5 0 2 0 2 2"
-    write_lines(config.data_dir / "split" / "train_attr.txt", rows)
+    write_lines(Path(config.data) / "split" / "train_attr.txt", rows)
     damage(config)
     assert train(skipping(config, epochs=1)).run.config.untrained == ("fit",)
 
@@ -181,7 +179,7 @@ FAULTS = {remove: "cannot be read (No such file or directory)", spoil: UNREADABL
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("change", "number"), LOSSES)
-@pytest.mark.parametrize("config", [False], indirect=True)
+@pytest.mark.parametrize("config", ["none"], indirect=True)
 def test_a_file_lost_in_epoch_2_ends_the_run_with_its_name(config, monkeypatch, change, number):
     at_epoch_2(monkeypatch, lambda: change(image(config, number)))
     with pytest.raises(BadImages) as raised:
@@ -196,7 +194,7 @@ def test_a_file_lost_in_epoch_2_ends_the_run_with_its_name(config, monkeypatch, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("change", "number"), LOSSES)
-@pytest.mark.parametrize("config", [False], indirect=True)
+@pytest.mark.parametrize("config", ["none"], indirect=True)
 def test_a_file_lost_in_epoch_2_is_skipped_from_then_on(
     config, monkeypatch, capsys, change, number
 ):
@@ -217,15 +215,15 @@ def test_a_file_lost_in_epoch_2_is_skipped_from_then_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [False], indirect=True)
+@pytest.mark.parametrize("config", ["none"], indirect=True)
 def test_a_lost_folder_ends_even_a_run_that_skips(config, monkeypatch):
-    at_epoch_2(monkeypatch, lambda: (config.data_dir / "img").rename(config.data_dir / "gone"))
+    at_epoch_2(monkeypatch, lambda: (Path(config.data) / "img").rename(Path(config.data) / "gone"))
     with pytest.raises(BadImages, match="6 of the 6 train"):
         train(skipping(config, epochs=9))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [False], indirect=True)
+@pytest.mark.parametrize("config", ["none"], indirect=True)
 def test_a_run_that_skips_goes_on_with_the_images_it_had(config, monkeypatch):
     damaged = image(config, 1)
     damaged.write_bytes(b"")
@@ -311,7 +309,6 @@ def test_rows_that_are_left_out_are_listed_in_the_run(challenge, tmp_path, tiny,
     Schema.of({"season": ["warm", "cold"]}).save(challenge / "schema.yaml")
     config = dataclasses.replace(
         small_config(challenge, tmp_path),
-        data_dir=None,
         data=str(challenge / "t.csv"),
         schema=challenge / "schema.yaml",
     )

@@ -159,7 +159,7 @@ def test_the_rate_of_an_epoch_is_read_from_what_train_says(monkeypatch):
     assert names[-1] == "2 that train on their own"
     assert rates[-1].values == (54.0, 74.0) * 2
     assert commands[3][commands[3].index("--batch-size") + 1] == "16"
-    assert commands[3][commands[3].index("--wardrobe-train") + 1] == "1500"
+    assert commands[3][commands[3].index("--wardrobe-images") + 1] == "1500"
     said = "epoch 1/3"
     with pytest.raises(InputError, match="nothing was measured"):
         next(scaling.benchmark_workers(TrainConfig(), workers=2, rounds=1))
@@ -224,7 +224,7 @@ def test_plain_keras_trains_the_same_network(monkeypatch):
     monkeypatch.setitem(VARIANTS, name, narrow)
     config = TrainConfig(
         backbone="seresnext50",
-        representation="pooled",
+        heads="pooled",
         weights="none",
         image_size=32,
         batch_size=2,

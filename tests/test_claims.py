@@ -102,7 +102,7 @@ def test_the_final_score_is_compared_on_the_reports_data_and_recipe_alone(grid, 
     for seed in range(3):
         finish(grid, FINAL, seed, 0.95)
     assert judge(grid)["final"].verdict == "not comparable"
-    base = dataclasses.replace(full(), data_dir=Path("FashionDataset"))
+    base = dataclasses.replace(full(), data="FashionDataset")
     assert judge(dataclasses.replace(grid, base=base, scale="full"))["final"].verdict == "disagrees"
 
 
@@ -191,7 +191,7 @@ def test_every_experiment_is_made_of_cells_and_table_2_has_nine(grid):
 def test_cells_differ_from_one_another_only_in_what_they_compare(grid):
     plain = dataclasses.asdict(grid.config("seresnet50-fc0", 0))
     for cell, changed in (
-        ("seresnet50-fc0-cross_entropy", {"loss"}),
+        ("seresnet50-fc0-cross_entropy", {"gamma"}),
         ("seresnet50-fc0-gamma5", {"gamma"}),
         ("seresnet50-fc4", {"fc_layers"}),
         (FINAL, {"loss_weights"}),

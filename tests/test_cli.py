@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from deepfashion_tf.cli import COMMANDS, command_module, main
 from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.option_help import COMMON, GROUPS, all_options
 from deepfashion_tf.runs.options import parse_command
-from deepfashion_tf.runs.short_help import COMMON, all_options
+from deepfashion_tf.runs.runtime_options import RuntimeOptions
 from deepfashion_tf.usage import SCRIPTS, command, typed
 
 ROOT = Path(__file__).parents[1]
@@ -66,17 +68,24 @@ def test_help_fits_a_terminal(monkeypatch, capsys, name):
     assert code == 0 and max(map(len, lines)) <= 80
 
 
-def test_help_of_everything(monkeypatch, capsys):
-    code, out, _ = deepfashion(monkeypatch, capsys, "train", "--help-all")
-    assert code == 0
+@pytest.mark.parametrize("name", ["train", "tune"])
+def test_help_of_everything(monkeypatch, capsys, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = deepfashion(monkeypatch, capsys, name, "--help-all", "--recipe", "finetune")
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
     for option in all_options():
-        assert f"--{option.replace('_', '-')}" in out, option
+        assert f"  --{option.replace('_', '-')}" in out, option
+    # The defaults are the recipe's.
+    assert "--heads {logits,pooled,multiscale,attention}" in out and "Default: multiscale." in out
 
 
-def test_short_help_names_options_that_there_are():
-    names = [name for group in COMMON.values() for name in group]
-    assert len(names) == len(set(names)) <= 25
-    assert set(names) <= all_options()
+def test_options_are_few_and_each_has_a_group():
+    hidden = {"untrained", "first_epochs", "weights_sha256"}  # found out by a training
+    known = {field.name for field in fields(TrainConfig)} - hidden
+    assert len(known) <= 45 and len(GROUPS) == 6
+    names = [name for group in GROUPS.values() for name in group]
+    assert sorted(names) == sorted(known | {field.name for field in fields(RuntimeOptions)})
+    assert len(COMMON) <= 25 and all_options() >= COMMON
 
 
 def test_a_message_names_what_was_typed(monkeypatch, capsys, tmp_path):

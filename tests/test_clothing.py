@@ -79,7 +79,7 @@ def test_kinds_become_the_labels_that_they_imply(server, tmp_path):
     open_splits(config, ["val"])
     assert server.gets == 1
     # A run finds it from another working directory, too.
-    assert located(config)["data"] == str(tmp_path / "data" / NAME / "table.csv")
+    assert located(config) == str(tmp_path / "data" / NAME / "table.csv")
 
 
 @pytest.mark.parametrize("fault", ["cut", "missing"])

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import REMOVED, TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.older import REMOVED, REPLACED
 from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.runs.recipes import RECIPES
-from deepfashion_tf.schema import Schema, builtin_schema
+from deepfashion_tf.schema import builtin_schema
 
 SCHEMA = builtin_schema()
 
@@ -19,7 +20,7 @@ def parse_config(args: list[str]) -> TrainConfig:
 
 def test_a_config_survives_its_file(tmp_path):
     config = TrainConfig(
-        data_dir=Path("data"),
+        data="data",
         variant="timm.seresnet50",
         gamma=1.5,
         loss_weights=dict.fromkeys(SCHEMA, 1.0),
@@ -39,7 +40,51 @@ def test_options_of_older_versions(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(values | {"old_option": "on"}))
     with pytest.raises(InputError, match="old_option = 'on': this version has no such option"):
         TrainConfig.load(tmp_path / "config.json")
-    assert not REMOVED.keys() & {field.name for field in dataclasses.fields(TrainConfig)}
+    today = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert not (REMOVED.keys() | REPLACED.keys()) & today
+
+
+@pytest.mark.parametrize(
+    ("old", "today"),
+    [
+        ({"data": None, "data_dir": "/a"}, {"data": "/a"}),
+        ({"data": "wardrobe", "wardrobe_dir": "/w"}, {"data": "wardrobe:/w"}),
+        ({"image_pattern": "{id}.jpg", "image_column": None}, {"image_column": "{id}.jpg"}),
+        ({"representation": "pooled", "heads": "pooled"}, {"heads": "pooled"}),
+        ({"representation": "pooled"}, {"heads": "pooled"}),
+        ({"representation": "pooled", "heads": "attention"}, {"heads": "attention"}),
+        ({"representation": "logits", "heads": "pooled"}, {"heads": "logits"}),
+        ({"cache": True, "cache_dir": None}, {"cache": "memory"}),
+        ({"cache": True, "cache_dir": "/c"}, {"cache": "/c"}),
+        ({"cache": False}, {"cache": "none"}),
+        ({"loss": "cross_entropy", "gamma": 2.0}, {"gamma": 0.0}),
+        ({"loss": "focal", "gamma": 1.0}, {"gamma": 1.0}),
+        ({"loss": "focal"}, {"gamma": 2.0}),
+        ({"wardrobe_train": 300}, {"wardrobe_images": (300, 400, 400)}),
+    ],
+)
+def test_options_that_others_took_in(old, today):
+    assert TrainConfig.from_values(old) == TrainConfig(**today)
+
+
+def test_heads_of_older_versions_that_nothing_builds_are_refused():
+    with pytest.raises(InputError, match="representation = 'logits': this version"):
+        TrainConfig.from_values({"representation": "logits", "heads": "attention"})
+
+
+def test_who_types_an_option_of_older_versions_is_told_todays():
+    for options in (["--loss", "focal"], ["--no-cache"], ["--wardrobe-train=3"]):
+        with pytest.raises(InputError, match=r"is gone: say --\S+"):
+            parse_config(options)
+    same = ["--data-dir", "a", "--cache-dir", "b", "--image-pattern", "{c}.jpg"]
+    config = parse_config([*same, "--recipe", "probe"])
+    assert (config.data, config.cache, config.image_column) == ("a", "b", "{c}.jpg")
+
+
+def test_a_hash_behind_the_weights_is_theirs():
+    config = TrainConfig(weights=f"a#b.h5#sha256={'AB' * 32}")
+    assert (config.weights, config.weights_sha256) == ("a#b.h5", "ab" * 32)
+    assert TrainConfig(weights="a.h5#sha256=ab").weights == "a.h5#sha256=ab"
 
 
 def test_it_cannot_be_changed():
@@ -59,12 +104,12 @@ def test_it_cannot_be_changed():
         ({"box_padding": float("nan")}, "--box-padding is nan"),
         ({"loss_weights": dict.fromkeys(SCHEMA, -1.0)}, r"--loss-weights holds texture -1\.0"),
         ({"loss_weights": {"fabric": float("inf")}}, "--loss-weights holds fabric inf"),
-        ({"data": "a", "data_dir": Path("b")}, "both name the data"),
         ({"data": ""}, "--data is empty"),
-        ({"cache": False, "cache_dir": Path("c")}, "--cache-dir keeps .* --no-cache keeps none"),
-        ({"weights": "none", "weights_sha256": "0" * 64}, "reads no file"),
+        ({"cache": ""}, "--cache is empty"),
+        ({"weights": f"none#sha256={'0' * 64}"}, "reads no file"),
+        ({"wardrobe_images": (0, 1, 1)}, r"--wardrobe-images is 0 1 1, but must be three"),
+        ({"wardrobe_images": (8, 8)}, r"--wardrobe-images is 8 8, but must be three"),
         ({"output_dir": Path("~nobody-of-this-name/x")}, "no such user"),
-        ({"class_alpha": {"faux": float("nan")}}, "--class-alpha holds faux nan"),
     ],
 )
 def test_values_out_of_range_are_refused(options, message):
@@ -98,7 +143,7 @@ def test_a_value_of_another_kind_is_told_with_file_and_key(tmp_path, name):
     elif isinstance(values[name], float):
         wrong += [True, None]
     else:
-        wrong += [5, 1.5, False]
+        wrong += [5, 1.5] if name == "cache" else [5, 1.5, False]  # a flag in older versions
     for value in wrong:
         path.write_text(json.dumps({**values, name: value}))
         with pytest.raises(InputError) as error:
@@ -144,9 +189,9 @@ def test_recipes_bear_their_names_and_documents():
 def test_the_report_recipe_is_the_reports():
     config = RECIPES["report"]()
     assert (config.image_size, config.batch_size, config.epochs) == (224, 32, 30)
-    assert (config.loss, config.gamma) == ("focal", 2.0)
+    assert config.gamma == 2.0
     assert (config.learning_rate, config.schedule, config.dropout) == (1e-3, "constant", 0.1)
-    assert (config.representation, config.fc_layers, config.flip, config.crop) == (
+    assert (config.heads, config.fc_layers, config.flip, config.crop) == (
         "logits",
         0,
         True,
@@ -172,7 +217,7 @@ def test_a_cpu_gets_what_it_trains_in_a_quarter_of_an_hour(options, recipe, back
     expected = RECIPES[recipe](backbone)
     if "--weights" in options:
         expected = dataclasses.replace(expected, weights="none")
-    assert config == dataclasses.replace(expected, data_dir=Path("somewhere"))
+    assert config == dataclasses.replace(expected, data="somewhere")
     is_told = not {"--recipe", "--weights"}.intersection(options)
     assert (f"--recipe {recipe} --backbone {backbone}" in capsys.readouterr().out) == is_told
 
@@ -202,24 +247,8 @@ def test_loss_weights_on_the_command_line():
 
 
 def test_names_that_the_schema_does_not_have_are_refused():
-    for options, message in (
-        ({"loss_weights": {"febric": 1.0}}, "--loss-weights names febric"),
-        ({"class_alpha": {"fur": 2.0}}, "--class-alpha names fur"),
-    ):
-        with pytest.raises(InputError, match=message):
-            TrainConfig(**options).for_schema(SCHEMA)
-    schema = Schema.of({"top": ["red", "blue"], "shoes": ["red", "black"]})
-    with pytest.raises(InputError, match=r"say top\.red or shoes\.red"):
-        TrainConfig(class_alpha={"red": 2.0}).for_schema(schema)
-    config = TrainConfig(class_alpha={"shoes.red": 2.0}).for_schema(schema)
-    assert config.alpha_of(schema, "shoes") == (2.0, 1.0)
-    assert config.alpha_of(schema, "top") == 1.0
-
-
-def test_attributes_weighted_on_the_command_line():
-    config = parse_config(["--class-alpha", "leather", "4", "faux", "6"])
-    assert config.alpha_of(SCHEMA, "sleeve") == 1.0
-    assert config.alpha_of(SCHEMA, "fabric") == (1.0, 1.0, 1.0, 4.0, 6.0, 1.0)
+    with pytest.raises(InputError, match="--loss-weights names febric"):
+        TrainConfig(loss_weights={"febric": 1.0}).for_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("options", [["--epochs", "many"], ["--recipe", "none"], ["--wrong"]])
@@ -263,11 +292,11 @@ def test_a_run_goes_on_with_its_own_options(run, tmp_path, options):
 
 def test_a_run_may_go_on_with_crops_elsewhere(run, tmp_path):
     """On another disk, or in memory again."""
-    for value, expected in ((str(tmp_path), tmp_path), ("None", None)):
-        config = parse_config(["--resume", str(run), "--cache-dir", value])
-        assert config.cache_dir == expected
+    for value in (str(tmp_path), "memory"):
+        config = parse_config(["--resume", str(run), "--cache", value])
+        assert config.cache == value
         config.save(run / "config.json")
-        assert parse_config(["--resume", str(run)]).cache_dir == expected
+        assert parse_config(["--resume", str(run)]).cache == value
 
 
 @pytest.mark.parametrize(
@@ -275,6 +304,7 @@ def test_a_run_may_go_on_with_crops_elsewhere(run, tmp_path):
     [
         (["--epochs", "5"], r"cannot go on with --epochs 5 \(it has 4\)"),
         (["--data", "elsewhere.csv"], r"--data \S+elsewhere.csv \(it has \S+data\)"),
+        (["--data", "wardrobe"], r"--data wardrobe \(it has \S+data\)"),
         (["--loss-weights.fit", "3"], "--loss-weights"),
         (["--no-flip", "--seed=2"], "--(seed 2|flip False)"),
         (["--output-dir", "elsewhere"], "name two folders"),

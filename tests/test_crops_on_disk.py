@@ -232,7 +232,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=6 * SIZE**2 * 3))
-        with pytest.raises(InputError, match=r"6 crops of 32 pixels takes .* --cache-dir"):
+        with pytest.raises(InputError, match=r"6 crops of 32 pixels takes .* --cache"):
             disk_reader(split, SIZE, tmp_path / "crops")
     assert decoded == []
     disk_reader(split, SIZE, tmp_path / "crops")
@@ -246,7 +246,7 @@ def test_a_disk_that_becomes_full_is_told(challenge, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(InputError, match="The disk is full: --cache-dir"):
+    with pytest.raises(InputError, match="The disk is full: --cache"):
         disk_reader(read_split(challenge, "train"), SIZE, tmp_path / "crops")
     assert not names(tmp_path / "crops")
 
@@ -265,7 +265,7 @@ def test_a_second_training_decodes_nothing_and_learns_the_same(
         command = parse_command("", [*options, *more, "--output-dir", name])
         runs[name] = train(command.config, command.options).run
         assert len(decoded) == (12 if more else 0)
-    assert Run.load("first").config.cache_dir == tmp_path / "crops"
+    assert Run.load("first").config.cache_folder == tmp_path / "crops"
     weights = [run.load_model().get_weights() for run in runs.values()]
     for memory, *disk in zip(*weights, strict=True):
         for other in disk:

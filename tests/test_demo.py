@@ -271,7 +271,7 @@ def test_the_page_tells_what_was_measured(served, run):
 
 
 def test_drawings_are_called_drawings(run, tmp_path):
-    config = replace(run.config, data_dir=None, data="wardrobe", untrained=("fit",))
+    config = replace(run.config, data="wardrobe", untrained=("fit",))
     directory = shutil.copytree(run.directory, tmp_path / "drawn")
     (directory / "config.json").unlink()
     config.save(directory / "config.json")

@@ -19,9 +19,9 @@ import yaml
 from benchmarks.options import Options as BenchmarkOptions
 from deepfashion_tf.cli import COMMANDS, command_module
 from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.option_help import all_options, option_texts
 from deepfashion_tf.runs.options import Command, parse_command
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
-from deepfashion_tf.runs.short_help import all_options, option_texts
 from deepfashion_tf.tuning.options import SearchOptions, parse_tune_command
 from deepfashion_tf.usage import SCRIPTS
 

@@ -129,7 +129,7 @@ def test_scores_of_an_export_do_not_take_the_place_of_the_models(run, trained, c
         evaluate_command(SimpleNamespace(**asked, engine=engine))
         return (run.directory / "metrics-val.json").read_bytes()
 
-    names = ("data", "data_dir", "schema")
+    names = ("data", "schema")
     asked = {"run": run.directory, **dict.fromkeys(names), "split": "val", "report": False}
     asked |= {"tta": None, "recall_price": None}
     calibration = (run.directory / CALIBRATION_FILE).read_bytes()
@@ -173,7 +173,7 @@ def test_real_photographs_get_the_same_answers(run, real_photos, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
     backbone, heads, tta = "seresnext50", "attention", "crops"
-    model = build_model(SCHEMA, backbone, image_size=32, representation="pooled", heads=heads)
+    model = build_model(SCHEMA, backbone, image_size=32, heads=heads)
     randomize(model)
     # Answers that are not all certain, nor hang on the last bits of a bfloat16 wherever there are.
     scale = 0.1 if name == "tensorflow-bfloat16" else 0.2
@@ -201,9 +201,7 @@ def test_a_whole_backbone_is_exported(trained, tmp_path, crops, name):
 def test_whole_backbones_are_quantized(
     trained, tmp_path, monkeypatch, backbone, heads, tta, image_size
 ):
-    model = build_model(
-        SCHEMA, backbone, image_size=image_size, representation="pooled", heads=heads
-    )
+    model = build_model(SCHEMA, backbone, image_size=image_size, heads=heads)
     randomize(model)
     for category in SCHEMA:  # answers that are not all certain
         kernel = model.get_layer(category).kernel

@@ -168,7 +168,7 @@ def test_runs_that_do_not_go_together_are_told_why(runs, wardrobe, challenge, tm
     other = Run(runs[1].directory, dataclasses.replace(runs[1].config, box_padding=0.1), SCHEMA)
     with pytest.raises(InputError, match=r"--box-padding is 0\.0 here and 0\.1 there"):
         ensemble_runs([runs[0], other], tmp_path / "padded")
-    foreign = dataclasses.replace(runs[1].config, data=None, data_dir=challenge)
+    foreign = dataclasses.replace(runs[1].config, data=str(challenge))
     with pytest.raises(InputError, match="validation or test images are others"):
         ensemble_runs([runs[0], Run(runs[1].directory, foreign, SCHEMA)], tmp_path / "three")
     together = ensemble_runs(runs, tmp_path / "four")
@@ -281,7 +281,7 @@ def test_a_teacher_answers_at_its_own_size_once(mixed, wardrobe, tmp_path, monke
         np.testing.assert_array_equal(found[category], again[category])
 
     # A second student finds the answers, too.
-    other = dataclasses.replace(student, jitter=0.1, cache=False)
+    other = dataclasses.replace(student, jitter=0.1, cache="none")
     with pytest.MonkeyPatch.context() as patch:
         make_tiny(patch)
         patch.setattr("deepfashion_tf.training.teacher._answering", None)
@@ -303,7 +303,7 @@ def test_heads_are_searched_with_a_teachers_answers(mixed, wardrobe, tmp_path, m
     make_tiny(monkeypatch)
     options = {"heads": "multiscale", "search_heads": True, "freeze_stages": -1}
     student = small_config(
-        wardrobe, tmp_path, batch_size=16, teacher=mixed.directory, loss="cross_entropy", **options
+        wardrobe, tmp_path, batch_size=16, teacher=mixed.directory, gamma=0.0, **options
     )
     assert train(student).run.model_path.is_file()
     split = read_split(wardrobe, "train")

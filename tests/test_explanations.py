@@ -41,7 +41,7 @@ def cut(model: keras.Model, stage: int) -> tuple[keras.Model, keras.Model]:
 
 def test_with_a_head_on_the_average_it_is_the_class_activation_map(tiny, images):
     """Zhou et al. 2016, eqs. 1 and 2; the average's gradient spreads over the cells."""
-    model = build(representation="pooled")
+    model = build(heads="pooled")
     feature_map = cut(model, 5)[0](images).numpy()
     assert feature_map.shape == (5, 3, 3, 2048)
     for class_id, kernel in enumerate(model.get_layer("collar").kernel.numpy().T):
@@ -53,14 +53,12 @@ def test_with_a_head_on_the_average_it_is_the_class_activation_map(tiny, images)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("representation", ["pooled", "logits"])
+@pytest.mark.parametrize("heads", ["pooled", "logits"])
 @pytest.mark.parametrize("fc_layers", [0, 2, 4])
 @pytest.mark.parametrize("stage", [4, 5])
-def test_channels_are_weighted_by_the_numerical_gradient(
-    tiny, images, representation, fc_layers, stage
-):
+def test_channels_are_weighted_by_the_numerical_gradient(tiny, images, heads, fc_layers, stage):
     """What the logit gains where a whole channel grows is the gradient's sum over cells (eq. 1)."""
-    model = build(representation=representation, fc_layers=fc_layers)
+    model = build(heads=heads, fc_layers=fc_layers)
     below, above = cut(model, stage)
     dense = [model.get_layer(f"fc{number + 1}") for number in range(fc_layers)]
     head = model.get_layer("season")
@@ -93,7 +91,7 @@ def test_channels_are_weighted_by_the_numerical_gradient(
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [3, 4, 5])
 def test_heads_that_look_are_explained_by_the_numerical_gradient(tiny, images, stage):
-    model = build(representation="pooled", heads="attention")
+    model = build(heads="attention")
     network, attention = model.get_layer("resnet50"), model.get_layer("attention_pooling")
     feature_map = stage_output(network, stage)
     above = {

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,6 @@ def config(tiny, challenge, tmp_path, monkeypatch):
         tmp_path,
         weights="wardrobe",
         heads="attention",
-        representation="pooled",
     )
 
 
@@ -81,7 +81,7 @@ def test_nothing_is_drawn_for_a_run_that_cannot_begin(config):
 @pytest.mark.slow
 def test_a_category_without_labels_stays_unknown(config):
     for split in ("train", "val"):
-        write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["5 0 2 0 -1 2"] * 6)
+        write_lines(Path(config.data) / "split" / f"{split}_attr.txt", ["5 0 2 0 -1 2"] * 6)
     run = train(config).run
     assert run.config.untrained == ("fabric",)
     assert not np.any(run.load_model().get_layer("fabric").kernel)
@@ -97,7 +97,7 @@ def test_what_decides_the_start_names_its_folder(config):
     for other in (
         {"backbone": "seresnet50"},
         {"image_size": 48},
-        {"representation": "logits"},
+        {"heads": "logits"},
         {"box_padding": 0.1},
     ):
         assert head_start_config(dataclasses.replace(config, **other)).output_dir != one
@@ -111,7 +111,7 @@ def test_heads_are_taken_where_the_attributes_are_the_same(config, tmp_path):
     schema = type(schema).of({**schema, "fabric": ["denim", "silk"]})
     schema.save(tmp_path / "schema.yaml")
     for split in ("train", "val"):
-        write_lines(config.data_dir / "split" / f"{split}_attr.txt", ["0 1", "2 0"] * 3)
+        write_lines(Path(config.data) / "split" / f"{split}_attr.txt", ["0 1", "2 0"] * 3)
     train(dataclasses.replace(config, schema=tmp_path / "schema.yaml"))
     known = Run.load(head_start_config(config).output_dir).load_model()
     _, model = build_initial_model(schema, config.for_schema(schema))

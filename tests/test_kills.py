@@ -25,7 +25,7 @@ def command(wardrobe, narrow_processes):
 
     def of(run: Path, *more: str) -> list[str]:
         options = "--backbone resnet50 --image-size 32 --epochs 3 --batch-size 16 --jitter 1"
-        options += " --representation pooled --weights none --checkpoint-every-steps 2"
+        options += " --heads pooled --weights none --checkpoint-every-steps 2"
         folders = ["--data-dir", str(wardrobe), "--output-dir", str(run), "--resume", str(run)]
         return [sys.executable, "scripts/train.py", *options.split(), *folders, *more]
 

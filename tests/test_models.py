@@ -358,9 +358,9 @@ def test_unknown_names_are_errors():
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
-@pytest.mark.parametrize(("representation", "width"), [("logits", 1000), ("pooled", 2048)])
-def test_six_named_softmax_outputs(backbone, representation, width):
-    model = build_model(SCHEMA, backbone, image_size=32, representation=representation)
+@pytest.mark.parametrize(("heads", "width"), [("logits", 1000), ("pooled", 2048)])
+def test_six_named_softmax_outputs(backbone, heads, width):
+    model = build_model(SCHEMA, backbone, image_size=32, heads=heads)
     answers = model(RNG.normal(size=(2, 32, 32, 3)).astype("float32"))
     assert set(answers) == set(SCHEMA)
     assert set(model.output_names) == set(SCHEMA)
@@ -369,7 +369,7 @@ def test_six_named_softmax_outputs(backbone, representation, width):
         assert answers[category].dtype == "float32"
         np.testing.assert_allclose(np.sum(answers[category], axis=-1), 1, atol=1e-5)
         kernel = model.get_layer(category).kernel
-        is_average = representation == "pooled" and backbone.startswith("efficientnet")
+        is_average = heads == "pooled" and backbone.startswith("efficientnet")
         assert kernel.shape == (1280 if is_average else width, len(attributes))
 
 

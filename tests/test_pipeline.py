@@ -111,7 +111,7 @@ def test_the_cache_changes_nothing(split, reader):
 def test_a_cache_that_does_not_fit_is_refused(split, monkeypatch):
     memory = psutil.virtual_memory()._replace(available=1000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    with pytest.raises(InputError, match="--cache-dir FOLDER, or pass --no-cache"):
+    with pytest.raises(InputError, match="--cache FOLDER, or pass --cache none"):
         cached_reader(split, SIZE)
 
 

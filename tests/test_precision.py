@@ -112,7 +112,7 @@ def test_answers_are_those_of_float32_but_for_rounding(backbone, precision):
 )
 def test_a_run_is_trained_evaluated_and_exported(challenge, tmp_path, backbone, precision):
     config = small_config(
-        data_dir=challenge,
+        data=str(challenge),
         output_dir=tmp_path / "run",
         weights="none",
         backbone=backbone,

@@ -34,7 +34,7 @@ def small(monkeypatch, tmp_path):
 def of_recipe(recipe, challenge: Path, tmp_path: Path, **options):
     config = recipe("efficientnetlite0")
     small = {"image_size": 32, "batch_size": 4, "epochs": 2, "weights": "none"}
-    folders = {"data_dir": challenge, "output_dir": tmp_path / "run"}
+    folders = {"data": str(challenge), "output_dir": tmp_path / "run"}
     return dataclasses.replace(config, **{**small, **folders, **options})
 
 

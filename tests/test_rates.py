@@ -38,7 +38,7 @@ def test_a_contest_that_is_interrupted_has_printed_its_first_round(
 
     path = f"benchmarks.{module}.{function}"
     monkeypatch.setattr(path, interrupted(kind))
-    options = Options(what, run=trained.run.directory, data_dir=wardrobe, rounds=5)
+    options = Options(what, run=trained.run.directory, data=str(wardrobe), rounds=5)
     with pytest.raises(KeyboardInterrupt):
         contests.CONTESTS[what](options)
     printed = " ".join(capsys.readouterr().out.split())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import REMOVED, TrainConfig
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.older import REMOVED
 from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.runs.recipe_file import read_recipe_file, recipe_text
 from deepfashion_tf.runs.recipes import RECIPES
@@ -70,29 +71,28 @@ def test_which_recipe_the_other_defaults_come_from(write, text, options, recipe)
 
 
 def test_an_option_replaces_what_hangs_on_it(write):
-    path = write(
-        "data: shop.csv\nbackbone: seresnet50\nvariant: timm.seresnet50\nweights: w.h5\n"
-        "wardrobe_dir: drawn\n"
-    )
+    path = write("data: shop.csv\nbackbone: seresnet50\nvariant: timm.seresnet50\nweights: w.h5\n")
     config = parse(path, "--data-dir", "other", "--backbone", "resnet50")
-    assert (config.data, config.data_dir, config.wardrobe_dir) == (None, Path("other"), None)
+    assert config.data == "other"
     assert (config.backbone, config.variant, config.weights) == ("resnet50", None, "w.h5")
 
 
 def test_a_runs_config_trains_another_run_like_it(tmp_path):
     config = TrainConfig(
-        data="wardrobe",
-        wardrobe_dir=Path("/drawn"),
+        data="wardrobe:/drawn",
+        wardrobe_images=(8, 4, 4),
         weights="imagenet",
         weights_sha256="0" * 64,
         output_dir=tmp_path / "run",
         untrained=("fit",),
-        class_alpha={"leather": 2.0},
     ).for_schema(SCHEMA)
     config.save(tmp_path / "config.json")
     found = parse(str(tmp_path / "config.json"), "--seed", "3")
     of_the_run = {"output_dir": None, "untrained": (), "weights_sha256": None}
     assert found == dataclasses.replace(config, seed=3, **of_the_run)
+    # Others are not drawn into their folder.
+    more = parse(str(tmp_path / "config.json"), "--wardrobe-images", "9", "4", "4")
+    assert (more.data, more.wardrobe_images) == (None, (9, 4, 4))
     # A file that somebody has written may say where to, and which weights it is meant for.
     (tmp_path / "mine.yaml").write_text(f"output_dir: mine\nweights_sha256: '{'1' * 64}'")
     mine = parse(str(tmp_path / "mine.yaml"))
@@ -114,14 +114,14 @@ def test_options_of_older_versions(tmp_path):
 def test_what_is_written_is_read(write, recipe):
     config = dataclasses.replace(
         RECIPES[recipe](),
-        data_dir=Path("größer/a: b"),
+        data="größer/a: b",
+        wardrobe_images=(1, 2, 3),
         schema=Path("s.yaml"),
         learning_rate=1e-5,
         dropout=0.2,
         crop=False,
         jitter=0.25,
         loss_weights={"fabric": 1.25},
-        class_alpha={"fabric.faux": 3.0},
     )
     text = recipe_text(config)
     assert "batch_size" not in text  # as the recipe has it
@@ -153,7 +153,8 @@ def test_what_is_written_is_read(write, recipe):
         ("gamma: -1", r"mine\.yaml: --gamma is -1\.0"),
         ("gamma: .nan", r"mine\.yaml: --gamma is nan"),
         ("loss_weights: {fabric: -1}", "--loss-weights holds fabric"),
-        ("data: a\ndata_dir: b", "both name the data"),
+        ("wardrobe_images: 3", "wardrobe_images is 3, but must be a list such as"),
+        ("wardrobe_images: [3, a, 1]", "must be a list such as"),
         ("", "holds no names with values"),
         ("- gamma", "holds no names with values"),
         ("gamma: [1", "this is no YAML"),

@@ -25,7 +25,7 @@ KINDS = {
     "seresnet50": {"heads": "multiscale"},
     "seresnext50": {"fc_layers": 2},
     "efficientnetlite0": {"heads": "multiscale"},
-    "keras:MobileNetV3Small": {"representation": "pooled"},
+    "keras:MobileNetV3Small": {"heads": "pooled"},
 }
 LOAD = """
 import json, keras, numpy as np

@@ -53,7 +53,7 @@ def test_replicas_train_as_one_device(wardrobe, devices, batch_size, images, hea
 @pytest.fixture(scope="module")
 def command(wardrobe, narrow_processes):
     def of(run: Path, *more) -> list[str]:
-        options = "--backbone resnet50 --image-size 32 --batch-size 8 --representation pooled"
+        options = "--backbone resnet50 --image-size 32 --batch-size 8 --heads pooled"
         options += " --weights none --variant timm.resnet50 --dropout 0 --learning-rate 1e-5"
         folders = ["--data-dir", str(wardrobe), "--output-dir", str(run), "--resume", str(run)]
         return [sys.executable, "scripts/train.py", *options.split(), *folders, *map(str, more)]

@@ -86,7 +86,7 @@ def test_what_cannot_be_run_is_told_in_one_sentence(wardrobe, tmp_path):
     directory = tmp_path / "it"
     unknown = run(command(wardrobe, directory, "--only", "table3"))
     assert_one_sentence(unknown, "--only names table3")
-    assert_one_sentence(run([sys.executable, str(SCRIPT), "--scale", "full"]), "--data-dir")
+    assert_one_sentence(run([sys.executable, str(SCRIPT), "--scale", "full"]), "--data")
     assert_one_sentence(run(command(tmp_path / "nowhere", directory)), "nowhere")
     offline = run(command(wardrobe, directory, "--weights", "timm:resnet50.tv_in1k", "--offline"))
     assert offline.returncode == 2 and "Traceback" not in offline.stderr

@@ -152,8 +152,8 @@ def test_a_run_that_is_complete_is_not_trained_again(config, expected):
 
 @pytest.mark.slow
 def test_other_data_are_not_gone_on_with(config, tmp_path, monkeypatch):
-    data = shutil.copytree(config.data_dir, tmp_path / "data")
-    config = dataclasses.replace(config, data_dir=data)
+    data = shutil.copytree(config.data, tmp_path / "data")
+    config = dataclasses.replace(config, data=str(data))
     when(monkeypatch, "on_epoch_begin", 1, 0, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert train(config).interrupted
     labels = data / "split" / "train_attr.txt"

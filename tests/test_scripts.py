@@ -75,7 +75,7 @@ def test_scripts_stay_short(script):
 @pytest.mark.slow
 def test_train_on_the_wardrobe_from_nothing(tmp_path):
     """The README's first command, at a reduced size."""
-    sizes = ["--wardrobe-train", 32, "--wardrobe-val", 16, "--wardrobe-test", 4]
+    sizes = ["--wardrobe-images", 32, 16, 4]
     options = ["--backbone", "resnet50", "--image-size", 32, "--epochs", 2]
     code, out, err = run("train", *options, *sizes, cwd=tmp_path)
     assert code == 0, err
@@ -295,10 +295,6 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
     assert code == 0, err
     answers, written, relabel, report = sorted(set(trained.run.directory.iterdir()) - before)
     assert relabel.name.startswith("relabel-val-")
-    both = run_here(
-        "evaluate", trained.run.directory, "--data", copy, "--data-dir", copy, cwd=tmp_path
-    )
-    assert_one_sentence(both, "both name the data")
     assert written.name.startswith("metrics-val-") and str(written) in out
     assert answers.name.startswith("answers-val-") and str(answers) in out
     assert report.name.startswith("report-val-") and str(report) in out
@@ -309,7 +305,7 @@ def test_scores_of_other_data_have_a_file_of_their_own(trained, wardrobe, tmp_pa
 def test_a_run_is_evaluated_from_any_folder(tmp_path, run_here, monkeypatch):
     """The wardrobe is not drawn again."""
     make_narrow(monkeypatch)
-    sizes = ["--wardrobe-train", 8, "--wardrobe-val", 8, "--wardrobe-test", 4]
+    sizes = ["--wardrobe-images", 8, 8, 4]
     options = ["--backbone", "seresnet50", "--image-size", 32, "--epochs", 1]
     code, _, err = run_here("train", *options, *sizes, "--output-dir", "run", cwd=tmp_path)
     assert code == 0, err

@@ -88,7 +88,6 @@ def test_folding_changes_neither_answers_nor_gradients(backbone):
         SCHEMA,
         backbone,
         image_size=32,
-        representation="pooled",
         heads="multiscale",
     )
     freeze(model, batch_norm=True)
@@ -123,15 +122,14 @@ def test_batch_norm_that_learns_its_statistics_is_not_folded():
 
 
 def test_what_heads_read():
-    options = {"image_size": 64, "representation": "pooled"}
+    options = {"image_size": 64}
     lite = build_model(SCHEMA, "efficientnetlite0", heads="multiscale", **options)
     assert feature_extractor(lite).output_shape == (None, 40 + 80 + 112 + 192 + 1280)
     resnet = build_model(SCHEMA, "resnet50", heads="multiscale", **options)
     assert feature_extractor(resnet).output_shape == (None, 512 + 1024 + 2048)
-    assert feature_extractor(build_model(SCHEMA, "resnet50", **options)).output_shape == (
-        None,
-        2048,
-    )
+    for heads, width in (("pooled", 2048), ("logits", 1000)):
+        plain = build_model(SCHEMA, "resnet50", heads=heads, **options)
+        assert feature_extractor(plain).output_shape == (None, width)
     looking = build_model(SCHEMA, "efficientnetlite0", heads="attention", **options)
     assert feature_extractor(looking) is None
     assert looking.get_layer("texture_dropout").output.shape[-1] == 1280 + 40 + 112

@@ -450,15 +450,15 @@ def test_columns_by_names_of_the_users_own(challenge):
         )
     )
     options = RowOptions(
-        image_pattern="img/0000{photo id}.jpg", group_column="product", split_column="set"
+        image_column="img/0000{photo id}.jpg", group_column="product", split_column="set"
     )
     (split,) = read_table(write(challenge, lines), ["train"], schema, options=options)
     assert split.keys == [f"{challenge}/img/00000.jpg"]
     assert split.labels.tolist() == [[0, 1]]
     with pytest.raises(InputError, match="has no column number"):
-        read_one(challenge / "table.csv", image_pattern="{number}.jpg")
+        read_one(challenge / "table.csv", image_column="{number}.jpg")
     with pytest.raises(InputError, match="names no column in plain braces"):
-        read_one(challenge / "table.csv", image_pattern="a.jpg")
+        read_one(challenge / "table.csv", image_column="{a!r}.jpg")
 
 
 def test_words_that_mean_the_same(challenge):

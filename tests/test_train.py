@@ -212,7 +212,7 @@ def test_with_data_the_default_is_imagenet(challenge, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"resnet50_weights\S+\.h5 is not on this machine.*MD5"):
         train(config)
     assert not (tmp_path / "run").exists()
-    config, _ = build_initial_model(SCHEMA, dataclasses.replace(config, data_dir=None))
+    config, _ = build_initial_model(SCHEMA, dataclasses.replace(config, data="wardrobe"))
     assert (config.weights, config.variant) == ("none", "keras.resnet50")
 
 
@@ -245,7 +245,7 @@ def test_an_output_directory_with_something_in_it_is_refused(challenge, tmp_path
 def test_a_broken_jpeg_found_while_training_is_named(challenge, tmp_path, tiny):
     path = challenge / "img" / "00003.jpg"
     path.write_bytes(path.read_bytes()[:700])
-    for cache in (True, False):
+    for cache in ("memory", "none"):
         config = small_config(challenge, tmp_path, cache=cache)
         config = dataclasses.replace(config, output_dir=tmp_path / f"run{cache}")
         with pytest.raises(InputError, match=r"00003\.jpg"):
@@ -387,7 +387,7 @@ def test_a_run_of_before_there_were_schemas_has_the_builtin_one(trained, tmp_pat
     copy = shutil.copytree(trained.run.directory, tmp_path / "old")
     (copy / "schema.yaml").unlink()
     values = json.loads((copy / "config.json").read_text())
-    for name in ("data", "schema", "wardrobe_dir", "untrained"):
+    for name in ("data", "schema", "untrained"):
         del values[name]
     values |= {"data_dir": str(trained.run.config.data_name)}
     (copy / "config.json").write_text(json.dumps(values))
@@ -537,7 +537,7 @@ def test_enlarged_boxes_train_with_a_teacher(tiny, challenge, tmp_path, monkeypa
     taught = dataclasses.replace(config, teacher=teacher.directory)
     runs = [
         train(dataclasses.replace(taught, output_dir=tmp_path / str(cache), cache=cache)).run
-        for cache in (True, False)
+        for cache in ("memory", "none")
     ]
     histories = [[{**row, "seconds": 0} for row in read_history(run)] for run in runs]
     assert histories[0] == histories[1]

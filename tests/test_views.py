@@ -70,7 +70,6 @@ def test_other_views_than_the_runs_own_are_told_with_gain_and_cost(
     options = SimpleNamespace(
         run=run.directory,
         data=None,
-        data_dir=None,
         schema=None,
         split="val",
         engine="tensorflow",

@@ -174,7 +174,7 @@ write_wardrobe("drawn", train=4, val=2, test=0, seed=0, workers=2)
         "open_splits": """
 from deepfashion_tf.data.sources import open_splits
 from deepfashion_tf.runs.config import TrainConfig
-open_splits(TrainConfig(wardrobe_train=4, wardrobe_val=2, wardrobe_test=0), ["train"])
+open_splits(TrainConfig(wardrobe_images=(4, 2, 0)), ["train"])
 """,
     }[asked]
     (tmp_path / "script.py").write_text(program)

@@ -203,7 +203,7 @@ def test_logits_need_a_top(published, timm_file, folder):
         weights = read_weights(path)
         assert not weights.has_top
         name = VARIANTS[weights.variant].backbone
-        with pytest.raises(InputError, match=r"has no top.*--representation pooled"):
+        with pytest.raises(InputError, match=r"has no top.*--heads pooled"):
             load_weights(weights, build_backbone(name, 32, "logits", weights.variant))
         assert build_with_weights(weights, 32).output_shape == (None, 2048)
 

@@ -15,10 +15,8 @@ from deepfashion_tf.runs.config import Views
 class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(aliases=("--data-dir",))] = None
     """Folder, table, tfds:NAME or wardrobe to score on. None: the training data set."""
-    data_dir: Path | None = None
-    """Same as --data, for folders."""
     schema: Path | None = None
     """YAML file with the categories of the data. None: the run's schema."""
     split: Literal["train", "val", "test"] = "val"

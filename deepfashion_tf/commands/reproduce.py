@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -18,11 +19,9 @@ class Options:
     scale: Scale = "quick"
     """quick: small images and random weights, within an hour on two cores. full: the report's
     own recipe at 224 px, for a GPU."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(aliases=("--data-dir",))] = None
     """Data set with the six categories: a folder, a table, tfds:NAME or wardrobe. None: the
     wardrobe."""
-    data_dir: Path | None = None
-    """Same as --data, for folders."""
     seeds: int = 3
     """Runs per cell, with the seeds 0, 1, 2 and so on."""
     only: tuple[str, ...] = ()

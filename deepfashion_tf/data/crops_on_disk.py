@@ -88,7 +88,7 @@ def disk_reader(
                 if not is_disk_full(error):
                     raise
                 raise InputError(
-                    f"The disk is full: --cache-dir {folder} keeps the crops that were decoded "
+                    f"The disk is full: --cache {folder} keeps the crops that were decoded "
                     f"so far. Free some space, and the same command goes on."
                 ) from error
     if on_progress:
@@ -144,7 +144,7 @@ def _check_room(missing: Sequence[_Shard], folder: Path) -> None:
     if needed > 0.95 * free:
         raise InputError(
             f"Keeping {count} crops of {missing[0].side} pixels takes "
-            f"{needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free in --cache-dir "
+            f"{needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free in --cache "
             f"{folder}: free some space, name another folder, or pass a smaller --image-size."
         )
 

@@ -191,8 +191,8 @@ def cached_reader(
     if needed > 0.8 * free:
         raise InputError(
             f"Caching {count} crops of {image_size} pixels takes {needed / 2**30:.1f} GiB, "
-            f"but {free / 2**30:.1f} GiB of memory are free: keep them on disk by --cache-dir "
-            f"FOLDER, or pass --no-cache or a smaller --image-size."
+            f"but {free / 2**30:.1f} GiB of memory are free: keep them on disk by --cache "
+            f"FOLDER, or pass --cache none or a smaller --image-size."
         )
     crops = np.empty((count, image_size, image_size, 3), np.uint8)
     done = 0

@@ -21,12 +21,13 @@ from deepfashion_tf.files import absolute, expand_user, is_folder
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.schema import Schema, builtin_schema
 
+WARDROBE = "wardrobe"  # as --data, alone or with a folder: wardrobe:DIR
+
 
 class Source(Protocol):
     """The options that name a data set, those of tables included; `TrainConfig` has them."""
 
     image_column: str | None
-    image_pattern: str | None
     group_column: str | None
     split_column: str | None
     boxes: str | None
@@ -37,10 +38,7 @@ class Source(Protocol):
     offline: bool
     crop: bool
     box_padding: float
-    wardrobe_dir: Path | None
-    wardrobe_train: int
-    wardrobe_val: int
-    wardrobe_test: int
+    wardrobe_images: tuple[int, int, int]
 
 
 def open_splits(
@@ -79,14 +77,15 @@ def open_splits(
         table = data if is_address(data) else absolute(expand_user(Path(data), "--data"))
         found = read_table(table, names, schema, check_images, source, source.offline)
     else:
-        if data == "wardrobe":
+        is_drawn = data.split(":")[0] == WARDROBE
+        if is_drawn:
             _check_drawable(schema)
         if is_address(data):
             raise InputError(
                 f"--data {data} is no table: name one at an address (.csv, .xlsx, .parquet), or a "
                 f"folder of this machine."
             )
-        folder = wardrobe_dir(source) if data == "wardrobe" else Path(data)
+        folder = wardrobe_dir(source) if is_drawn else Path(data)
         found = [read_split(folder, name, schema, check_images) for name in names]
     found = [replace(split, accepts_damage=source.accept_damaged) for split in found]
     if source.crop:
@@ -105,19 +104,17 @@ def _check_drawable(schema: Schema | None) -> None:
         )
 
 
-def located(source: Source) -> dict[str, str | Path | None]:
-    """Returns the options that name the same data set from any working directory."""
+def located(source: Source) -> str:
+    """Returns the ``--data`` that names the same data set from any working directory."""
     data = source.data_name
-    if data == "wardrobe":
-        return {"data": data, "data_dir": None, "wardrobe_dir": absolute(wardrobe_dir(source))}
+    if data.split(":")[0] == WARDROBE:
+        return f"{WARDROBE}:{absolute(wardrobe_dir(source))}"
     if data == CLOTHING:
-        return {"data": str(absolute(clothing_dir() / TABLE)), "data_dir": None}
+        return str(absolute(clothing_dir() / TABLE))
     if data.startswith(PREFIX):
         folder = Path(data.removeprefix(PREFIX))
-        return {"data": f"{PREFIX}{absolute(folder)}"} if folder.is_dir() else {}
-    if is_address(data):
-        return {"data": data, "data_dir": None}
-    return {"data": str(absolute(expand_user(Path(data), "--data"))), "data_dir": None}
+        return f"{PREFIX}{absolute(folder)}" if folder.is_dir() else data
+    return data if is_address(data) else str(absolute(expand_user(Path(data), "--data")))
 
 
 def clothing_dir() -> Path:
@@ -131,9 +128,10 @@ def wardrobe_dir(source: Source) -> Path:
     Returns:
         Its folder, ``data/wardrobe-…`` with its sizes and its version if none is named.
     """
-    sizes = {name: getattr(source, f"wardrobe_{name}") for name in ("train", "val", "test")}
-    name = "-".join(["wardrobe", f"v{WARDROBE_VERSION}", *(str(size) for size in sizes.values())])
-    directory = source.wardrobe_dir or Path("data") / name
+    sizes = dict(zip(("train", "val", "test"), source.wardrobe_images, strict=True))
+    name = "-".join([WARDROBE, f"v{WARDROBE_VERSION}", *map(str, source.wardrobe_images)])
+    named = source.data_name.removeprefix(WARDROBE).removeprefix(":")
+    directory = expand_user(Path(named), "--data") if named else Path("data") / name
     if directory.is_dir():
         return directory
     end_if_reloaded()

@@ -152,18 +152,17 @@ class TableFile:
 
     def _name_image(self) -> tuple[list[int], list[str] | None]:
         """Finds the columns that name an image, and what a pattern has around them."""
-        pattern = self._options.image_pattern
-        if pattern is None:
-            column = self._options.image_column or "image"
-            return [self._required([column])[0]], None
+        pattern = self._options.image_column or "image"
+        if pattern in self.format.names or not {"{", "}"} & set(pattern):
+            return [self._required([pattern])[0]], None
         try:
             parts = list(string.Formatter().parse(pattern))
         except ValueError as error:
-            raise InputError(f"--image-pattern {pattern!r} is no pattern ({error}).") from error
+            raise InputError(f"--image-column {pattern!r} is no pattern ({error}).") from error
         fields = [name for _, name, _, _ in parts if name is not None]
         if not fields or any(spec or conversion for _, _, spec, conversion in parts):
             raise InputError(
-                f"--image-pattern {pattern!r} names no column in plain braces: write it as in "
+                f"--image-column {pattern!r} names no column in plain braces: write it as in "
                 f"'photos/{{id}}.jpg'."
             )
         literals = [text for text, _, _, _ in parts]

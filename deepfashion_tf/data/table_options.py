@@ -1,7 +1,9 @@
 """Options for tables and images as people have them: columns, boxes, bad rows, damage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 CsvDialect = Literal["comma", "excel-de"]
 BoxConvention = Literal["xyxy", "xywh", "normalised", "coco"]
@@ -11,10 +13,9 @@ BoxConvention = Literal["xyxy", "xywh", "normalised", "coco"]
 class TableOptions:
     """How a table names its images and boxes."""
 
-    image_column: str | None = None
-    """Table column that names the images. None: image."""
-    image_pattern: str | None = None
-    """Pattern of image names, filled from the columns of the row: 'photos/{id}.jpg'."""
+    image_column: Annotated[str | None, tyro.conf.arg(aliases=("--image-pattern",))] = None
+    """Table column that names the images, or a pattern filled from columns of the row:
+    'photos/{id}.jpg'. None: image."""
     boxes: BoxConvention | None = None
     """Box convention of a table: xyxy (corners, half-open pixels), xywh, normalised (corners as
     shares of the sides) or coco (xywh in one column bbox). None: by the column names."""

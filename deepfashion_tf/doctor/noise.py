@@ -97,7 +97,6 @@ def out_of_sample(
         config = replace(
             run.config,
             data=str(table.resolve()),
-            data_dir=None,
             schema=(directory / "schema.yaml").resolve(),
             teacher=None,  # it has learnt the labels that are asked about
             output_dir=directory.resolve() / f"fold-{number}",

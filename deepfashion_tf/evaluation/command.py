@@ -26,7 +26,6 @@ class Options(Protocol):
 
     run: Path
     data: str | None
-    data_dir: Path | None
     schema: Path | None
     split: str
     engine: str
@@ -42,8 +41,8 @@ def evaluate_command(options: Options) -> None:
         InputError: the run or the data cannot be used.
     """
     run = Run.load(options.run)
-    split = run.read_split(options.split, options.data, options.schema, options.data_dir)
-    skipped, is_own = SkippedImages(), options.data is options.data_dir is None
+    split = run.read_split(options.split, options.data, options.schema)
+    skipped, is_own = SkippedImages(), options.data is None
     for place, fault in split.left_out:
         skipped.note(place, fault)
     tta = options.tta or run.config.tta
@@ -77,7 +76,7 @@ def evaluate_command(options: Options) -> None:
             "The page": report,
             "The corrections": relabel_path(report),
         },
-        [options.data, options.data_dir, options.schema],
+        [options.data, options.schema],
     )
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
@@ -125,7 +124,7 @@ def _check_price(options: Options, calibrate: bool) -> None:
     if not calibrate or options.engine != "tensorflow":
         raise InputError(
             "--recall-price is kept on the run's own validation images, as the run itself answers: "
-            "use it with --split val, and without --data, --data-dir, --tta and --engine."
+            "use it with --split val, and without --data, --tta and --engine."
         )
 
 

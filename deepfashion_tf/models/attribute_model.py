@@ -17,7 +17,7 @@ from deepfashion_tf.models.standardization import Standardization
 from deepfashion_tf.schema import Schema
 
 FC_WIDTHS = (512, 256, 128, 64)
-HEADS = ("pooled", "multiscale", "attention")
+HEADS = ("logits", "pooled", "multiscale", "attention")
 WHOLE_BACKBONE = -1  # as `freeze_stages`
 
 
@@ -26,9 +26,8 @@ def build_model(
     backbone: str | keras.Model,
     *,
     image_size: int | None = None,
-    representation: str = "logits",
     fc_layers: int = 0,
-    heads: str = "pooled",
+    heads: str = "logits",
     dropout: float = 0.1,
     variant: str | None = None,
     untrained: Collection[str] = (),
@@ -59,15 +58,15 @@ def build_model(
         backbone: a key of BACKBONES, keras:NAME for a network of keras.applications, or a
             functional Keras model of one image input. What it gives, the average of feature
             maps ``[batch, rows, columns, channels]`` or features ``[batch, width]``, is then
-            the representation.
+            what "logits" and "pooled" heads read.
         image_size: side of the square input in pixels. None = 224, or the size that a backbone
             of your own is for.
-        representation: "logits" (1000-d) or "pooled" (the average of the last feature map).
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
-        heads: "pooled": all read the representation; "multiscale": all read, beside it, the
-            averages of the maps that end the stages from an eighth of the image's side on,
-            standardized; "attention": each reads, beside the representation, its own weighted
-            averages of two of these maps: see `AttentionPooling`.
+        heads: "logits": all read the 1000-d ImageNet output; "pooled": all read the average of
+            the last feature map; "multiscale": all read, beside it, the averages of the maps
+            that end the stages from an eighth of the image's side on, standardized;
+            "attention": each reads, beside it, its own weighted averages of two of these maps:
+            see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
         untrained: categories that no label will teach: their answers are the same for
@@ -81,7 +80,7 @@ def build_model(
         layers bear the categories' names.
 
     Raises:
-        ValueError: an unknown backbone, representation, variant or kind of heads, or another
+        ValueError: an unknown backbone, variant or kind of heads, or another
             `fc_layers`, which attention heads have none of; no such stage; an image too small;
             or a backbone of your own that is no such model.
     """
@@ -100,8 +99,9 @@ def build_model(
         if own is not None:
             network = clone_network(own, image_size, "backbone")
         else:
-            network = build_backbone(backbone, image_size, representation, variant)
-    if heads != "pooled":
+            output = "logits" if heads == "logits" else "pooled"
+            network = build_backbone(backbone, image_size, output, variant)
+    if heads in ("multiscale", "attention"):
         maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)
     for layer in batch_norms(network):
@@ -149,7 +149,7 @@ def _side_of(network: keras.Model) -> int | None:
 
 
 def _maps_of(network: keras.Model, heads: str) -> list[keras.KerasTensor]:
-    """Finds the feature maps that heads read beside the representation, the finest first."""
+    """Finds the feature maps that heads read beside the last one's average, the finest first."""
     stages = stage_maps(network)
     if heads == "multiscale":
         chosen = [stage for stage in stages if 2 < stage < max(stages)]

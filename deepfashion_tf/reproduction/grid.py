@@ -41,7 +41,7 @@ CELLS: dict[str, dict] = {
     "resnet50-fc0-no_crop": {"backbone": "resnet50", "crop": False, **ALIKE},
     "seresnet50-fc0-cross_entropy": {
         "backbone": "seresnet50",
-        "loss": "cross_entropy",
+        "gamma": 0.0,
         **ALIKE,
     },
     "seresnet50-fc0-gamma1": {"backbone": "seresnet50", "gamma": 1.0, **ALIKE},
@@ -86,13 +86,11 @@ def quick() -> TrainConfig:
     return replace(
         report(),
         weights="none",
-        representation="pooled",
+        heads="pooled",
         schedule="cosine",
         image_size=32,
         epochs=5,
-        wardrobe_train=1000,
-        wardrobe_val=300,
-        wardrobe_test=600,
+        wardrobe_images=(1000, 300, 600),
     )
 
 
@@ -194,8 +192,7 @@ class Grid:
     def options(self) -> dict:
         """Returns what decides the results, besides data and seeds, for comparison."""
         values = dataclasses.asdict(self.base)
-        places = ("data", "data_dir", "wardrobe_dir", "output_dir", "cache_dir")
-        for name in (*places, "offline", "seed"):
+        for name in ("data", "output_dir", "cache", "offline", "seed"):
             del values[name]
         return {"scale": self.scale, **values}
 
@@ -210,7 +207,6 @@ class Options(Protocol):
     study: StudyName
     scale: Scale
     data: str | None
-    data_dir: Path | None
     seeds: int
     output_dir: Path | None
     jobs: int | None
@@ -231,7 +227,7 @@ def make_grid(options: Options) -> tuple[Grid, int]:
             raise InputError(f"{name} is {value}, but must lie between 1 and 1000.")
     asked = {
         name: value
-        for name in ("data", "data_dir", "weights", "epochs", "image_size", "offline")
+        for name in ("data", "weights", "epochs", "image_size", "offline")
         if (value := getattr(options, name)) is not None
     }
     study = STUDIES.get(options.study)
@@ -245,11 +241,11 @@ def make_grid(options: Options) -> tuple[Grid, int]:
         base = replace(base, weights="none")
     if options.scale == "full" and base.is_wardrobe:
         raise InputError(
-            "--scale full repeats the report on its data: name them with --data-dir. Without "
+            "--scale full repeats the report on its data: name them with --data. Without "
             "data, --scale quick draws some."
         )
     # Named from here, so that a run finds its data from anywhere.
-    base = replace(base, **located(base))
+    base = replace(base, data=located(base))
     grid = Grid(
         base,
         options.scale,

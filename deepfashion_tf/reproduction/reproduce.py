@@ -28,8 +28,9 @@ from deepfashion_tf.reproduction.grid import FINAL, Grid
 from deepfashion_tf.reproduction.results import Results, collect
 from deepfashion_tf.reproduction.study import write_study
 from deepfashion_tf.reproduction.writing import final_seed, write_results
-from deepfashion_tf.runs.config import TrainConfig, without_removed
+from deepfashion_tf.runs.config import TrainConfig
 from deepfashion_tf.runs.jobs import Job, answers_path, run_jobs
+from deepfashion_tf.runs.older import of_today
 from deepfashion_tf.schema import builtin_schema
 from deepfashion_tf.serving.submission import write_submission
 from deepfashion_tf.usage import typed
@@ -117,7 +118,7 @@ def _check_state(grid: Grid, splits: list[Split]) -> None:
         except ValueError as error:
             raise InputError(f"{path} is broken: name another --output-dir.") from error
         # An option that is younger than the directory was not thought of when it was made.
-        known = {**asdict(TrainConfig()), **without_removed(known)}
+        known = {**asdict(TrainConfig()), **of_today(known)}
         differences = [
             name if name == "data" else f"{name} {known.get(name)} (asked: {value})"
             for name, value in wanted.items()

@@ -34,7 +34,7 @@ class Study:
     plain: str
     cells: Mapping[str, dict]
     labels: Mapping[str, str]
-    size: Mapping[str, int]
+    size: Mapping[str, int | tuple[int, int, int]]
     recipe: Callable[[], TrainConfig]
     contrast: str | None = None
 
@@ -47,7 +47,7 @@ _REPORT = {
     "erase": 0.0,
     "grow_epochs": 0,
     "tta": "none",
-    "loss": "focal",
+    "gamma": 2.0,
     "batch_size": 32,
     "schedule": "constant",
 }
@@ -70,12 +70,12 @@ _STRONG = {
     "batch-8": ("with batches of 8", {"batch_size": 8}),
     "96px": ("with crops of 96 px, which take longer", {"image_size": 96}),
     "warmup": ("with warm-up", {"warmup_epochs": 1.0}),
-    "focal": ("with focal loss", {"loss": "focal"}),
+    "focal": ("with focal loss", {"gamma": 2.0}),
     "float32": ("in float32", {"precision": "float32"}),
 }
 _LITE = "efficientnetlite0"
 # Fewer epochs than the recipe has, since each study trains dozens of networks.
-_FINETUNE_SIZED = {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 10}
+_FINETUNE_SIZED = {"wardrobe_images": (300, 400, 1000), "epochs": 10}
 
 
 def _instead(recipe: TrainConfig) -> dict:
@@ -115,7 +115,7 @@ _FINETUNE = {
     "no_decay": ("without weight decay", {"weight_decay": 0.0}),
     "no_warmup": ("without warm-up", {"warmup_epochs": 0.0}),
     "constant": ("with a constant learning rate", {"schedule": "constant"}),
-    "focal": ("with focal loss", {"loss": "focal"}),
+    "focal": ("with focal loss", {"gamma": 2.0}),
     "erase": ("with random erasing", {"erase": 0.5}),
 }
 STUDIES: dict[str, Study] = {
@@ -125,7 +125,7 @@ STUDIES: dict[str, Study] = {
         {name: options for name, (_, options) in _STRONG.items()},
         {name: label for name, (label, _) in _STRONG.items()},
         # A tenth of the drawings that the first command trains on.
-        {"wardrobe_train": 300, "wardrobe_test": 1000, "epochs": 30},
+        {"wardrobe_images": (300, 400, 1000), "epochs": 30},
         recipe=strong,
         contrast="report",
     ),

@@ -132,8 +132,8 @@ def introduction(results: Results, command: str) -> str:
         f"**Images**: {markdown_text(results.source)} ({counts}). **Scores**: on "
         f"{results.split}. **Recipe**: {base.epochs} epochs, batches of {base.batch_size}, Adam "
         f"at {base.learning_rate:g} "
-        f"({base.schedule}), weights: {markdown_text(base.weights or 'ImageNet')}, representation: "
-        f"{base.representation}.",
+        f"({base.schedule}), weights: {markdown_text(base.weights or 'ImageNet')}, heads: "
+        f"{base.heads}.",
     ]
     if base.is_wardrobe:
         lines.append(

@@ -14,38 +14,15 @@ from deepfashion_tf.documents import as_json, kind_fault, read_document
 from deepfashion_tf.errors import InputError, list_some
 from deepfashion_tf.files import expand_user, write_atomically
 from deepfashion_tf.models.variants import APPLICATIONS, known_backbone, variants_of
+from deepfashion_tf.runs.older import of_today
 from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
 CONFIG_FILE = "config.json"
 WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
+_CACHES = ("memory", "none")
+_SHA256 = re.compile(r"(.*)#sha256=([0-9a-fA-F]{64})")
 Views = Literal["none", "flip", "crops"]
-# Options of older versions: the value at which each of them changed nothing.
-REMOVED: dict[str, object] = {
-    "balance": "fixed",
-    "class_balance": "none",
-    "sampling": "uniform",
-    "logit_adjustment": 0.0,
-    "jit": False,
-    "sync_batch_norm": True,
-    "freeze_epochs": 0,
-    "start_size": 0,
-    "start_epochs": 0,
-    "select": "mean_accuracy",
-    "drawings": 0.0,
-    "train_share": 1.0,
-    "split_seed": 0,
-    "rand_augment": 0.0,
-    "mixup": 0.0,
-    "cutmix": 0.0,
-    "label_smoothing": 0.0,
-    "ema": 0.0,
-    "drop_path": 0.0,
-    "box_jitter": 0.0,
-    "alpha": 1.0,
-    "start_drawings": 10_000,
-    "check_images": True,
-}
 # Option -> the least and the largest value.
 _RANGES = {
     "dropout": (0.0, 0.999),
@@ -64,11 +41,9 @@ _RANGES = {
     "freeze_stages": (-99, 99),
     "backbone_lr_scale": (0.0, 1e3),
     "seed": (0, 2**31 - 1),
-    "wardrobe_train": (1, 10_000_000),
-    "wardrobe_val": (1, 10_000_000),
-    "wardrobe_test": (0, 10_000_000),
 }
-_PATHS = ("data_dir", "schema", "output_dir", "wardrobe_dir", "teacher", "cache_dir")
+_LEAST_DRAWINGS, _MOST_DRAWINGS = (1, 1, 0), 10_000_000
+_PATHS = ("schema", "output_dir", "teacher")
 
 
 @dataclass(frozen=True)
@@ -84,11 +59,10 @@ class TrainConfig(RowOptions):
     """Recipe, the source of all other defaults. Without one: demo without data, finetune with
     data, or probe where a CPU is too slow. The recipe report follows the report. The recipe
     strong uses synthetic pretraining instead of ImageNet weights."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(aliases=("--data-dir",))] = None
     """Images to train on: a folder, a table, tfds:NAME, clothing-dataset-small or wardrobe. A
-    folder has the challenge or the original layout. None: wardrobe."""
-    data_dir: Path | None = None
-    """Same as --data, for folders."""
+    folder has the challenge or the original layout. wardrobe:DIR draws in a folder of your
+    choice, or uses the drawings there. None: wardrobe."""
     schema: Path | None = None
     """YAML file with the categories and their attributes. None: the categories of a tfds: data
     set, otherwise the built-in six."""
@@ -100,24 +74,20 @@ class TrainConfig(RowOptions):
     keras:NAME from keras.applications."""
     weights: str | None = None
     """Initial weights: imagenet, timm:MODEL, a file, wardrobe (synthetic pretraining on
-    drawings) or none (random). Files: .safetensors, .pth, .h5, .weights.h5 or .keras. None:
-    imagenet with data, none without."""
+    drawings) or none (random). Files: .safetensors, .pth, .h5, .weights.h5 or .keras. With
+    #sha256=HASH at the end, another file is refused. None: imagenet with data, none without."""
     variant: str | None = None
     """Member of the backbone's family, such as timm.seresnet50 (docs/weights.md). None: the
     variant that the weights name."""
-    weights_sha256: str | None = None
-    """Required SHA-256 of the weights file. None: any; config.json records the hash."""
     offline: bool = False
     """Download nothing. The environment variable HF_HUB_OFFLINE=1 has the same effect."""
-    representation: Literal["logits", "pooled"] = "logits"
-    """Features that the heads read: the 1000-d ImageNet output (the report) or the pooled last
-    feature map."""
     fc_layers: Literal[0, 2, 4] = 0
     """Fully connected ReLU layers between backbone and heads (512, 256, 128, 64)."""
-    heads: Literal["pooled", "multiscale", "attention"] = "pooled"
-    """Input of the heads. The choice pooled reads the representation. The choice multiscale
-    adds standardized averages of earlier stages. The choice attention adds weighted averages of
-    two stages, one weighting per category; it needs --fc-layers 0."""
+    heads: Literal["logits", "pooled", "multiscale", "attention"] = "logits"
+    """Input of the heads: logits is the 1000-d ImageNet output (the report), pooled the average
+    of the last feature map. The choice multiscale adds standardized averages of earlier stages.
+    The choice attention adds weighted averages of two stages, one weighting per category; it
+    needs --fc-layers 0."""
     dropout: float = 0.1
     """Dropout rate before each head, 0 <= dropout < 1."""
 
@@ -139,24 +109,19 @@ class TrainConfig(RowOptions):
     grow_epochs: int = 0
     """Epochs over which the share of random erasing grows linearly from 0. 0: full strength
     from the first epoch."""
-    cache: bool = True
-    """Keep decoded crops in memory: size * size * 3 bytes per image."""
-    cache_dir: Path | None = None
-    """Keep decoded crops in this folder instead, where later runs reuse them. None: in
-    memory."""
+    cache: Annotated[str, tyro.conf.arg(aliases=("--cache-dir",))] = "memory"
+    """Place for decoded crops, size * size * 3 bytes per image: memory, a folder, where later
+    runs reuse them, or none, which decodes in every epoch."""
     on_bad_image: Literal["error", "skip"] = "error"
     """Unreadable images: error ends the run; skip leaves them out and lists them in
     bad_images.txt."""
 
-    loss: Literal["focal", "cross_entropy"] = "focal"
-    """Focal loss (Lin et al. 2017) or cross-entropy (the report's eq. 6)."""
     gamma: float = 2.0
-    """Focusing parameter of the focal loss, >= 0."""
+    """Focusing parameter of the focal loss (Lin et al. 2017), >= 0. 0: cross-entropy (the
+    report's eq. 6)."""
     teacher: Path | None = None
     """Run or ensemble whose predictions are distilled into the model (Hinton et al. 2015). Its
     image size may differ."""
-    class_alpha: dict[str, float] = field(default_factory=dict)
-    """Weights of single attributes in the loss, such as: leather 4 fabric.faux 6."""
     recall_price: float = 0.0
     """Points of mean accuracy on validation images that mean class recall may cost, 0 to 100.
     After training, probabilities shift towards rare attributes within this price. 0: no
@@ -201,19 +166,15 @@ class TrainConfig(RowOptions):
     """Seed of weights, order, augmentation and dropout. On a CPU the same seed repeats a run
     exactly."""
 
-    wardrobe_train: int = 3000
-    """Training images to draw when there is no data."""
-    wardrobe_val: int = 400
-    """Validation images to draw when there is no data."""
-    wardrobe_test: int = 400
-    """Test images to draw when there is no data."""
-    wardrobe_dir: Path | None = None
-    """Folder of the drawings; existing drawings are reused. None: data/wardrobe-…"""
+    wardrobe_images: tuple[int, int, int] = (3000, 400, 400)
+    """Training, validation and test images to draw when there is no data."""
 
     first_epochs: Annotated[int, tyro.conf.Suppress] = 0
     """Epochs after which the run had ended, and went on."""
     untrained: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """Categories that no training image was labelled in; found out by the training."""
+    weights_sha256: Annotated[str | None, tyro.conf.Suppress] = None
+    """SHA-256 of the weights file, found out by the training unless --weights names it."""
 
     def __post_init__(self) -> None:
         # The command line knows the kinds of values; a config.json may hold anything.
@@ -228,6 +189,10 @@ class TrainConfig(RowOptions):
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, expand_user(path, _option(name)))
+        object.__setattr__(self, "wardrobe_images", tuple(self.wardrobe_images))
+        if self.weights and (named := _SHA256.fullmatch(self.weights)):
+            object.__setattr__(self, "weights", named[1])
+            object.__setattr__(self, "weights_sha256", named[2].lower())
         for name, (low, high) in {**_RANGES, "warmup_epochs": (0.0, float(self.epochs))}.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -252,44 +217,51 @@ class TrainConfig(RowOptions):
                 "--search-heads goes with --heads multiscale and --fc-layers 0: say "
                 "--no-search-heads, or these."
             )
-        if self.cache_dir and not self.cache:
-            raise InputError(
-                "--cache-dir keeps decoded crops, and --no-cache keeps none: leave one of them out."
-            )
-        if self.data is not None and self.data_dir is not None:
-            raise InputError("--data and --data-dir both name the data: give one of them.")
+        if not self.cache:
+            raise InputError("--cache is empty: name memory, none or a folder.")
         if self.data == "":
             raise InputError("--data is empty: name a folder, a table, tfds:NAME or wardrobe.")
         if self.weights == "none" and self.weights_sha256:
-            raise InputError("--weights-sha256 is given, but --weights none reads no file.")
+            raise InputError("--weights names a SHA-256, but none reads no file.")
+        sizes = self.wardrobe_images
+        if len(sizes) != 3 or any(
+            not least <= size <= _MOST_DRAWINGS
+            for least, size in zip(_LEAST_DRAWINGS, sizes, strict=False)
+        ):
+            raise InputError(
+                f"--wardrobe-images is {' '.join(map(str, sizes))}, but must be three numbers: "
+                f"training and validation images, at least 1 each, and test images, up to "
+                f"{_MOST_DRAWINGS}."
+            )
         if self.variant and self.variant not in variants_of(self.backbone):
             raise InputError(
                 f"--variant {self.variant} is none of --backbone {self.backbone}: "
                 f"{', '.join(variants_of(self.backbone))}."
             )
-        for option, weights in (
-            ("--loss-weights", self.loss_weights),
-            ("--class-alpha", self.class_alpha),
-        ):
-            wrong = [f"{name} {w}" for name, w in weights.items() if not 0 <= w < math.inf]
-            if wrong:
-                raise InputError(f"{option} holds {', '.join(wrong)}: give numbers >= 0.")
+        wrong = [f"{name} {w}" for name, w in self.loss_weights.items() if not 0 <= w < math.inf]
+        if wrong:
+            raise InputError(f"--loss-weights holds {', '.join(wrong)}: give numbers >= 0.")
 
     @property
     def data_name(self) -> str:
         """What `open_splits` is asked for."""
-        return str(self.data_dir) if self.data_dir else self.data or WARDROBES[0]
+        return self.data or WARDROBES[0]
 
     @property
     def is_wardrobe(self) -> bool:
         """Whether the images are drawings."""
-        return self.data_name in WARDROBES
+        return is_wardrobe(self.data_name)
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where decoded crops and features are kept for later runs; None = nowhere."""
+        return None if self.cache in _CACHES else expand_user(Path(self.cache), "--cache")
 
     def for_schema(self, schema: Schema) -> "TrainConfig":
         """Fills in the schema's loss weights.
 
         Raises:
-            InputError: a weight of a category or an attribute that the schema does not have.
+            InputError: a weight of a category that the schema does not have.
         """
         unknown = [key for key in self.loss_weights if key not in {*schema, *schema.groups}]
         if unknown:
@@ -304,27 +276,7 @@ class TrainConfig(RowOptions):
             if name in self.loss_weights
         }
         given |= {name: weight for name, weight in self.loss_weights.items() if name in schema}
-        for name in self.class_alpha:
-            try:
-                schema.find_attribute(name)
-            except KeyError as error:
-                several = error.args[0]
-                known = [attribute for values in schema.values() for attribute in values]
-                raise InputError(
-                    f"--class-alpha names {name}, which several categories have: say "
-                    f"{' or '.join(several)}."
-                    if several
-                    else f"--class-alpha names {name}, but the attributes are: {', '.join(known)}."
-                ) from error
         return dataclasses.replace(self, loss_weights={**schema.loss_weights, **given})
-
-    def alpha_of(self, schema: Schema, category: str) -> float | tuple[float, ...]:
-        """Returns a category's weight in the loss: one number, or one a class if they differ."""
-        weights = {schema.find_attribute(name): w for name, w in self.class_alpha.items()}
-        found = [weights.get((category, attribute), 1.0) for attribute in schema[category]]
-        if set(found) == {1.0}:
-            return 1.0
-        return tuple(found)
 
     def save(self, path: Path, only_new: bool = False) -> None:
         """Writes the config as JSON.
@@ -367,7 +319,7 @@ class TrainConfig(RowOptions):
         Raises:
             InputError: a key that is no option, or a value that an option cannot have.
         """
-        values = without_removed(values)
+        values = of_today(values)
         unknown = [name for name in values if name not in get_type_hints(cls)]
         if unknown:
             raise InputError(f"{list_some(unknown)}: no option has this name.")
@@ -379,19 +331,9 @@ class TrainConfig(RowOptions):
         return cls(**{**values, **paths, "untrained": untrained})
 
 
-def without_removed(values: dict) -> dict:
-    """Returns what a file holds of a config, without the options of older versions.
-
-    Raises:
-        InputError: such an option has a value that changed something.
-    """
-    used = [name for name in REMOVED if name in values and values[name] != REMOVED[name]]
-    if used:
-        settings = ", ".join(f"{name} = {values[name]!r}" for name in used)
-        raise InputError(
-            f"{settings}: this version has no such option; use the version that made the file."
-        )
-    return {name: value for name, value in values.items() if name not in REMOVED}
+def is_wardrobe(data: str) -> bool:
+    """Whether a ``--data`` names drawings of the wardrobe."""
+    return data in WARDROBES or data.startswith(f"{WARDROBES[0]}:")
 
 
 def _option(name: str) -> str:

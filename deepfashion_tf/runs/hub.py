@@ -16,7 +16,7 @@ from deepfashion_tf.runs.run import HISTORY_FILE, MODEL_FILE, SCHEMA_FILE, Run
 _FILES = (MODEL_FILE, SCHEMA_FILE, HISTORY_FILE, "calibration.json", "ensemble.json")
 _SHOWN = ("metrics*.json", "curves.png", "tradeoff.png")
 # Settings that name folders of this machine.
-_LOCAL = ("data", "data_dir", "wardrobe_dir", "output_dir", "cache_dir", "schema", "teacher")
+_LOCAL = ("data", "output_dir", "schema", "teacher")
 
 
 def push(run: Run, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
@@ -97,7 +97,7 @@ def _gather(run: Run, folder: Path) -> None:
         path.write_text(as_json(scores, indent=2) + "\n", encoding="utf-8")
     config = json.loads((run.directory / CONFIG_FILE).read_text(encoding="utf-8"))
     config |= {name: None for name in _LOCAL if name in config}
-    config["data"] = "wardrobe" if run.config.is_wardrobe else None
+    config |= {"data": "wardrobe" if run.config.is_wardrobe else None, "cache": "memory"}
     if Path(str(config.get("weights"))).is_absolute():
         config["weights"] = Path(config["weights"]).name
     (folder / CONFIG_FILE).write_text(as_json(config, indent=2) + "\n", encoding="utf-8")

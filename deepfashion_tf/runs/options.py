@@ -14,15 +14,17 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.models.variants import known_backbone
 from deepfashion_tf.progress import console
-from deepfashion_tf.runs.config import CONFIG_FILE, WARDROBES, TrainConfig
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig, is_wardrobe
+from deepfashion_tf.runs.older import REPLACED
+from deepfashion_tf.runs.option_help import short_help, whole_help
 from deepfashion_tf.runs.recipe_file import read_recipe_file, without_replaced
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
-from deepfashion_tf.runs.short_help import short_help
 from deepfashion_tf.usage import command
 
 RecipeFile = Annotated[Path | None, tyro.conf.arg(name="config")]
 T = TypeVar("T")
+_ALIASES = {"data_dir": "data", "cache_dir": "cache", "image_pattern": "image_column"}
 _BACKBONE = "seresnet50"
 _FOR_CPU = "efficientnetlite0"
 
@@ -61,7 +63,7 @@ def parse_with_recipe(
     name: str,
     description: str,
     args: Sequence[str] | None = None,
-    own: type | None = None,
+    own: object = None,
     **defaults,
 ) -> tuple[T, set[str]]:
     """Parses a command line that has the options of a training, and ``--config``, among others.
@@ -73,7 +75,7 @@ def parse_with_recipe(
         name: of the subcommand.
         description: the first lines of ``--help``.
         args: the options; None = those of this process.
-        own: dataclass of options that no training has.
+        own: options that no training has, with their defaults.
         defaults: of the form's other fields.
 
     Returns:
@@ -86,11 +88,10 @@ def parse_with_recipe(
     if {"-h", "--help"} & set(args):
         print(short_help(command(name), description, own))
         sys.exit(0)
-    args = ["--help" if arg == "--help-all" else arg for arg in args]
     early, given = _look_ahead(args), _given(args)
     path = None if early.config is None else expand_user(Path(early.config), "--config")
     values = {} if path is None else without_replaced(read_recipe_file(path), given)
-    data = early.data_dir or early.data or values.get("data_dir") or values.get("data")
+    data = early.data or values.get("data")
     backbone = early.backbone or values.get("backbone")
     recipe = early.recipe or values.get("recipe")
     weights = early.weights or values.get("weights")
@@ -99,12 +100,14 @@ def parse_with_recipe(
         base = dataclasses.replace(base, **values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if "--help-all" in args:
+        print(whole_help(command(name), description, base, own))
+        sys.exit(0)
     # For tyro, a default that is a mapping fixes which names there may be.
-    weights = {name: getattr(base, name) for name in ("loss_weights", "class_alpha")}
-    default = form(config=dataclasses.replace(base, **{k: {} for k in weights}), **defaults)
+    default = form(config=dataclasses.replace(base, loss_weights={}), **defaults)
     parsed = tyro.cli(form, description=description, default=default, args=args)
-    weights = {k: {**value, **getattr(parsed.config, k)} for k, value in weights.items()}
-    config = dataclasses.replace(parsed.config, **weights)
+    weights = base.loss_weights | parsed.config.loss_weights
+    config = dataclasses.replace(parsed.config, loss_weights=weights)
     return dataclasses.replace(parsed, config=config), given | values.keys()
 
 
@@ -132,7 +135,7 @@ def _usual(data: Path | str | None, backbone: str | None, weights: str | None) -
 
     On a CPU it is what reaches the best accuracy in a quarter of an hour for 5,000 images.
     """
-    if not data or str(data) in WARDROBES:
+    if not data or is_wardrobe(str(data)):
         return "demo", backbone or _BACKBONE
     if weights in ("none", "wardrobe"):
         return "strong", backbone or _BACKBONE  # random features must not be frozen
@@ -176,11 +179,12 @@ def _go_on(command: Command, given: set[str]) -> Command:
     if not asked.is_wardrobe:
         from deepfashion_tf.data.sources import located
 
-        wanted |= located(asked)
-        given |= {"data"} & {name.replace("data_dir", "data") for name in given}
+        wanted["data"] = located(asked)
     differences = []
     # Where files lie may change; whether they hold the same is looked at when they are read.
-    free = {"output_dir", "data_dir", "wardrobe_dir", "schema", "cache_dir"}
+    free = {"output_dir", "schema", "cache"}
+    if asked.is_wardrobe and config.is_wardrobe:
+        free.add("data")  # where they are drawn
     if asked.precision == "auto":
         free.add("precision")  # the run's own, chosen when it began
     for name in given.intersection(wanted) - free:
@@ -193,8 +197,8 @@ def _go_on(command: Command, given: set[str]) -> Command:
             f"train anew, with another --output-dir."
         )
     own = {"output_dir": directory}
-    if "cache_dir" in given:
-        own["cache_dir"] = asked.cache_dir  # the disk may have become too small
+    if "cache" in given:
+        own["cache"] = asked.cache  # the disk may have become too small
     return dataclasses.replace(command, config=dataclasses.replace(config, **own))
 
 
@@ -211,8 +215,7 @@ def _look_ahead(args: list[str]) -> argparse.Namespace:
     """Finds out what the defaults hang on before the options are parsed."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--recipe", choices=list(RECIPES))
-    early.add_argument("--data-dir", "--data_dir")
-    early.add_argument("--data")
+    early.add_argument("--data", "--data-dir", "--data_dir")
     early.add_argument("--backbone")
     early.add_argument("--weights")
     early.add_argument("--config")
@@ -224,9 +227,17 @@ def _look_ahead(args: list[str]) -> argparse.Namespace:
 
 
 def _given(args: list[str]) -> set[str]:
-    """Lists the options given, ``--no-flip`` as flip."""
+    """Lists the options given, ``--no-flip`` as flip.
+
+    Raises:
+        InputError: one that another option has taken in.
+    """
     names = {arg[2:].partition("=")[0].replace("-", "_") for arg in args if arg.startswith("--")}
-    return names | {name.removeprefix("no_") for name in names}
+    names = {_ALIASES.get(name, name) for name in names}
+    if gone := names & REPLACED.keys():
+        name = min(gone)
+        raise InputError(f"--{name.replace('_', '-')} is gone: say {REPLACED[name]} instead.")
+    return {name.removeprefix("no_") for name in names}
 
 
 def _join_weights(args: list[str]) -> list[str]:

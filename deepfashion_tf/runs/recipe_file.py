@@ -12,7 +12,8 @@ import yaml
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
-from deepfashion_tf.runs.config import TrainConfig, without_removed
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.older import of_today
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.usage import command
 
@@ -21,9 +22,6 @@ _HELP = "a recipe file holds options of a training, one a line, such as gamma: 1
 _OF_ONE_RUN = ("output_dir", "untrained", "weights_sha256")
 # An option of the command line -> what it replaces in the file besides itself.
 _HANGING_ON = {
-    "data": ("data_dir", "wardrobe_dir"),
-    "data_dir": ("data", "wardrobe_dir"),
-    **{f"wardrobe_{split}": ("wardrobe_dir",) for split in ("train", "val", "test")},
     "backbone": ("variant", "weights_sha256"),
     "weights": ("variant", "weights_sha256"),
 }
@@ -46,7 +44,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     if "untrained" in values:
         values = {name: value for name, value in values.items() if name not in _OF_ONE_RUN}
     try:
-        values = without_removed(values)
+        values = of_today(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     hints = get_type_hints(TrainConfig)
@@ -73,19 +71,24 @@ def without_replaced(values: dict[str, Any], given: Collection[str]) -> dict[str
 
     Args:
         values: as `read_recipe_file` gives them.
-        given: names of the options on the command line. Weights of categories and attributes
+        given: names of the options on the command line. Weights of categories
             are replaced one by one, and so stay.
     """
     replaced = {name for option in given for name in _HANGING_ON.get(option, ())} | set(given)
-    kept = {"loss_weights", "class_alpha"}
-    return {name: value for name, value in values.items() if name not in replaced - kept}
+    if "wardrobe_images" in given and str(values.get("data")).startswith("wardrobe:"):
+        replaced.add("data")  # others stand there
+    return {n: value for n, value in values.items() if n not in replaced - {"loss_weights"}}
 
 
 def recipe_text(config: TrainConfig) -> str:
     """Writes what `read_recipe_file` reads: the recipe, and what a config has otherwise."""
     usual = dataclasses.asdict(RECIPES[config.recipe](config.backbone))
     values = {
-        name: str(value) if isinstance(value, Path) else value
+        name: str(value)
+        if isinstance(value, Path)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
         for name, value in dataclasses.asdict(config).items()
         if name not in ("output_dir", "untrained") and value != usual[name]
     }
@@ -145,6 +148,10 @@ def _convert(value: Any, hint: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             raise ValueError("names with numbers, such as {fabric: 1.2}")
         return {name: _number(weight) for name, weight in value.items()}
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list) or not all(type(each) is int for each in value):
+            raise ValueError("a list such as [3000, 400, 400]")
+        return tuple(value)
     if hint is float:
         return _number(value)
     if hint in (str, Path):

@@ -21,7 +21,7 @@ def demo(backbone: str = "seresnet50") -> TrainConfig:
     return TrainConfig(
         recipe="demo",
         backbone=backbone,
-        representation="pooled",
+        heads="pooled",
         image_size=64,
         epochs=6,
         schedule="cosine",
@@ -32,7 +32,7 @@ def demo(backbone: str = "seresnet50") -> TrainConfig:
 def probe(backbone: str = "seresnet50") -> TrainConfig:
     """Trains heads on features of ImageNet weights: minutes on two CPU cores.
 
-        python scripts/train.py --recipe probe --backbone efficientnetlite0 --data-dir DIR
+        python scripts/train.py --recipe probe --backbone efficientnetlite0 --data DIR
 
     The backbone is frozen, so that each image and its mirror image pass through it once; the
     features are kept on disk. Weight decay and dropout are chosen on the validation images.
@@ -41,13 +41,12 @@ def probe(backbone: str = "seresnet50") -> TrainConfig:
         recipe="probe",
         backbone=backbone,
         weights="imagenet",
-        representation="pooled",
         heads="multiscale",
         image_size=image_size_of(known_backbone(backbone)),
         freeze_stages=-1,
         search_heads=True,
         tta="flip",
-        loss="cross_entropy",
+        gamma=0.0,
         learning_rate=1e-2,
         epochs=30,
         schedule="cosine",
@@ -59,7 +58,7 @@ def probe(backbone: str = "seresnet50") -> TrainConfig:
 def finetune(backbone: str = "seresnet50") -> TrainConfig:
     """Trains the heads, and then the upper stages with them, from ImageNet weights.
 
-        python scripts/train.py --recipe finetune --backbone efficientnetlite0 --data-dir DIR
+        python scripts/train.py --recipe finetune --backbone efficientnetlite0 --data DIR
 
     Lower stages and the statistics of batch norm stay those of ImageNet. The epochs of
     efficientnetlite0 are sized for a quarter of an hour with 5,000 images on two idle CPU cores.
@@ -68,7 +67,6 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
         recipe="finetune",
         backbone=backbone,
         weights="imagenet",
-        representation="pooled",
         heads="multiscale",
         image_size=image_size_of(known_backbone(backbone)),
         freeze_stages=_lower_stages(backbone),
@@ -78,7 +76,7 @@ def finetune(backbone: str = "seresnet50") -> TrainConfig:
         dropout=0.4,
         least_crop=0.5,
         jitter=0.5,
-        loss="cross_entropy",
+        gamma=0.0,
         learning_rate=2e-3,
         backbone_lr_scale=0.25,
         weight_decay=0.05,
@@ -99,7 +97,7 @@ def _lower_stages(backbone: str) -> int:
 def strong(backbone: str = "seresnet50") -> TrainConfig:
     """Trains for the score and not for the history, on photographs, without ImageNet.
 
-        python scripts/train.py --recipe strong --backbone seresnet50 --data-dir DIR
+        python scripts/train.py --recipe strong --backbone seresnet50 --data DIR
 
     Its parts are synthetic pretraining on drawings, jitter, random erasing that grows over the
     epochs, attention heads, cross-entropy (focal loss of gamma = 0), batches of 16 for twice as
@@ -110,14 +108,13 @@ def strong(backbone: str = "seresnet50") -> TrainConfig:
         recipe="strong",
         backbone=backbone,
         weights="wardrobe",
-        representation="pooled",
         heads="attention",
         image_size=64,
         jitter=0.5,
         erase=0.5,
         grow_epochs=30,
         tta="crops",
-        loss="cross_entropy",
+        gamma=0.0,
         batch_size=16,
         epochs=30,
         schedule="cosine",
@@ -128,7 +125,7 @@ def strong(backbone: str = "seresnet50") -> TrainConfig:
 def report(backbone: str = "seresnet50") -> TrainConfig:
     """Trains as the report did: X. Li 2021, DeepFashion Attribute Prediction Challenge Report.
 
-        python scripts/train.py --recipe report --backbone seresnet50 --data-dir DIR
+        python scripts/train.py --recipe report --backbone seresnet50 --data DIR
 
     Crop, squash to 224 px, flip; focal loss with gamma = 2 and the weights of
     eq. 7; Adam at 1e-3, constant; batches of 32; 30 epochs; the best epoch by

@@ -203,7 +203,6 @@ class Run:
         split: str,
         data: str | None = None,
         schema: Path | None = None,
-        data_dir: Path | None = None,
     ) -> Split:
         """Reads a split of the data set the run was trained on, or of another one.
 
@@ -211,14 +210,13 @@ class Run:
             split: "train", "val" or "test".
             data: as ``--data``; None = the run's own.
             schema: file of the data's schema; None = the run's, where the data bear no own.
-            data_dir: as ``--data-dir``; None = `data`.
 
         Raises:
             InputError: the data set cannot be used, or has another schema than the run.
         """
         source = self.config
-        if data is not None or data_dir is not None:
-            source = replace(source, data=data, data_dir=data_dir, wardrobe_dir=None)
+        if data is not None:
+            source = replace(source, data=data)
         wanted = Schema.load(schema) if schema else self.schema
         check_images = self.config.on_bad_image == "error"
         (found,) = open_splits(source, [split], wanted, check_images)

@@ -59,13 +59,13 @@ def build_initial_model(
             config.backbone,
             variant=config.variant,
             offline=config.offline,
-            top=config.representation == "logits",
+            top=config.heads == "logits",
         )
         sha256 = weights.file.sha256
         # What drawings have taught may have been trained again since.
         if config.weights_sha256 not in (None, sha256) and not is_drawn:
             raise InputError(
-                f"{weights.file.path} has the SHA-256 {sha256}, but --weights-sha256 is "
+                f"{weights.file.path} has the SHA-256 {sha256}, but --weights names "
                 f"{config.weights_sha256}: this is another file than the one that was meant."
             )
         config = replace(config, variant=weights.variant, weights_sha256=sha256)
@@ -107,7 +107,6 @@ def _build(schema: Schema, config: TrainConfig) -> keras.Model:
         schema,
         config.backbone,
         image_size=config.image_size,
-        representation=config.representation,
         fc_layers=config.fc_layers,
         heads=config.heads,
         dropout=config.dropout,
@@ -188,8 +187,7 @@ def compile_model(
     Returns:
         A compiled model that shares all layers with `model`.
     """
-    gamma = config.gamma if config.loss == "focal" else 0.0
-    losses = {category: FocalLoss(gamma, config.alpha_of(schema, category)) for category in schema}
+    losses = {category: FocalLoss(config.gamma) for category in schema}
     trained = model if from_features else fold_model(model)
     inputs = shared_features(model) if from_features else trained.inputs
     outputs = {category: trained.output[category] for category in schema}

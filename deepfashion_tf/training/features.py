@@ -95,10 +95,10 @@ class Extractor:
         config = self.config
         settings = [
             *(_VERSION, tf.__version__, keras.__version__, config.variant, config.heads),
-            *(config.representation, config.image_size, config.precision),
+            *(config.image_size, config.precision),
         ]
         digest = hashlib.sha256(as_json(settings).encode())
         for array in backbone_of(self.model).get_weights():
             digest.update(np.ascontiguousarray(array))
-        base = config.cache_dir or keras_cache() / "deepfashion_tf-features"
+        base = config.cache_folder or keras_cache() / "deepfashion_tf-features"
         return base / f"features-{layer_name(config.backbone)}-{digest.hexdigest()[:24]}"

@@ -38,8 +38,8 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         demo(),
         backbone=config.backbone,
         variant=config.variant or default_variant(config.backbone),
-        representation=config.representation,
-        heads="attention",  # heads of another kind begin anew
+        # Heads of another kind begin anew; logits alone need the layers that make them.
+        heads="logits" if config.heads == "logits" else "attention",
         weights="none",
         image_size=min(SIZE, config.image_size),
         # The network is to meet garments as large in their crops as the run's will be. Whole
@@ -47,8 +47,7 @@ def head_start_config(config: TrainConfig) -> TrainConfig:
         box_padding=config.box_padding if config.crop else 0.0,
         jitter=0.5,
         epochs=EPOCHS,
-        wardrobe_train=DRAWINGS,
-        wardrobe_test=1,
+        wardrobe_images=(DRAWINGS, 400, 1),
     )
     return replace(wanted, output_dir=_directory(wanted))
 

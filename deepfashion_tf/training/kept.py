@@ -101,7 +101,7 @@ class Kept:
                 raise
             raise InputError(
                 f"The disk is full: {self.folder} keeps the {self.what} that were computed so "
-                f"far. Free some space, or name another folder with --cache-dir; the same command "
+                f"far. Free some space, or name another folder with --cache; the same command "
                 f"goes on."
             ) from error
 

@@ -33,7 +33,7 @@ def open_readers(
         try:
             opened.append(
                 _open_cached(split, config, skipped)
-                if config.cache
+                if config.cache != "none"
                 else _open_direct(split, config, skipped)
             )
         except BadImages as error:
@@ -76,7 +76,7 @@ def plain_reader(
     size = image_size or config.image_size
     if size == config.image_size:
         return reader
-    if config.on_bad_image == "skip" and not config.cache:
+    if config.on_bad_image == "skip" and config.cache == "none":
         return SkippingReader(split, size, skipped.note_later)
     return DirectReader(split, size)
 
@@ -86,8 +86,8 @@ def _open_cached(split: Split, config: TrainConfig, skipped: SkippedImages) -> t
     while True:
         try:
             with progress_bar(f"reading {split.name} images", len(split)) as on_progress:
-                if config.cache_dir:
-                    reader = disk_reader(split, config.image_size, config.cache_dir, on_progress)
+                if folder := config.cache_folder:
+                    reader = disk_reader(split, config.image_size, folder, on_progress)
                 else:
                     reader = cached_reader(split, config.image_size, on_progress)
                 return split, reader

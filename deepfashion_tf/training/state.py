@@ -231,8 +231,8 @@ def fingerprint_of(config: TrainConfig, splits: list[Split]) -> str:
     # What is as usual is left out, so that options that came later change nothing.
     usual = asdict(TrainConfig())
     values = {name: value for name, value in asdict(config).items() if value != usual[name]}
-    places = ("output_dir", "data", "data_dir", "schema", "wardrobe_dir", "cache_dir")
-    for name in (*places, "offline", "cache"):
+    places = ("output_dir", "data", "schema", "cache")
+    for name in (*places, "offline"):
         values.pop(name, None)
     if config.teacher:
         values["teacher"] = config.teacher.name

@@ -115,7 +115,7 @@ def _folder(teacher: Run, config: TrainConfig) -> Path:
         digest = hashlib.file_digest(file, "sha256")
     settings = [_VERSION, tf.__version__, keras.__version__, teacher.config.tta]
     digest.update(as_json([*settings, str(teacher.normalization)]).encode())
-    base = config.cache_dir or keras_cache() / "deepfashion_tf-features"
+    base = config.cache_folder or keras_cache() / "deepfashion_tf-features"
     return base / f"teacher-{digest.hexdigest()[:24]}"
 
 

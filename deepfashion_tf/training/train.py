@@ -123,7 +123,7 @@ def _train_head_start(wanted: TrainConfig, runtime: Runtime, termination: Termin
         if head_start.is_ready(wanted):
             return
         console.print(
-            f"Drawings first: {wanted.wardrobe_train} of them, {wanted.epochs} epochs at "
+            f"Drawings first: {wanted.wardrobe_images[0]} of them, {wanted.epochs} epochs at "
             f"{wanted.image_size} px. What comes out is kept for all later runs, in {directory}.",
             soft_wrap=True,
         )
@@ -166,9 +166,10 @@ def _train(
         config = check_labels(train_split, val_split, config)
     trained = [category for category in schema if category not in config.untrained]
     splits = [split.select(trained) for split in (train_split, val_split)]
-    for name in ("teacher", "cache_dir"):
-        if path := getattr(config, name):
-            config = replace(config, **{name: absolute(path)})
+    if config.teacher:
+        config = replace(config, teacher=absolute(config.teacher))
+    if folder := config.cache_folder:
+        config = replace(config, cache=str(absolute(folder)))
     targets = None
     if config.teacher:
 
@@ -176,7 +177,7 @@ def _train(
             return plain_reader(splits[0], train_reader, config, skipped, image_size)
 
         targets = taught_labels(config, splits[0], plain)
-    config = replace(config, **located(config))
+    config = replace(config, data=located(config))
     if config.weights == head_start.SOURCE and not _is_begun(schema, config, options):
         _train_head_start(head_start.head_start_config(config), runtime, termination)
     readers = [train_reader, val_reader]
@@ -191,7 +192,7 @@ def _train(
         except tf.errors.OpError as error:
             if runtime.is_loss(error):
                 raise
-            found = [] if config.cache else find_bad_images([train_split, val_split])
+            found = [] if config.cache != "none" else find_bad_images([train_split, val_split])
             kept = (
                 f"What was computed is kept. Replace them, and go on with "
                 f"--resume {job.run.directory}"

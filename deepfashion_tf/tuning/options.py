@@ -51,9 +51,8 @@ def parse_tune_command(description: str, args: Sequence[str] | None = None) -> T
     Raises:
         InputError: a value out of its range, or a recipe file that cannot be used.
     """
-    command, _ = parse_with_recipe(
-        TuneCommand, "tune", description, args, own=SearchOptions, search=SearchOptions()
-    )
+    own = SearchOptions()
+    command, _ = parse_with_recipe(TuneCommand, "tune", description, args, own=own, search=own)
     config = command.config
     if not config.output_dir:
         folder = Path("tuning") / f"{layer_name(config.backbone)}-{config.recipe}"

@@ -71,12 +71,12 @@ def tune(base: TrainConfig, options: SearchOptions) -> int:
 def _open(base: TrainConfig, splits: Sequence[Split]) -> Study:
     directory, schema = base.output_dir, splits[0].schema
     # What names files works from any folder, as best.yaml will hold it.
-    places = {
-        name: absolute(path)
-        for name in ("schema", "wardrobe_dir", "cache_dir")
-        if (path := getattr(base, name)) is not None
-    }
-    base = replace(base, **places, **({} if base.is_wardrobe else located(base)))
+    places = {"data": located(base)}
+    if base.schema:
+        places["schema"] = absolute(base.schema)
+    if folder := base.cache_folder:
+        places["cache"] = str(absolute(folder))
+    base = replace(base, **places)
     space = Space.around(base.for_schema(schema), splits[0].labelled_categories())
     return Study(directory, space, splits)
 

@@ -59,7 +59,7 @@ class Space:
             labelled: categories in which some training image is labelled.
         """
         found = []
-        if base.loss == "focal":
+        if base.gamma:
             found.append(
                 Parameter("gamma", base.gamma, 0.0, max(_MOST_GAMMA, base.gamma), is_log=False)
             )

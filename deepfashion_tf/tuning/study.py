@@ -18,7 +18,8 @@ from deepfashion_tf.data.split import Split
 from deepfashion_tf.documents import as_json
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.outputs import check_local
-from deepfashion_tf.runs.config import TrainConfig, without_removed
+from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.older import of_today
 from deepfashion_tf.tuning.space import Space
 
 STUDY_FILE = "study.db"
@@ -29,10 +30,7 @@ _WARMUP = 1 / 3  # of the epochs, in which no trial is ended
 _BASE, _FORGIVEN = "base", "forgiven"  # attributes of the study
 _DEFAULT, _FAILURE = "is_default", "failure"  # and of its trials
 # Where the data lie may change; their digest says whether they are the same.
-_PLACES = (
-    *("data", "data_dir", "schema", "output_dir", "wardrobe_dir", "cache_dir"),
-    *("untrained", "offline"),
-)
+_PLACES = (*("data", "schema", "output_dir", "cache", "untrained", "offline"),)
 
 
 class Study:
@@ -80,7 +78,7 @@ class Study:
         if known is None:
             self._study.set_user_attr(_BASE, wanted)
             return
-        known = without_removed(known)
+        known = of_today(known)
         differences = [
             "other data"
             if name == "data"

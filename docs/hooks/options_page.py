@@ -1,27 +1,14 @@
 """Fills the page of all training options from the dataclasses that define them."""
 
-from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.option_help import GROUPS, option_texts, values_of
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
-from deepfashion_tf.runs.short_help import all_options, option_texts
 
 PAGE = "options.md"
 MARK = "<!-- options -->"
-# The first option of each group, in the order of the dataclasses.
-GROUPS = {
-    "image_column": "Tables and images",
-    "recipe": "Data and recipe",
-    "backbone": "Model and weights",
-    "image_size": "Crops and augmentation",
-    "loss": "Loss and probabilities",
-    "batch_size": "Optimization",
-    "wardrobe_train": "Wardrobe",
-    "strategy": "Execution",
-}
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -31,15 +18,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def options_text() -> str:
     """Returns a heading and a table for each group of options."""
+    kinds = (TrainConfig, RuntimeOptions)
+    texts = {name: text for kind in kinds for name, text in option_texts(kind)}
+    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
+    known = {field.name: field for kind in kinds for field in fields(kind)}
     lines: list[str] = []
-    for kind in (TrainConfig, RuntimeOptions):
-        texts, hints = dict(option_texts(kind)), get_type_hints(kind)
-        for field in fields(kind):
-            if field.name in GROUPS:
-                lines += ["", f"## {GROUPS[field.name]}", ""]
-                lines += ["| option | values | default | effect |", "|---|---|---|---|"]
-            if field.name in all_options():
-                lines.append(_row(field, hints[field.name], texts[field.name]))
+    for group, names in GROUPS.items():
+        lines += ["", f"## {group.capitalize()}", ""]
+        lines += ["| option | values | default | effect |", "|---|---|---|---|"]
+        lines += [_row(known[name], hints[name], texts[name]) for name in names]
     return "\n".join(lines)
 
 
@@ -47,22 +34,8 @@ def _row(field: Field, hint: Any, text: str) -> str:
     option = f"`--{field.name.replace('_', '-')}`"
     if hint is bool:
         option += f", `--no-{field.name.replace('_', '-')}`"
-    values = ", ".join(_values(hint))
+    values = values_of(hint).strip("{}").replace(",", ", ").lower() or "flag"
     return f"| {option} | {values} | {_default(field)} | {text.replace('|', chr(92) + '|')} |"
-
-
-def _values(hint: Any) -> Iterator[str]:
-    names = {bool: "flag", int: "integer", float: "number", str: "text", Path: "path"}
-    if get_origin(hint) is Literal:
-        yield from (f"`{value}`" for value in get_args(hint))
-    elif get_origin(hint) is dict:
-        yield "names and numbers"
-    elif hint in names:
-        yield names[hint]
-    else:
-        for part in get_args(hint):
-            if part is not type(None):
-                yield from _values(part)
 
 
 def _default(field: Field) -> str:
@@ -70,4 +43,6 @@ def _default(field: Field) -> str:
         return ""
     if isinstance(field.default, bool):
         return "on" if field.default else "off"
+    if isinstance(field.default, tuple):
+        return f"`{' '.join(map(str, field.default))}`"
     return f"`{field.default}`"

@@ -83,7 +83,7 @@ class ApplicationWeights:
             if isinstance(error, InputError):
                 raise
             reason = printable(" ".join(str(error).split())[:200])
-            advice = "say --representation pooled, or " if self.has_top else ""
+            advice = "say --heads pooled, or " if self.has_top else ""
             raise InputError(
                 f"{self.source} does not fit {self.variant} at {size} pixels, and nothing of it "
                 f"was loaded ({reason}): {advice}name weights of this network."

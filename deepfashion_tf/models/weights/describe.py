@@ -37,7 +37,7 @@ def describe(path: Path) -> list[tuple[str, str]]:
         ("variant", ", ".join(fitting) + (" alike: say --variant" if len(fitting) > 1 else "")),
         *(("network", text) for text in dict.fromkeys(_architecture(name) for name in fitting)),
         ("normalization", variant.normalization),
-        ("top", "1000 logits" if weights.has_top else "none: --representation pooled alone"),
+        ("top", "1000 logits" if weights.has_top else "none: all --heads but logits"),
         ("parameters", f"{sum(tensor.size for tensor in kept):,} in the file"),
         ("", f"{network.count_params():,} in the network, {representation}"),
         ("would not load", faults or "nothing: all of it fits"),

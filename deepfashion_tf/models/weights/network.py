@@ -179,8 +179,8 @@ def load_weights(weights: Weights | ApplicationWeights, network: keras.Model) ->
     variables = {_path(variable): variable for variable in network.weights}
     if "predictions/kernel" in variables and not weights.has_top:
         raise InputError(
-            f"{weights.source} has no top, the 1000-d ImageNet output that --representation "
-            f"logits reads: say --representation pooled, or name weights with a top."
+            f"{weights.source} has no top, the 1000-d ImageNet output that --heads "
+            f"logits reads: say --heads pooled, or name weights with a top."
         )
     result = fit(weights, network)
     if result.faults:
