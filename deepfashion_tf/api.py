@@ -25,6 +25,7 @@ from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.variants import find_variant, known_backbone, published_variant
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.older import REPLACED
 from deepfashion_tf.runs.options import recipe_for
 from deepfashion_tf.runs.run import Run
 from deepfashion_tf.runs.runtime_options import RuntimeOptions
@@ -301,12 +302,7 @@ def train(
     from deepfashion_tf.evaluation.finish import finish_run
     from deepfashion_tf.training.train import train as train_run
 
-    known = [field.name for field in fields(TrainConfig) if field.name != "untrained"]
-    for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise TypeError(f"train() has no option {name!r}{hint}")
+    _check_names(options)
     if data is not None:
         options["data"] = fspath(data)
     if "output_dir" in options:
@@ -326,6 +322,17 @@ def train(
     finally:
         console.quiet = before
     return Model(trained.run.directory)
+
+
+def _check_names(options: dict[str, Any]) -> None:
+    known = [field.name for field in fields(TrainConfig) if field.name != "untrained"]
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            if name in REPLACED:
+                hint = f"; today it is {REPLACED[name]}"
+            raise TypeError(f"train() has no option {name!r}{hint}")
 
 
 def dataset(
@@ -382,13 +389,7 @@ def dataset(
     if not training:
         return pipeline.evaluation_dataset(found, reader, normalization, batch_size=batch_size)
     batches = pipeline.training_dataset(
-        found,
-        reader,
-        normalization,
-        batch_size=batch_size,
-        epochs=None,
-        seed=seed,
-        augmentation=pipeline.FLIP,
+        found, reader, normalization, batch_size=batch_size, epochs=None, seed=seed
     )
     steps = pipeline.steps_per_epoch(found, batch_size)
     return batches.apply(tf.data.experimental.assert_cardinality(steps))

@@ -239,6 +239,8 @@ def test_train(wardrobe, tmp_path, monkeypatch, capsys):
 def test_train_refuses_what_it_does_not_know(tmp_path):
     with pytest.raises(TypeError, match="no option 'epoch'; did you mean epochs"):
         df.train(tmp_path, epoch=3)
+    with pytest.raises(TypeError, match="no option 'loss'; today it is --gamma 0"):
+        df.train(loss="focal")
     with pytest.raises(InputError, match="--recipe is 'x'"):
         df.train(tmp_path, recipe="x")
 

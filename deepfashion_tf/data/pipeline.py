@@ -75,19 +75,23 @@ def training_dataset(
         rows = tf.data.Dataset.from_tensor_slices((order, plan.counted, drawn))
         return rows.skip(tf.where(epoch == first_epoch, np.int64(plan.places_before(done)), 0))
 
-    if epochs is None:
-        numbers = itertools.count(first_epoch)
-        number = functools.partial(
-            tf.numpy_function, lambda: np.int64(next(numbers)), [], tf.int64, stateful=True
-        )
-        passes = tf.data.Dataset.range(1).map(as_written(lambda _: tf.ensure_shape(number(), [])))
-    else:
-        passes = tf.data.Dataset.range(first_epoch, epochs)
+    passes = _epochs_from(first_epoch, epochs)
     # One stream of images, so that readers never wait for an epoch's end.
     sizes = np.roll(plan.sizes, -done)  # `rebatch` begins again at their end
     rows = passes.flat_map(draw_epoch)
     batches = reader.batches(rows, lambda items: items.batch(int(sizes[0])).rebatch(sizes))
     return _finished(batches, split, normalization, augmentation, targets)
+
+
+def _epochs_from(first: int, epochs: int | None) -> tf.data.Dataset:
+    """Makes a dataset of the numbers of epochs, or of one number, the next one in each pass."""
+    if epochs is not None:
+        return tf.data.Dataset.range(first, epochs)
+    numbers = itertools.count(first)
+    number = functools.partial(
+        tf.numpy_function, lambda: np.int64(next(numbers)), [], tf.int64, stateful=True
+    )
+    return tf.data.Dataset.range(1).map(as_written(lambda _: tf.ensure_shape(number(), [])))
 
 
 def batch_rows(

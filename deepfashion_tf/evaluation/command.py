@@ -59,25 +59,7 @@ def evaluate_command(options: Options) -> None:
         asked, split, skipped, calibrate, options.engine, options.recall_price
     )
     seconds = time.monotonic() - began
-    path = run.metrics_path(split, is_own)
-    if answered.engine != "tensorflow":
-        # The scores of the model itself stay what they are.
-        path = path.with_stem(f"{path.stem}-{answered.engine}")
-    if tta != run.config.tta:
-        path = path.with_stem(f"{path.stem}-{tta}")
-    answers, report = (
-        path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
-        for kind, suffix in (("answers", ".csv"), ("report", ".html"))
-    )
-    check_outputs(
-        {
-            "The file": path,
-            "The table": answers,
-            "The page": report,
-            "The corrections": relabel_path(report),
-        },
-        [options.data, options.schema],
-    )
+    path, answers, report = _outputs(options, run, split, answered.engine, tta)
     scores = answered.scores()
     which = list_some([f"{key} {fault}" for key, fault in skipped.faults.items()])
     print_scores(scores, str(options.run), run.config.untrained, (len(skipped), which))
@@ -96,6 +78,30 @@ def evaluate_command(options: Options) -> None:
     if options.report:
         write_report(run, answered, scores, report)
         console.print(f"Report: {report}  Mistakes: {relabel_path(report)}", soft_wrap=True)
+
+
+def _outputs(
+    options: Options, run: Run, split: Split, engine: str, tta: Views
+) -> tuple[Path, Path, Path]:
+    """Names the files of scores and answers, and the page.
+
+    Raises:
+        InputError: one of them would take the place of what is read.
+    """
+    path = run.metrics_path(split, options.data is None)
+    if engine != "tensorflow":
+        # The scores of the model itself stay what they are.
+        path = path.with_stem(f"{path.stem}-{engine}")
+    if tta != run.config.tta:
+        path = path.with_stem(f"{path.stem}-{tta}")
+    answers, report = (
+        path.with_name(path.name.replace("metrics", kind, 1)).with_suffix(suffix)
+        for kind, suffix in (("answers", ".csv"), ("report", ".html"))
+    )
+    corrections = relabel_path(report)
+    written = {"The file": path, "The table": answers, "The page": report}
+    check_outputs({**written, "The corrections": corrections}, [options.data, options.schema])
+    return path, answers, report
 
 
 def _print_outdated(run: Run) -> None:

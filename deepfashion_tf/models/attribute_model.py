@@ -1,7 +1,7 @@
 """The many-headed model: backbone, optional fully connected layers, one softmax a category."""
 
 import json
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 
 import keras
@@ -35,54 +35,36 @@ def build_model(
 ) -> keras.Model:
     """Builds the report's model with random weights, or on a backbone of your own.
 
-    A backbone of your own keeps its weights, of which it is given a copy. The model takes the
-    pixels that the backbone was trained on; it normalizes nothing that the backbone does not:
+    A backbone of your own gives a copy of its weights, and takes the pixels that it was trained
+    on. The model normalizes nothing that the backbone does not:
 
-        import keras
-        from deepfashion_tf.models.attribute_model import build_model
-        from deepfashion_tf.schema import builtin_schema
-
-        backbone = keras.Sequential(
-            [
-                keras.Input((64, 64, 3)),
-                keras.layers.Rescaling(1 / 255),
-                keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
-                keras.layers.Conv2D(32, 3, strides=2, activation="relu"),
-            ]
-        )
+        backbone = keras.applications.MobileNetV3Small((64, 64, 3), include_top=False, weights=None)
         model = build_model(builtin_schema(), backbone)
         model.predict(keras.random.uniform((2, 64, 64, 3), 0, 255))["fabric"].shape  # (2, 6)
 
     Args:
         schema: the categories, one head each.
         backbone: a key of BACKBONES, keras:NAME for a network of keras.applications, or a
-            functional Keras model of one image input. What it gives, the average of feature
-            maps ``[batch, rows, columns, channels]`` or features ``[batch, width]``, is then
-            what "logits" and "pooled" heads read.
-        image_size: side of the square input in pixels. None = 224, or the size that a backbone
-            of your own is for.
+            functional Keras model of one image input. "logits" and "pooled" heads read what it
+            gives: feature maps, averaged over their places, or features ``[batch, width]``.
+        image_size: side of the square input in pixels. None = that of your own backbone, or 224.
         fc_layers: fully connected ReLU layers between backbone and heads: 0, 2 or 4.
-        heads: "logits": all read the 1000-d ImageNet output; "pooled": all read the average of
-            the last feature map; "multiscale": all read, beside it, the averages of the maps
-            that end the stages from an eighth of the image's side on, standardized;
-            "attention": each reads, beside it, its own weighted averages of two of these maps:
-            see `AttentionPooling`.
+        heads: "logits": all read the 1000-d ImageNet output; "pooled": the average of the last
+            feature map; "multiscale": beside it the averages of the maps that end the stages from
+            an eighth of the image's side on, standardized; "attention": each reads, beside it, its
+            own weighted averages of two of these maps: see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
-        untrained: categories that no label will teach: their answers are the same for
-            all attributes, so that nobody takes chance for knowledge.
+        untrained: categories without labels: their answers are the same for all attributes.
         precision: name of the Keras dtype policy of all but the heads: "float32",
             "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
     Returns:
-        A Functional model from normalized images, float32 ``[batch, size, size, 3]``,
-        to a dict category -> probabilities, float32 ``[batch, classes]``. The output
-        layers bear the categories' names.
+        A Functional model from normalized images, float32 ``[batch, size, size, 3]``, to a dict
+        category -> probabilities, float32 ``[batch, classes]``. Output layers have these names.
 
     Raises:
-        ValueError: an unknown backbone, variant or kind of heads, or another
-            `fc_layers`, which attention heads have none of; no such stage; an image too small;
-            or a backbone of your own that is no such model.
+        ValueError: an unknown name, `fc_layers` with attention, an image too small, no such model.
     """
     if fc_layers not in (0, 2, 4):
         raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
@@ -90,37 +72,50 @@ def build_model(
         raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
     if heads == "attention" and fc_layers:
         raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
-    own = None if isinstance(backbone, str) else backbone
-    if own is not None and variant:
-        raise ValueError("a backbone of your own has no variant")
-    image_size = image_size or (own is not None and _side_of(own)) or 224
-    images = keras.Input((image_size, image_size, 3), name="images")
     with _dtype_policy(precision):
-        if own is not None:
-            network = clone_network(own, image_size, "backbone")
-        else:
-            output = "logits" if heads == "logits" else "pooled"
-            network = build_backbone(backbone, image_size, output, variant)
+        network = _network(backbone, image_size, heads, variant)
+    images = keras.Input(network.input_shape[1:], name="images")
+    of_category = _read_by_heads(network(images), schema, heads, fc_layers, precision)
+    outputs = {
+        category: _softmax_head(category, len(schema[category]), dropout, category in untrained)(x)
+        for category, x in zip(schema, of_category, strict=True)
+    }
+    return keras.Model(images, outputs, name=f"{network.name}_attributes")
+
+
+def _network(
+    backbone: str | keras.Model, image_size: int | None, heads: str, variant: str | None
+) -> keras.Model:
+    """Builds the backbone, with the feature maps that heads read among its outputs."""
+    if isinstance(backbone, str):
+        output = "logits" if heads == "logits" else "pooled"
+        network = build_backbone(backbone, image_size or 224, output, variant)
+    elif variant:
+        raise ValueError("a backbone of your own has no variant")
+    else:
+        network = clone_network(backbone, image_size or _side_of(backbone) or 224, "backbone")
     if heads in ("multiscale", "attention"):
         maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)
     for layer in batch_norms(network):
         # Of several replicas: by the statistics of the whole batch.
         layer.synchronized = True
-    features = network(images)
-    of_category = _read_by_heads(features, schema, heads, fc_layers, precision)
-    outputs = {}
-    for (category, attributes), features in zip(schema.items(), of_category, strict=True):
-        x = layers.Dropout(dropout, name=f"{category}_dropout")(features)
-        # In float32 whatever the precision of the rest: a loss takes logarithms of it.
-        outputs[category] = layers.Dense(
-            len(attributes),
-            activation="softmax",
-            kernel_initializer="zeros" if category in untrained else "glorot_uniform",
-            dtype="float32",
-            name=category,
-        )(x)
-    return keras.Model(images, outputs, name=f"{network.name}_attributes")
+    return network
+
+
+def _softmax_head(
+    category: str, classes: int, dropout: float, is_untrained: bool
+) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    drop = layers.Dropout(dropout, name=f"{category}_dropout")
+    # In float32 whatever the precision of the rest: a loss takes logarithms of it.
+    dense = layers.Dense(
+        classes,
+        activation="softmax",
+        kernel_initializer="zeros" if is_untrained else "glorot_uniform",
+        dtype="float32",
+        name=category,
+    )
+    return lambda features: dense(drop(features))
 
 
 def _read_by_heads(features, schema: Schema, heads: str, fc_layers: int, precision: str) -> list:

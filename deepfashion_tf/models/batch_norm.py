@@ -59,17 +59,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+def _sum_over_replicas(vectors: list) -> list:
+    replicas = tf.distribute.get_replica_context()
+    total = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(vectors, axis=0))
+    return tf.split(total, [vector.shape[0] for vector in vectors])
+
+
 def synchronized_batch_norm(images, gamma, beta, epsilon: float):
     """Normalizes by the mean and variance over the images of all replicas.
 
-    One all-reduce forward and one backward, of vectors of as many numbers as there are
-    channels; what reads whole feature maps are fused kernels. Keras' own takes three forward
-    and three backward and composes the rest. Statistics are joined in 64 bits: the mean of
-    squares minus the squared mean loses digits otherwise.
+    One all-reduce of vectors forward and one backward, and fused kernels. Keras' own takes three
+    each, and composes the rest. Statistics are joined in 64 bits, which keeps their digits.
 
     Args:
-        images: float ``[batch, height, width, channels]``, of one replica; replicas may
-            have different numbers of them.
+        images: float ``[batch, height, width, channels]`` of one replica, any number of them.
         gamma: float32 ``[channels]``.
         beta: as `gamma`.
         epsilon: added to the variance.
@@ -78,13 +81,8 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
         The normalized images, and float32 mean and (biased) variance ``[channels]``, through
         which no gradient flows.
     """
-    replicas = tf.distribute.get_replica_context()
     gamma, beta = tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
     channels = images.shape[-1]
-
-    def sum_over_replicas(vectors: list) -> list:
-        total = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(vectors, axis=0))
-        return tf.split(total, [vector.shape[0] for vector in vectors])
 
     @with_gradient
     def normalize(images, gamma, beta):
@@ -94,7 +92,7 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
         variance *= _biased(images)
         mean, variance = tf.cast(mean, tf.float64), tf.cast(variance, tf.float64)
         own = tf.cast(tf.size(images) / channels, tf.float64)
-        count, total, squares = sum_over_replicas(
+        count, total, squares = _sum_over_replicas(
             [own[None], own * mean, own * (variance + tf.square(mean))]
         )
         mean = total / count
@@ -115,10 +113,9 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
                 epsilon=epsilon,
                 is_training=False,
             )
-            # As if mean and variance were constants; what flows through them is linear in
-            # the images, with sums over all replicas for coefficients.
+            # What flows through mean and variance is linear in the images.
             of_images, of_gamma, of_beta = frozen[:3]
-            all_gamma, all_beta = sum_over_replicas([of_gamma, of_beta])
+            all_gamma, all_beta = _sum_over_replicas([of_gamma, of_beta])
             inverse = tf.math.rsqrt(variance + epsilon)
             slope = gamma * tf.square(inverse) * all_gamma / count
             offset = gamma * inverse * all_beta / count - slope * mean

@@ -59,33 +59,44 @@ def clone_network(
         # The policy in force, not the one that the network was built in.
         config.pop("dtype", None)
         config["name"] = names[id(layer)]
-        kind = type(layer)
         if replace and (other := replace(layer, config)):
             return other
-        if kind is layers.BatchNormalization:
+        if type(layer) is layers.BatchNormalization:
             config["momentum"] = min(config["momentum"], BATCH_NORM_MOMENTUM)
-            kind = FusedBatchNormalization
-        elif kind is layers.GlobalAveragePooling2D and layer.data_format == "channels_last":
-            kind = MapAverage
-        elif kind is layers.DepthwiseConv2D:
-            kind = DepthwiseConv2D
-        elif kind is layers.Conv2D and layer.groups > 1:
-            kind = ChannelConv2D
-        return kind.from_config(config)
+        return _kind_of(layer).from_config(config)
 
     images = keras.Input((image_size, image_size, 3), name="images")
     copy = keras.models.clone_model(network, input_tensors=images, clone_function=clone)
     if weights:
         copy_layers(network, copy)
-    x = copy.output
+    return keras.Model(images, _pooled(copy, network.name), name=name)
+
+
+def _kind_of(layer: keras.Layer) -> type[keras.Layer]:
+    """Returns the layer of this project that computes what one of Keras' does, and faster."""
+    kind = type(layer)
+    if kind is layers.BatchNormalization:
+        return FusedBatchNormalization
+    if kind is layers.GlobalAveragePooling2D and layer.data_format == "channels_last":
+        return MapAverage
+    if kind is layers.DepthwiseConv2D:
+        return DepthwiseConv2D
+    if kind is layers.Conv2D and layer.groups > 1:
+        return ChannelConv2D
+    return kind
+
+
+def _pooled(network: keras.Model, name: str) -> keras.KerasTensor:
+    """Returns a network's features, or the averages of its feature maps."""
+    x = network.output
     if len(x.shape) == 4:
         x = MapAverage(name="pooled_average")(x)
     if len(x.shape) != 2 or x.shape[-1] is None:
         raise ValueError(
-            f"the model {network.name} gives {tuple(copy.output.shape)}: a backbone gives feature "
+            f"the model {name} gives {tuple(network.output.shape)}: a backbone gives feature "
             f"maps [batch, rows, columns, channels] or features [batch, width]"
         )
-    return keras.Model(images, x, name=name)
+    return x
 
 
 def _check_input(network: keras.Model, image_size: int) -> None:

@@ -11,7 +11,7 @@ from deepfashion_tf.files import is_folder
 from deepfashion_tf.models.attribute_model import backbone_of, build_model, freeze, shared_features
 from deepfashion_tf.models.folding import fold_model
 from deepfashion_tf.models.variants import default_variant
-from deepfashion_tf.models.weights import find_weights, load_weights
+from deepfashion_tf.models.weights import Weights, find_weights, load_weights
 from deepfashion_tf.progress import console
 from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.runs.run import MODEL_FILE, Run
@@ -77,16 +77,23 @@ def build_initial_model(
     keras.utils.set_random_seed(config.seed)
     model = _build(schema, config)
     if weights:
-        load_weights(weights, backbone_of(model))
-        heads = ""
-        if is_drawn or _is_run(weights.file.path):
-            trained = Run.load(weights.file.path.parent)
-            copied = head_start.copy_heads(trained, model, schema, config.untrained)
-            heads = f", with its heads for {', '.join(copied)}" if copied else ", without its heads"
-        console.print(
-            f"weights: {weights.file.path} for {config.variant}{heads}", style="dim", soft_wrap=True
-        )
+        _load_weights(weights, model, schema, config, is_drawn or _is_run(weights.file.path))
     return config, model
+
+
+def _load_weights(
+    weights: Weights, model: keras.Model, schema: Schema, config: TrainConfig, has_heads: bool
+) -> None:
+    """Loads weights into a model, with the heads of the run that they are of, and says so."""
+    load_weights(weights, backbone_of(model))
+    heads = ""
+    if has_heads:
+        trained = Run.load(weights.file.path.parent)
+        copied = head_start.copy_heads(trained, model, schema, config.untrained)
+        heads = f", with its heads for {', '.join(copied)}" if copied else ", without its heads"
+    console.print(
+        f"weights: {weights.file.path} for {config.variant}{heads}", style="dim", soft_wrap=True
+    )
 
 
 def _is_run(path: Path) -> bool:

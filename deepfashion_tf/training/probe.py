@@ -1,6 +1,6 @@
 """Heads on features that do not change: trained for several settings at once, in seconds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -67,20 +67,37 @@ def search_heads(
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2.
     """
     pairs = [(decay, dropout) for dropout in DROPOUTS for decay in WEIGHT_DECAYS]
-    features, targets = train
-    count, _, width = features.shape
-    sizes = [len(schema[category]) for category in schema]
-    joined = tf.constant(np.concatenate([targets[c] for c in schema], axis=1), tf.float32)
-    weights = tf.constant(np.repeat([loss_weights[c] for c in schema], sizes), tf.float32)
-    decays = tf.constant([decay for decay, _ in pairs])[:, None, None]
-    kept = tf.constant([1.0 - dropout for _, dropout in pairs])[:, None, None]
-    features = tf.constant(features)
+    count, _, width = train[0].shape
+    classes = sum(len(schema[category]) for category in schema)
+    empty = [np.zeros((len(pairs), rows, classes), np.float32) for rows in (width, 1)]
+    variables = [keras.Variable(values) for values in empty]
     steps = epochs * -(-count // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule)
-    empty = [np.zeros((len(pairs), rows, sum(sizes)), np.float32) for rows in (width, 1)]
-    variables = [keras.Variable(values) for values in empty]
     optimizer.build(variables)
+    step = _step_of(schema, train, loss_weights, pairs, variables, optimizer, seed)
+    drawn = _draw_batches(count, epochs, batch_size, 2 if flip else 1, seed)
+    for number, batch in enumerate(drawn):
+        step(*map(tf.constant, batch), tf.constant(number))
+    return _scored(schema, pairs, variables, val)
+
+
+def _step_of(
+    schema: Schema,
+    train: tuple[np.ndarray, Mapping[str, np.ndarray]],
+    loss_weights: Mapping[str, float],
+    pairs: list[tuple[float, float]],
+    variables: list[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
+    seed: int,
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+    """Makes the step that trains all pairs: of a batch's images, their views and its number."""
+    sizes = [len(schema[category]) for category in schema]
+    joined = tf.constant(np.concatenate([train[1][c] for c in schema], axis=1), tf.float32)
+    weights = tf.constant(np.repeat([loss_weights[c] for c in schema], sizes), tf.float32)
+    decays = tf.constant([decay for decay, _ in pairs])[:, None, None]
+    kept = tf.constant([1.0 - dropout for _, dropout in pairs])[:, None, None]
+    features = tf.constant(train[0])
 
     def log_softmax(logits: tf.Tensor) -> tf.Tensor:
         return tf.concat([tf.nn.log_softmax(x) for x in tf.split(logits, sizes, axis=-1)], axis=-1)
@@ -100,9 +117,17 @@ def search_heads(
         variables[0].assign(variables[0].value * (1.0 - rate * decays))
         optimizer.apply(gradients, variables)
 
-    drawn = _draw_batches(count, epochs, batch_size, 2 if flip else 1, seed)
-    for number, batch in enumerate(drawn):
-        step(*map(tf.constant, batch), tf.constant(number))
+    return step
+
+
+def _scored(
+    schema: Schema,
+    pairs: list[tuple[float, float]],
+    variables: list[keras.Variable],
+    val: tuple[np.ndarray, Mapping[str, np.ndarray]],
+) -> list[Heads]:
+    """Splits the kernels and biases of all pairs into heads, the best in validation first."""
+    sizes = [len(schema[category]) for category in schema]
     answers = dict(zip(schema, _answers(variables, val[0], sizes), strict=True))
     found = (
         Heads(

@@ -281,18 +281,8 @@ def _begin(
         runtime.check_agreement(
             {"options or data": checkpoints.fingerprint, "checkpoints": str(start)}
         )
-        yield Job(
-            run,
-            runtime,
-            model,
-            readers,
-            optimizer,
-            steps,
-            state,
-            checkpoints,
-            start,
-            metrics,
-        )
+        network = (model, readers, optimizer, steps)
+        yield Job(run, runtime, *network, state, checkpoints, start, metrics)
 
 
 def _restore(
