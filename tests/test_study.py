@@ -1,6 +1,7 @@
 """scripts/reproduce.py --study: gains over the plain recipe, paired, sorted, and as told."""
 
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import small_config
+from rich.console import Console
 from scipy import stats
 from test_claims import IMAGES, LABELS, SCHEMA, finish
 
@@ -107,6 +109,18 @@ def test_the_page_tells_what_the_runs_hold(results):
     page = (directory / "report.html").read_text()
     assert "data:image/svg+xml" in page and "http" not in page
     assert (directory / "figures" / "gains.png").stat().st_size
+
+
+def test_the_table_fits_a_terminal_and_no_number_is_cut_off(results):
+    labels = {name: f"finetune, EfficientNet-Lite0, {name}, 16 epochs" for name in STUDY.cells}
+    study = dataclasses.replace(STUDY, labels=labels)
+    terminal = Console(width=80, file=io.StringIO())
+    terminal.print(write_study(results, study, {}, "a command"))
+    shown = terminal.file.getvalue()
+    assert max(map(len, shown.splitlines())) <= 80
+    for gain in gains_of(results, study).values():
+        for part in (gain.accuracy, gain.recall):
+            assert f"{part.seeds.mean:+.4f}" in shown
 
 
 def test_before_there_is_anything_to_compare_the_page_says_so(grid):

@@ -186,8 +186,10 @@ def _document(results: Results, gains: dict[str, Gain]) -> dict:
 
 def _table(results: Results, study: Study, gains: dict[str, Gain]) -> Table:
     found = Table(title=f"{study.title}: {results.source}, {results.seeds} seeds")
-    for name in ("", "mean accuracy", "gain", "mean class recall", "gain"):
-        found.add_column(name, justify="left" if not name else "right", no_wrap=not name)
+    found.add_column("")
+    for name in ("mean accuracy", "gain", "mean class recall", "gain"):
+        # Headers and labels wrap, so that no number is cut off.
+        found.add_column(name, justify="right", min_width=7, max_width=8)
     plain = results.cells[study.plain]
     found.add_row(
         study.labels[study.plain], f"{plain.accuracy.mean:.4f}", "", f"{plain.recall.mean:.4f}", ""
