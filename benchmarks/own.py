@@ -12,9 +12,9 @@ def train(job: dict) -> Callable[[], int]:
     from benchmarks.precision import plain_steps_of, steps_of
     from deepfashion_tf.runs.config import TrainConfig
 
-    job.setdefault("heads", "pooled")
     names = ("backbone", "variant", "image_size", "batch_size", "precision", "heads")
-    options = {name: job[name] for name in (*names, "freeze_batch_norm") if name in job}
+    given = {name: job[name] for name in (*names, "freeze_batch_norm") if name in job}
+    options = {"heads": "pooled", **given}
     config = TrainConfig(weights="none", **options)
     return (
         plain_steps_of(config, job["steps"]) if job["plain"] else steps_of(config, job["steps"])[0]

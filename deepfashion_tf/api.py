@@ -24,7 +24,7 @@ from deepfashion_tf.inference.predictions import Prediction, Predictions, predic
 from deepfashion_tf.inference.predictor import Predictor
 from deepfashion_tf.models.variants import find_variant, known_backbone, published_variant
 from deepfashion_tf.progress import console
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import FOUND_OUT, TrainConfig
 from deepfashion_tf.runs.older import REPLACED
 from deepfashion_tf.runs.options import recipe_for
 from deepfashion_tf.runs.run import Run
@@ -325,7 +325,7 @@ def train(
 
 
 def _check_names(options: dict[str, Any]) -> None:
-    known = [field.name for field in fields(TrainConfig) if field.name != "untrained"]
+    known = [field.name for field in fields(TrainConfig) if field.name not in FOUND_OUT]
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)

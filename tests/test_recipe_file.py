@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepfashion_tf.errors import InputError
-from deepfashion_tf.runs.config import TrainConfig
+from deepfashion_tf.runs.config import FOUND_OUT, TrainConfig
 from deepfashion_tf.runs.older import REMOVED
 from deepfashion_tf.runs.options import parse_command
 from deepfashion_tf.runs.recipe_file import read_recipe_file, recipe_text
@@ -85,11 +85,11 @@ def test_a_runs_config_trains_another_run_like_it(tmp_path):
         weights_sha256="0" * 64,
         output_dir=tmp_path / "run",
         untrained=("fit",),
+        first_epochs=2,
     ).for_schema(SCHEMA)
     config.save(tmp_path / "config.json")
     found = parse(str(tmp_path / "config.json"), "--seed", "3")
-    of_the_run = {"output_dir": None, "untrained": (), "weights_sha256": None}
-    assert found == dataclasses.replace(config, seed=3, **of_the_run)
+    assert found == dataclasses.replace(config, seed=3, output_dir=None, **FOUND_OUT)
     # Others are not drawn into their folder.
     more = parse(str(tmp_path / "config.json"), "--wardrobe-images", "9", "4", "4")
     assert (more.data, more.wardrobe_images) == (None, (9, 4, 4))
@@ -153,6 +153,7 @@ def test_what_is_written_is_read(write, recipe):
         ("gamma: -1", r"mine\.yaml: --gamma is -1\.0"),
         ("gamma: .nan", r"mine\.yaml: --gamma is nan"),
         ("loss_weights: {fabric: -1}", "--loss-weights holds fabric"),
+        ("recipe: strong\nrepresentation: pooled", r"line 2: representation is gone: say --heads"),
         ("wardrobe_images: 3", "wardrobe_images is 3, but must be a list such as"),
         ("wardrobe_images: [3, a, 1]", "must be a list such as"),
         ("", "holds no names with values"),

@@ -11,6 +11,7 @@ from deepfashion_tf.data.addresses import is_address
 from deepfashion_tf.data.clothing import NAME as CLOTHING
 from deepfashion_tf.data.clothing import TABLE, fetch_clothing
 from deepfashion_tf.data.deepfashion import read_split
+from deepfashion_tf.data.drawings import WARDROBE, drawings_folder, drawn_in
 from deepfashion_tf.data.split import Split
 from deepfashion_tf.data.table import read_table
 from deepfashion_tf.data.table_file import SUFFIXES
@@ -20,8 +21,6 @@ from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user, is_folder
 from deepfashion_tf.progress import progress_bar
 from deepfashion_tf.schema import Schema, builtin_schema
-
-WARDROBE = "wardrobe"  # as --data, alone or with a folder: wardrobe:DIR
 
 
 class Source(Protocol):
@@ -77,7 +76,7 @@ def open_splits(
         table = data if is_address(data) else absolute(expand_user(Path(data), "--data"))
         found = read_table(table, names, schema, check_images, source, source.offline)
     else:
-        is_drawn = data.split(":")[0] == WARDROBE
+        is_drawn = drawings_folder(data) is not None
         if is_drawn:
             _check_drawable(schema)
         if is_address(data):
@@ -107,8 +106,8 @@ def _check_drawable(schema: Schema | None) -> None:
 def located(source: Source) -> str:
     """Returns the ``--data`` that names the same data set from any working directory."""
     data = source.data_name
-    if data.split(":")[0] == WARDROBE:
-        return f"{WARDROBE}:{absolute(wardrobe_dir(source))}"
+    if drawings_folder(data) is not None:
+        return drawn_in(absolute(wardrobe_dir(source)))
     if data == CLOTHING:
         return str(absolute(clothing_dir() / TABLE))
     if data.startswith(PREFIX):
@@ -130,7 +129,7 @@ def wardrobe_dir(source: Source) -> Path:
     """
     sizes = dict(zip(("train", "val", "test"), source.wardrobe_images, strict=True))
     name = "-".join([WARDROBE, f"v{WARDROBE_VERSION}", *map(str, source.wardrobe_images)])
-    named = source.data_name.removeprefix(WARDROBE).removeprefix(":")
+    named = drawings_folder(source.data_name)
     directory = expand_user(Path(named), "--data") if named else Path("data") / name
     if directory.is_dir():
         return directory

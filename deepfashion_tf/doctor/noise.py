@@ -102,6 +102,7 @@ def out_of_sample(
             output_dir=directory.resolve() / f"fold-{number}",
             on_bad_image="error",
             untrained=(),
+            first_epochs=0,  # each fold begins anew
         )
         jobs.append(Job(config))
     _train(jobs, parallel)

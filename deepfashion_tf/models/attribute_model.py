@@ -38,8 +38,11 @@ def build_model(
     A backbone of your own gives a copy of its weights, and takes the pixels that it was trained
     on. The model normalizes nothing that the backbone does not:
 
+        import keras
+        import deepfashion_tf as df
+
         backbone = keras.applications.MobileNetV3Small((64, 64, 3), include_top=False, weights=None)
-        model = build_model(builtin_schema(), backbone)
+        model = df.build_model(df.builtin_schema(), backbone)
         model.predict(keras.random.uniform((2, 64, 64, 3), 0, 255))["fabric"].shape  # (2, 6)
 
     Args:
@@ -55,7 +58,8 @@ def build_model(
             own weighted averages of two of these maps: see `AttentionPooling`.
         dropout: share dropped before each head, 0 <= dropout < 1.
         variant: key of VARIANTS; None = the backbone's own.
-        untrained: categories without labels: their answers are the same for all attributes.
+        untrained: categories that no label will teach: their answers are the same for
+            all attributes, so that nobody takes chance for knowledge.
         precision: name of the Keras dtype policy of all but the heads: "float32",
             "mixed_bfloat16" or "mixed_float16". Weights are float32 in any.
 
@@ -64,16 +68,12 @@ def build_model(
         category -> probabilities, float32 ``[batch, classes]``. Output layers have these names.
 
     Raises:
-        ValueError: an unknown name, `fc_layers` with attention, an image too small, no such model.
+        ValueError: an unknown backbone, variant or kind of heads; another `fc_layers`, which
+            attention heads have none of; an image too small; or a backbone of your own that is no
+            functional model from one image to feature maps or features.
     """
-    if fc_layers not in (0, 2, 4):
-        raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
-    if heads not in HEADS:
-        raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
-    if heads == "attention" and fc_layers:
-        raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
-    with _dtype_policy(precision):
-        network = _network(backbone, image_size, heads, variant)
+    _check_heads(heads, fc_layers)
+    network = _network(backbone, image_size, heads, variant, precision)
     images = keras.Input(network.input_shape[1:], name="images")
     of_category = _read_by_heads(network(images), schema, heads, fc_layers, precision)
     outputs = {
@@ -83,17 +83,31 @@ def build_model(
     return keras.Model(images, outputs, name=f"{network.name}_attributes")
 
 
+def _check_heads(heads: str, fc_layers: int) -> None:
+    if fc_layers not in (0, 2, 4):
+        raise ValueError(f"fc_layers is {fc_layers}: one of 0, 2, 4")
+    if heads not in HEADS:
+        raise ValueError(f"unknown heads {heads!r}: one of {', '.join(HEADS)}")
+    if heads == "attention" and fc_layers:
+        raise ValueError(f"fc_layers is {fc_layers}, but attention heads have none: 0")
+
+
 def _network(
-    backbone: str | keras.Model, image_size: int | None, heads: str, variant: str | None
+    backbone: str | keras.Model,
+    image_size: int | None,
+    heads: str,
+    variant: str | None,
+    precision: str,
 ) -> keras.Model:
     """Builds the backbone, with the feature maps that heads read among its outputs."""
-    if isinstance(backbone, str):
-        output = "logits" if heads == "logits" else "pooled"
-        network = build_backbone(backbone, image_size or 224, output, variant)
-    elif variant:
+    if not isinstance(backbone, str) and variant:
         raise ValueError("a backbone of your own has no variant")
-    else:
-        network = clone_network(backbone, image_size or _side_of(backbone) or 224, "backbone")
+    with _dtype_policy(precision):
+        if isinstance(backbone, str):
+            output = "logits" if heads == "logits" else "pooled"
+            network = build_backbone(backbone, image_size or 224, output, variant)
+        else:
+            network = clone_network(backbone, image_size or _side_of(backbone) or 224, "backbone")
     if heads in ("multiscale", "attention"):
         maps = _maps_of(network, heads)
         network = keras.Model(network.input, [network.output, *maps], name=network.name)

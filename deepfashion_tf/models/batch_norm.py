@@ -65,14 +65,35 @@ def _sum_over_replicas(vectors: list) -> list:
     return tf.split(total, [vector.shape[0] for vector in vectors])
 
 
+def _statistics(images, gamma, beta, epsilon: float) -> tuple:
+    """Returns mean and biased variance over all replicas, and of how many values they are.
+
+    They are joined in 64 bits: the mean of squares minus the squared mean loses digits otherwise.
+    """
+    _, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        images, gamma, beta, epsilon=epsilon, is_training=True
+    )
+    variance *= _biased(images)
+    mean, variance = tf.cast(mean, tf.float64), tf.cast(variance, tf.float64)
+    own = tf.cast(tf.size(images) / images.shape[-1], tf.float64)
+    count, total, squares = _sum_over_replicas(
+        [own[None], own * mean, own * (variance + tf.square(mean))]
+    )
+    mean = total / count
+    variance = tf.cast(tf.maximum(squares / count - tf.square(mean), 0.0), tf.float32)
+    return tf.cast(mean, tf.float32), variance, tf.cast(count, tf.float32)
+
+
 def synchronized_batch_norm(images, gamma, beta, epsilon: float):
     """Normalizes by the mean and variance over the images of all replicas.
 
-    One all-reduce of vectors forward and one backward, and fused kernels. Keras' own takes three
-    each, and composes the rest. Statistics are joined in 64 bits, which keeps their digits.
+    One all-reduce forward and one backward, of vectors of as many numbers as there are
+    channels; what reads whole feature maps are fused kernels. Keras' own takes three forward
+    and three backward and composes the rest.
 
     Args:
-        images: float ``[batch, height, width, channels]`` of one replica, any number of them.
+        images: float ``[batch, height, width, channels]``, of one replica; replicas may
+            have different numbers of them.
         gamma: float32 ``[channels]``.
         beta: as `gamma`.
         epsilon: added to the variance.
@@ -82,22 +103,10 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
         which no gradient flows.
     """
     gamma, beta = tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
-    channels = images.shape[-1]
 
     @with_gradient
     def normalize(images, gamma, beta):
-        _, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            images, gamma, beta, epsilon=epsilon, is_training=True
-        )
-        variance *= _biased(images)
-        mean, variance = tf.cast(mean, tf.float64), tf.cast(variance, tf.float64)
-        own = tf.cast(tf.size(images) / channels, tf.float64)
-        count, total, squares = _sum_over_replicas(
-            [own[None], own * mean, own * (variance + tf.square(mean))]
-        )
-        mean = total / count
-        variance = tf.cast(tf.maximum(squares / count - tf.square(mean), 0.0), tf.float32)
-        mean, count = tf.cast(mean, tf.float32), tf.cast(count, tf.float32)
+        mean, variance, count = _statistics(images, gamma, beta, epsilon)
         outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
             images, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
         )
@@ -113,7 +122,8 @@ def synchronized_batch_norm(images, gamma, beta, epsilon: float):
                 epsilon=epsilon,
                 is_training=False,
             )
-            # What flows through mean and variance is linear in the images.
+            # As if mean and variance were constants; what flows through them is linear in
+            # the images, with sums over all replicas for coefficients.
             of_images, of_gamma, of_beta = frozen[:3]
             all_gamma, all_beta = _sum_over_replicas([of_gamma, of_beta])
             inverse = tf.math.rsqrt(variance + epsilon)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_type_hints
 
 import tyro
 
+from deepfashion_tf.data.drawings import WARDROBE, is_wardrobe
 from deepfashion_tf.data.table_options import RowOptions
 from deepfashion_tf.documents import as_json, kind_fault, read_document
 from deepfashion_tf.errors import InputError, list_some
@@ -19,7 +20,8 @@ from deepfashion_tf.schema import Schema
 from deepfashion_tf.usage import command
 
 CONFIG_FILE = "config.json"
-WARDROBES = ("wardrobe", "tfds:deepfashion_attributes/wardrobe")
+# What a training finds out, and no option says -> its value before.
+FOUND_OUT: dict[str, object] = {"first_epochs": 0, "untrained": (), "weights_sha256": None}
 _CACHES = ("memory", "none")
 _SHA256 = re.compile(r"(.*)#sha256=([0-9a-fA-F]{64})")
 Views = Literal["none", "flip", "crops"]
@@ -245,7 +247,7 @@ class TrainConfig(RowOptions):
     @property
     def data_name(self) -> str:
         """What `open_splits` is asked for."""
-        return self.data or WARDROBES[0]
+        return self.data or WARDROBE
 
     @property
     def is_wardrobe(self) -> bool:
@@ -329,11 +331,6 @@ class TrainConfig(RowOptions):
         untrained = values.get("untrained", ())
         untrained = tuple(untrained) if isinstance(untrained, list) else untrained
         return cls(**{**values, **paths, "untrained": untrained})
-
-
-def is_wardrobe(data: str) -> bool:
-    """Whether a ``--data`` names drawings of the wardrobe."""
-    return data in WARDROBES or data.startswith(f"{WARDROBES[0]}:")
 
 
 def _option(name: str) -> str:

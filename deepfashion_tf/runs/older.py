@@ -1,5 +1,6 @@
 """Options that older versions had: what became of them, and how their files are read."""
 
+from deepfashion_tf.data.drawings import drawn_in
 from deepfashion_tf.errors import InputError
 
 # The value at which each option that is gone changed nothing.
@@ -64,7 +65,7 @@ def of_today(values: dict) -> dict:
     if "data_dir" in old:
         found["data"] = old["data_dir"]
     if "wardrobe_dir" in old:
-        found["data"] = f"wardrobe:{old['wardrobe_dir']}"
+        found["data"] = drawn_in(old["wardrobe_dir"])
     if "image_pattern" in old:
         found["image_column"] = old["image_pattern"]
     if "representation" in old and found.get("heads", "pooled") == "pooled":

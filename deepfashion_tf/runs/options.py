@@ -10,11 +10,12 @@ from typing import Annotated, TypeVar
 
 import tyro
 
+from deepfashion_tf.data.drawings import is_wardrobe
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import absolute, expand_user
 from deepfashion_tf.models.variants import known_backbone
 from deepfashion_tf.progress import console
-from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig, is_wardrobe
+from deepfashion_tf.runs.config import CONFIG_FILE, TrainConfig
 from deepfashion_tf.runs.older import REPLACED
 from deepfashion_tf.runs.option_help import short_help, whole_help
 from deepfashion_tf.runs.recipe_file import read_recipe_file, without_replaced

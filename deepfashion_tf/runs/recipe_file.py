@@ -9,17 +9,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from deepfashion_tf.data.drawings import drawings_folder
 from deepfashion_tf.errors import InputError
 from deepfashion_tf.files import read_small_text
 from deepfashion_tf.plain_yaml import PlainLoader
-from deepfashion_tf.runs.config import TrainConfig
-from deepfashion_tf.runs.older import of_today
+from deepfashion_tf.runs.config import FOUND_OUT, TrainConfig
+from deepfashion_tf.runs.older import REPLACED, of_today
 from deepfashion_tf.runs.recipes import RECIPES
 from deepfashion_tf.usage import command
 
 _HELP = "a recipe file holds options of a training, one a line, such as gamma: 1.5"
 # What a run's config.json says about that run alone.
-_OF_ONE_RUN = ("output_dir", "untrained", "weights_sha256")
+_OF_ONE_RUN = {"output_dir", *FOUND_OUT}
 # An option of the command line -> what it replaces in the file besides itself.
 _HANGING_ON = {
     "backbone": ("variant", "weights_sha256"),
@@ -30,9 +31,9 @@ _HANGING_ON = {
 def read_recipe_file(path: Path) -> dict[str, Any]:
     """Reads a recipe file, or a run's config.json.
 
-    Of a config.json (which only it tells by its ``untrained``) the run directory, the
-    categories that could not be learnt and the hash of the weights are left out: they
-    belong to that run. Paths are, as on the command line, those of the working directory.
+    Of a config.json (which only it tells by its ``untrained``) the run directory and what the
+    training found out are left out: they belong to that run. Paths are, as on the command line,
+    those of the working directory.
 
     Returns:
         Option -> value, those that stand in the file, of the types that TrainConfig wants.
@@ -43,6 +44,10 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     values, lines = _load(path)
     if "untrained" in values:
         values = {name: value for name, value in values.items() if name not in _OF_ONE_RUN}
+    elif "representation" in values and "heads" not in values:
+        # What it stood beside in a recipe of older versions is not to be guessed.
+        where = f"{path}, line {lines['representation']}"
+        raise InputError(f"{where}: representation is gone: say {REPLACED['representation']}.")
     try:
         values = of_today(values)
     except InputError as error:
@@ -75,7 +80,7 @@ def without_replaced(values: dict[str, Any], given: Collection[str]) -> dict[str
             are replaced one by one, and so stay.
     """
     replaced = {name for option in given for name in _HANGING_ON.get(option, ())} | set(given)
-    if "wardrobe_images" in given and str(values.get("data")).startswith("wardrobe:"):
+    if "wardrobe_images" in given and drawings_folder(str(values.get("data"))):
         replaced.add("data")  # others stand there
     return {n: value for n, value in values.items() if n not in replaced - {"loss_weights"}}
 
