@@ -119,7 +119,7 @@ class TrainConfig(RowOptions):
     bad_images.txt."""
 
     gamma: float = 2.0
-    """Focusing parameter of the focal loss (Lin et al. 2017), >= 0. 0: cross-entropy (the
+    """Focusing parameter of the focal loss (Lin et al. 2017), >= 0; 0 is cross-entropy (the
     report's eq. 6)."""
     teacher: Path | None = None
     """Run or ensemble whose predictions are distilled into the model (Hinton et al. 2015). Its
